@@ -1,0 +1,1 @@
+//! The wire formats of other systems, in and out. Pure functions.

@@ -1,0 +1,1 @@
+//! Consumer: export jobs read through the archive's query side.

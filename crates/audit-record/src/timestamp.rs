@@ -1,0 +1,59 @@
+//! A moment in UTC with microseconds, as records carry it.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Utc};
+
+/// A moment in UTC, microsecond precision, between the years 1970 and 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(DateTime<Utc>);
+
+/// The text or moment can't be a [`Timestamp`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimestampError {
+    /// Not RFC 3339.
+    #[error("must be an RFC 3339 time with an offset, such as 2026-08-21T17:30:57.006318Z")]
+    Format,
+    /// Outside 1970 to 9999.
+    #[error("must lie between the years 1970 and 9999")]
+    Range,
+}
+
+impl Timestamp {
+    /// Cuts to microseconds and checks the range.
+    pub fn try_new(moment: DateTime<Utc>) -> Result<Self, TimestampError> {
+        if (1970..=9999).contains(&moment.year()) {
+            Ok(Self(moment.trunc_subsecs(6)))
+        } else {
+            Err(TimestampError::Range)
+        }
+    }
+
+    /// Reads RFC 3339 with any offset.
+    pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        let moment = DateTime::parse_from_rfc3339(text).map_err(|_| TimestampError::Format)?;
+        Self::try_new(moment.with_timezone(&Utc))
+    }
+
+    /// From microseconds since 1970.
+    pub fn from_micros(micros: i64) -> Result<Self, TimestampError> {
+        DateTime::from_timestamp_micros(micros).ok_or(TimestampError::Range).and_then(Self::try_new)
+    }
+
+    /// Microseconds since 1970.
+    pub fn micros(self) -> i64 {
+        self.0.timestamp_micros()
+    }
+
+    /// The same moment for arithmetic.
+    pub fn to_datetime(self) -> DateTime<Utc> {
+        self.0
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339, always six digits and `Z`: text order is time order.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, true))
+    }
+}

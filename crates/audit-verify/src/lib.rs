@@ -1,0 +1,1 @@
+//! Checks exports; a library without Kafka, OpenSSL or tokio.

@@ -1,0 +1,1 @@
+//! Consumer: matches records to endpoints, signs, delivers, retries.

@@ -1,0 +1,2 @@
+//! Named benchmarks, each beside the raw limit measured in the same run.
+fn main() {}

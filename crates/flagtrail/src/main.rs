@@ -1,0 +1,2 @@
+//! The one binary: subcommands, configuration, tracing, signals.
+fn main() {}

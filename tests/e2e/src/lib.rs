@@ -1,0 +1,1 @@
+//! The whole main job, end to end, by the shipped binary.

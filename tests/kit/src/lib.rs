@@ -1,0 +1,1 @@
+//! What tests share: real Kafka brokers, receivers, waiting for a condition. Never shipped.
