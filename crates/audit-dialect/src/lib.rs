@@ -1,1 +1,12 @@
-//! The wire formats of other systems, in and out. Pure functions.
+//! The wire formats of other systems, in and out. Pure functions: no I/O, no clock, no randomness.
+//!
+//! Inbound, a platform's webhook request becomes zero or more [`audit_record::Draft`]s, or a [`Refusal`] that
+//! says why; the caller keeps what was refused.
+
+mod inbound;
+mod platform;
+mod signature;
+
+pub use inbound::{HookRequest, Refusal, SourceContext, Translation, translate};
+pub use platform::Platform;
+pub use signature::{SignatureCheck, check_signature};

@@ -1,1 +1,38 @@
-//! The log: append to a position, follow, commit, read a range. Two backends behind one type: Kafka, and an embedded SQLite file for one machine.
+//! The log: append to a position, follow, commit, read a range. Two backends behind one type: Kafka, and
+//! an embedded SQLite file for one machine.
+//!
+//! Nothing here knows what a consumer does with a message. What is durable when a call returns is said
+//! on the call.
+
+mod append;
+mod config;
+mod control;
+mod embedded;
+mod error;
+mod follow;
+mod identity;
+mod journal;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod message;
+mod owned;
+mod partitioner;
+mod position;
+mod read;
+mod spool;
+mod topic;
+
+pub use append::{AppendError, AppendOutcome};
+pub use config::{EmbeddedConfig, JournalConfig, KafkaConfig};
+pub use control::{Control, Entity, SettingsChange, WriteError};
+pub use error::OpenError;
+pub use follow::{Batch, Follow, FollowEvent, Stop};
+pub use identity::LogIdentity;
+pub use journal::Journal;
+pub use message::{Message, MessageHash, NewMessage, Placement, record_message};
+pub use owned::{CommitError, Committer, Owned, OwnedCommit, OwnedEvent, PartitionCommit};
+pub use partitioner::partition_of;
+pub use position::{Anchor, Bookmark, Bounds, Offset, Partition, Position};
+pub use read::{Range, ReadError, ReadLimit};
+pub use spool::{Spool, SpoolConfig, SpoolError, Spooled};
+pub use topic::Topic;

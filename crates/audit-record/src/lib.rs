@@ -10,6 +10,7 @@ mod action;
 mod canonical;
 mod change;
 mod cloudevents;
+mod filter;
 mod json;
 mod object_type;
 mod parts;
@@ -22,6 +23,7 @@ pub use action::{Action, InvalidAction, catalogue::CATALOGUE_JSON};
 pub use canonical::canonical_json;
 pub use change::{FIELDS_MAX, field_diff};
 pub use cloudevents::{CE_SPECVERSION, ce_headers, ce_source};
+pub use filter::{ActionPattern, Filter, InvalidPattern, Period};
 pub use json::{JsonError, parse_strict};
 pub use object_type::{KNOWN_OBJECT_TYPES, may_stand_above_projects};
 pub use parts::{

@@ -1,0 +1,65 @@
+//! From a request to drafts.
+
+use audit_record::{Authenticated, Draft, Ref, Timestamp};
+use uuid::Uuid;
+
+use crate::platform::Platform;
+
+/// A webhook request as it came in.
+#[derive(Clone, Debug)]
+pub struct HookRequest<'a> {
+    /// `POST`, `PUT`, `PATCH` or `GET`.
+    pub method: &'a str,
+    /// The decoded query parameters, in order.
+    pub query: &'a [(String, String)],
+    /// The headers; names in any case.
+    pub headers: &'a [(String, Vec<u8>)],
+    /// The raw body.
+    pub body: &'a [u8],
+    /// When it came in.
+    pub received_at: Timestamp,
+}
+
+/// What the source's settings say.
+#[derive(Clone, Debug)]
+pub struct SourceContext<'a> {
+    /// The source's name.
+    pub name: &'a str,
+    /// The organisation configured on it.
+    pub organisation: &'a Ref,
+    /// The project where neither the body nor the URL names one.
+    pub project: Option<&'a Ref>,
+    /// The environment where neither the body nor the URL names one.
+    pub environment: Option<&'a Ref>,
+    /// How the request was authenticated.
+    pub authenticated: Authenticated,
+    /// The namespace of derived ids ([`Uuid::new_v5`] over source and the platform's id or the body).
+    pub namespace: Uuid,
+    /// Names of fields that are redacted by default and are to be kept.
+    pub redact_keep: &'a [String],
+}
+
+/// What a request became.
+#[derive(Clone, Debug, Default)]
+pub struct Translation {
+    /// Drafts that lack only `recorded_at`, and `id` where the platform gives none and the body is not
+    /// self-dating: the caller then makes a UUIDv7 and looks for a repeat.
+    pub drafts: Vec<Draft>,
+}
+
+/// Why a request became no record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// What does not fit, and the mend.
+    pub reason: String,
+}
+
+/// Translates one request of `platform`.
+pub fn translate(
+    _platform: Platform,
+    _source: &SourceContext<'_>,
+    _request: &HookRequest<'_>,
+) -> Result<Translation, Refusal> {
+    todo!()
+}

@@ -1,0 +1,41 @@
+//! How a journal is opened.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Which log.
+#[derive(Clone, Debug)]
+pub enum JournalConfig {
+    /// One SQLite file, for one process.
+    Embedded(EmbeddedConfig),
+    /// Apache Kafka.
+    #[cfg(feature = "kafka")]
+    Kafka(KafkaConfig),
+}
+
+/// The embedded log.
+#[derive(Clone, Debug)]
+pub struct EmbeddedConfig {
+    /// The file; made where it is missing.
+    pub path: PathBuf,
+    /// N at creation.
+    pub partitions: u32,
+}
+
+/// A log on Kafka.
+#[derive(Clone, Debug)]
+pub struct KafkaConfig {
+    /// `host:port,…`.
+    pub brokers: String,
+    /// What topics, groups and transactional ids begin with; `flagtrail` by default.
+    pub prefix: String,
+    /// N at creation.
+    pub partitions: u32,
+    /// Whether missing topics may be created.
+    pub create_topics: bool,
+    /// How long one append may take before its outcome is unknown; below the request's timeout.
+    pub append_timeout: Duration,
+    /// Passed to librdkafka as it stands, over our own settings: security, addresses, buffers.
+    pub librdkafka: BTreeMap<String, String>,
+}

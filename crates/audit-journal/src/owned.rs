@@ -1,0 +1,127 @@
+//! Following a topic as an owner: a group shares the partitions out, and what an owner settles is
+//! committed in one transaction that only the present owner can make.
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::DropGuard;
+
+use crate::follow::{Batch, Stop};
+use crate::message::NewMessage;
+use crate::position::{Bookmark, Offset, Partition};
+use crate::topic::Topic;
+
+/// What owning brings.
+#[derive(Debug)]
+pub enum OwnedEvent {
+    /// A partition is ours. Comes before its first message, after its documents were read.
+    Assigned {
+        /// The partition.
+        partition: Partition,
+        /// Rises with every assignment; a commit of an older one is refused.
+        generation: u64,
+        /// Where the last owner stood; `None` where nobody has been yet, and reading begins at the
+        /// partition's first message.
+        bookmark: Option<Bookmark>,
+        /// Every document of this group in the partition's `progress`, by key.
+        documents: Vec<(Bytes, Bytes)>,
+        /// The end of the partition at the time.
+        end: Offset,
+        /// Whether the last owner gave the partition up itself. If not, requests it started may still
+        /// be on their way.
+        clean: bool,
+    },
+    /// Messages, in order within their partition.
+    Messages(Batch),
+    /// Everything up to `next` was delivered (see [`crate::FollowEvent::Level`]).
+    Level {
+        /// The partition.
+        partition: Partition,
+        /// Where to go on.
+        next: Offset,
+    },
+    /// A partition is to be given up. Settle and commit what is in hand, then drop `done`; the journal
+    /// waits for that for a bounded time. When `lost`, it is somebody else's already: commit nothing.
+    Revoked {
+        /// The partition.
+        partition: Partition,
+        /// Whether it is gone already.
+        lost: bool,
+        /// To be dropped when the owner is through.
+        done: oneshot::Sender<()>,
+    },
+    /// This partition goes no further.
+    Stopped(Stop),
+}
+
+/// The state of one partition in a commit.
+#[derive(Clone, Debug)]
+pub struct PartitionCommit {
+    /// The partition.
+    pub partition: Partition,
+    /// The generation it was assigned with.
+    pub generation: u64,
+    /// The new watermark: everything before it is settled or written down in a document.
+    pub bookmark: Bookmark,
+    /// Documents to write; `None` deletes.
+    pub documents: Vec<(Bytes, Option<Bytes>)>,
+}
+
+/// What is committed in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct OwnedCommit {
+    /// Watermarks and documents.
+    pub partitions: Vec<PartitionCommit>,
+    /// Messages that become visible with them: attempts, and records that tell of them.
+    pub messages: Vec<(Topic, NewMessage)>,
+}
+
+/// Why a commit did not happen. In either case nothing of it is visible to anybody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// These partitions are no longer ours (or not in that generation).
+    #[error("partitions {0:?} are owned by another process by now")]
+    Fenced(Vec<Partition>),
+    /// Nothing was committed; the same commit may be tried again.
+    #[error("not committed: {0}")]
+    NotCommitted(String),
+}
+
+pub(crate) type CommitRequest = (OwnedCommit, oneshot::Sender<Result<(), CommitError>>);
+
+/// Commits for an [`Owned`]. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Committer {
+    pub(crate) requests: mpsc::Sender<CommitRequest>,
+}
+
+impl Committer {
+    /// Commits all or nothing. When it returns `Ok`, watermark, documents and messages are durable and a
+    /// later owner sees them. If the process dies before the answer, they are there whole or not at all.
+    pub async fn commit(&self, commit: OwnedCommit) -> Result<(), CommitError> {
+        let (answer, outcome) = oneshot::channel();
+        let closed = |_| CommitError::NotCommitted("the journal is closed".to_owned());
+        self.requests.send((commit, answer)).await.map_err(|_| closed(()))?;
+        outcome.await.map_err(|_| closed(()))?
+    }
+}
+
+/// A running owner. Dropping it leaves the group.
+#[derive(Debug)]
+pub struct Owned {
+    pub(crate) events: mpsc::Receiver<OwnedEvent>,
+    pub(crate) committer: Committer,
+    pub(crate) _stop: DropGuard,
+}
+
+impl Owned {
+    /// The next event; `None` after the journal was closed. An owner that is not asked waits; the group
+    /// membership is kept alive meanwhile. Safe to cancel.
+    pub async fn next(&mut self) -> Option<OwnedEvent> {
+        self.events.recv().await
+    }
+
+    /// The way to commit.
+    pub fn committer(&self) -> Committer {
+        self.committer.clone()
+    }
+}
