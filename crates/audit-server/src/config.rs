@@ -1,0 +1,93 @@
+//! Every bound of the HTTP side, with its default and the reason for it.
+//!
+//! Nothing here reads the environment: the binary fills these in from its configuration.
+
+use std::time::Duration;
+
+/// Largest webhook body. A platform's largest known body is some 100 KiB; what is refused is kept whole in
+/// `rejected`, whose messages hold up to this much.
+pub const HOOK_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Largest body of `POST /v1/records`: several thousand records of common size in one request.
+pub const INGEST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Largest body of every other request: settings are small.
+pub const SETTINGS_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Most records of one `POST /v1/records`.
+pub const INGEST_RECORDS_MAX: usize = 20_000;
+
+/// Bounds of one listener.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most connections at a time; more wait in the kernel's backlog.
+    pub connections_max: usize,
+    /// Most bytes of a request line and its headers; more is answered 431.
+    pub header_bytes_max: usize,
+    /// Most headers of a request; more is answered 431.
+    pub header_count_max: usize,
+    /// How long a client may take to send a request's headers, and how long a kept-alive connection may
+    /// idle between requests.
+    pub header_read_timeout: Duration,
+    /// How long a client may take nothing of an answer that waits for it; then its connection is cut.
+    pub write_stall_timeout: Duration,
+    /// How long the drain may take once the listener is told to stop; then connections are cut.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1024,
+            header_bytes_max: 32 * 1024,
+            header_count_max: 100,
+            header_read_timeout: Duration::from_secs(30),
+            write_stall_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How the server behaves.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// What platforms reach the hooks listener by, such as `https://flags.example.com`; begins the URLs that
+    /// are shown when a source is created.
+    pub hooks_public_url: String,
+    /// How long one request may take, its body's arrival included; then it is answered 408.
+    pub request_timeout: Duration,
+    /// How long a hook waits for the log before its records go to the spool. Platforms give up after 10 s
+    /// and hardly retry.
+    pub hook_acknowledge_timeout: Duration,
+    /// Most `POST /v1/records` requests that are read, checked or waited for at a time; more are answered 429.
+    pub ingest_in_flight_max: usize,
+    /// Most hooks at a time; more are answered 503, before their body is read.
+    pub hooks_in_flight_max: usize,
+    /// Most queries at a time; more are answered 429.
+    pub queries_in_flight_max: usize,
+    /// Most followers of `/v1/records/stream` at a time; more are answered 429.
+    pub streams_max: usize,
+    /// Most badly signed bodies kept in `rejected`, a source and minute; the others are only counted.
+    pub bad_signatures_kept_per_minute: u32,
+    /// Whether `/metrics` asks for a token with the scope `settings:read`.
+    pub metrics_need_token: bool,
+    /// Names of fields that dialects redact and that are to be kept.
+    pub redact_keep: Vec<String>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            hooks_public_url: "http://127.0.0.1:8080".to_owned(),
+            request_timeout: Duration::from_secs(30),
+            hook_acknowledge_timeout: Duration::from_secs(2),
+            ingest_in_flight_max: 64,
+            hooks_in_flight_max: 512,
+            queries_in_flight_max: 32,
+            streams_max: 64,
+            bad_signatures_kept_per_minute: 10,
+            metrics_need_token: false,
+            redact_keep: Vec::new(),
+        }
+    }
+}
