@@ -15,6 +15,8 @@ pub struct Batch {
     pub messages: Vec<Message>,
     /// The end of the partition as last heard, for lag.
     pub end: Offset,
+    /// The log's epoch. Higher than the bookmark's where a new epoch moved the reader.
+    pub epoch: u32,
 }
 
 impl Batch {
@@ -24,6 +26,7 @@ impl Batch {
         Some(Bookmark {
             next: last.offset + 1,
             anchor: Some(Anchor { offset: last.offset, hash: last.hash() }),
+            epoch: self.epoch,
         })
     }
 }

@@ -7,6 +7,7 @@ use audit_record::{AuditRecord, Timestamp};
 use crate::append::{AppendError, AppendOutcome};
 use crate::config::JournalConfig;
 use crate::embedded::Embedded;
+use crate::epoch::NewEpochError;
 use crate::error::OpenError;
 use crate::follow::Follow;
 use crate::identity::LogIdentity;
@@ -54,7 +55,7 @@ impl Journal {
         Ok(Self { backend })
     }
 
-    /// Which log this is.
+    /// Which log this is, as of opening.
     pub fn identity(&self) -> &LogIdentity {
         on!(self, backend => backend.identity())
     }
@@ -119,12 +120,20 @@ impl Journal {
         on!(self, backend => backend.documents(group).await)
     }
 
+    /// Accepts the log as it stands now: bookmarks of older epochs that it does not bear out are moved to
+    /// the first offset kept instead of stopping their reader ([`crate::Stop`]). Written to `control` as
+    /// an event; in effect in every process from its next opening on. Returns the identity it wrote.
+    pub async fn new_epoch(&self) -> Result<LogIdentity, NewEpochError> {
+        crate::epoch::new_epoch(self).await
+    }
+
     /// Whether an append would be taken now, by the last that was heard of the log.
     pub fn is_writable(&self) -> bool {
         on!(self, backend => backend.is_writable())
     }
 
-    /// Takes no more appends, finishes those under way, ends every follower.
+    /// Revokes every owner's partitions and waits for them (for a bounded time), then takes no more
+    /// appends and commits, finishes those under way, ends every follower.
     pub async fn close(&self) {
         on!(self, backend => backend.close().await)
     }

@@ -22,12 +22,13 @@ pub enum OwnedEvent {
         /// Where the last owner stood; `None` where nobody has been yet, and reading begins at the
         /// partition's first message.
         bookmark: Option<Bookmark>,
-        /// Every document of this group in the partition's `progress`, by key.
+        /// Every document of this group in the partition's `progress`, by key; the watermark, which the
+        /// journal keeps there too, is not among them.
         documents: Vec<(Bytes, Bytes)>,
         /// The end of the partition at the time.
         end: Offset,
-        /// Whether the last owner gave the partition up itself. If not, requests it started may still
-        /// be on their way.
+        /// Whether the last owner gave the partition up itself (after [`OwnedEvent::Revoked`] or by
+        /// [`Owned::leave`]), or there was none. If not, requests it started may still be on their way.
         clean: bool,
     },
     /// Messages, in order within their partition.
@@ -105,11 +106,14 @@ impl Committer {
     }
 }
 
-/// A running owner. Dropping it leaves the group.
+/// A running owner. Dropping it leaves the group, but not in good order: whoever owns its partitions next
+/// is told so, as after a crash. [`Owned::leave`] is the orderly way.
 #[derive(Debug)]
 pub struct Owned {
     pub(crate) events: mpsc::Receiver<OwnedEvent>,
     pub(crate) committer: Committer,
+    /// Asks the backend to leave in good order; it answers when the partitions are marked as released.
+    pub(crate) leave: oneshot::Sender<oneshot::Sender<()>>,
     pub(crate) _stop: DropGuard,
 }
 
@@ -118,6 +122,20 @@ impl Owned {
     /// membership is kept alive meanwhile. Safe to cancel.
     pub async fn next(&mut self) -> Option<OwnedEvent> {
         self.events.recv().await
+    }
+
+    /// Leaves the group in good order, all partitions at once: to be called when everything in hand is
+    /// settled and committed and nothing is under way any more. The next owner gets them as `clean`.
+    /// Waits for that mark to be durable, for a bounded time.
+    pub async fn leave(self) {
+        let Self { events, leave, .. } = self;
+        drop(events);
+        let (answer, left) = oneshot::channel();
+        if leave.send(answer).is_ok() {
+            // An answer that never comes means the journal is closed, or the mark could not be written:
+            // then the release counts as not clean, which is the safe side.
+            let _ = left.await;
+        }
     }
 
     /// The way to commit.

@@ -29,7 +29,11 @@ pub struct Anchor {
     pub hash: MessageHash,
 }
 
-/// Where a reader goes on in one partition. Every stored position is one of these.
+/// Where a reader goes on in one partition. Every stored position is one of these, whole.
+///
+/// The log's epoch is part of it: a bookmark that the log no longer bears out ([`crate::Stop`]) stops its
+/// reader while it is of the present epoch. One of an older epoch is moved instead, for that is what
+/// [`crate::Journal::new_epoch`] accepted: to the first offset kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bookmark {
     /// The first offset not yet dealt with.
@@ -37,6 +41,17 @@ pub struct Bookmark {
     /// The last message before it; absent where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor: Option<Anchor>,
+    /// The log's epoch when it was made ([`crate::LogIdentity::epoch`]); 0 in the first.
+    #[serde(default)]
+    pub epoch: u32,
+}
+
+impl Bookmark {
+    /// The same, further on: past a hole ([`crate::FollowEvent::Level`]) there is no new anchor.
+    #[must_use]
+    pub fn advanced_to(self, next: Offset) -> Self {
+        Self { next: self.next.max(next), ..self }
+    }
 }
 
 /// What a partition holds at a moment.

@@ -1,6 +1,8 @@
 //! Settings as events on the `control` topic: the state is the fold from offset 0, and of two writes to
 //! the same version the first in log order wins.
 
+mod event;
+
 use std::sync::Arc;
 
 use audit_record::AuditRecord;
@@ -9,6 +11,8 @@ use tokio::sync::watch;
 
 use crate::error::OpenError;
 use crate::journal::Journal;
+
+pub(crate) use event::{CONTROL_VERSION, ControlEvent, EventError};
 
 /// One setting: an endpoint, a source, a token, …, as a JSON document of its owner's making.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,39 @@
+//! The layout of `progress`, the same in both backends: the owned consumers' documents, keyed
+//! `group/document`, and beside them each group's watermark of the partition.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::position::Bookmark;
+
+/// The document that holds a group's [`Watermark`]. Written by the journal, never among the documents
+/// that an owner is given. Documents of consumers don't begin with `~`.
+pub(crate) const WATERMARK_KEY: &[u8] = b"~watermark";
+
+/// The version of [`Watermark`] that this release writes, and the highest that it reads.
+pub(crate) const WATERMARK_VERSION: u32 = 1;
+
+/// How far a group is in one partition. It is the truth; a Kafka group's offset is only a copy of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Watermark {
+    /// The version of this document; a higher one is not touched.
+    pub(crate) v: u32,
+    /// Rises with every assignment; the fence of the embedded backend.
+    pub(crate) generation: u64,
+    /// Whether the owner gave the partition up itself. Written as false by an assignment and by every
+    /// commit, as true only by an orderly release: an owner that dies leaves false behind.
+    pub(crate) clean: bool,
+    /// Where to go on; absent until the first commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bookmark: Option<Bookmark>,
+}
+
+/// The key in `progress` of a group's document.
+pub(crate) fn document_key(group: &str, document: &[u8]) -> Bytes {
+    [group.as_bytes(), b"/", document].concat().into()
+}
+
+/// The document's own key, where `key` is of that group.
+pub(crate) fn document_of<'a>(group: &str, key: &'a [u8]) -> Option<&'a [u8]> {
+    key.strip_prefix(group.as_bytes())?.strip_prefix(b"/")
+}
