@@ -1,9 +1,24 @@
-//! From a request to drafts.
+//! From a request to drafts: one module a platform, and what they share in [`intake`], [`hints`],
+//! [`identity`], [`json`] and [`redact`].
 
 use audit_record::{Authenticated, Draft, Ref, Timestamp};
 use uuid::Uuid;
 
 use crate::platform::Platform;
+use intake::Intake;
+
+mod abtasty;
+mod cloudevents;
+mod flagsmith;
+mod hints;
+mod identity;
+mod intake;
+mod json;
+mod mozhno;
+mod native;
+mod redact;
+mod unleash;
+mod zenmanage;
 
 /// A webhook request as it came in.
 #[derive(Clone, Debug)]
@@ -55,11 +70,27 @@ pub struct Refusal {
     pub reason: String,
 }
 
+impl Refusal {
+    /// A refusal with `reason`: lower-case, no full stop, naming the thing and the mend.
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
 /// Translates one request of `platform`.
 pub fn translate(
-    _platform: Platform,
-    _source: &SourceContext<'_>,
-    _request: &HookRequest<'_>,
+    platform: Platform,
+    source: &SourceContext<'_>,
+    request: &HookRequest<'_>,
 ) -> Result<Translation, Refusal> {
-    todo!()
+    let intake = Intake { platform, source, request };
+    match platform {
+        Platform::Flagsmith => flagsmith::translate(&intake),
+        Platform::Zenmanage => zenmanage::translate(&intake),
+        Platform::AbTasty => abtasty::translate(&intake),
+        Platform::Mozhno => mozhno::translate(&intake),
+        Platform::Unleash => unleash::translate(&intake),
+        Platform::CloudEvents => cloudevents::translate(&intake),
+        Platform::Native => native::translate(&intake),
+    }
 }

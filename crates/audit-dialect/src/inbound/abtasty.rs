@@ -1,0 +1,11 @@
+//! AB Tasty Feature Experimentation and Rollouts (Flagship).
+
+use super::intake::Intake;
+use super::{Refusal, Translation};
+
+pub(super) fn translate(_intake: &Intake<'_>) -> Result<Translation, Refusal> {
+    #[expect(clippy::todo, reason = "being written")]
+    {
+        todo!()
+    }
+}

@@ -1,0 +1,120 @@
+//! One request on its way to drafts: what every dialect asks of the request and of its source.
+
+use std::borrow::Cow;
+
+use audit_record::{Draft, Ref, Source, Timestamp, parse_strict};
+use serde_json::Value;
+
+use super::hints::{self, HandleIs};
+use super::{HookRequest, Refusal, SourceContext, identity, redact};
+use crate::platform::Platform;
+
+/// A request, the source it came to, and the platform that source stands for.
+pub(crate) struct Intake<'a> {
+    pub(crate) platform: Platform,
+    pub(crate) source: &'a SourceContext<'a>,
+    pub(crate) request: &'a HookRequest<'a>,
+}
+
+impl Intake<'_> {
+    /// The payload's bytes: the body, or for `GET` the `json` query parameter.
+    pub(crate) fn payload(&self) -> Result<Cow<'_, [u8]>, Refusal> {
+        let bytes: Cow<'_, [u8]> = if self.request.method.eq_ignore_ascii_case("GET") {
+            let json = self.request.query.iter().find(|(name, _)| name == "json");
+            let (_, text) = json.ok_or_else(|| {
+                Refusal::new("a GET carries its event in the json query parameter, and there is none")
+            })?;
+            text.as_bytes().into()
+        } else {
+            self.request.body.into()
+        };
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(Refusal::new("the body is empty: the platform must send its JSON"));
+        }
+        Ok(bytes)
+    }
+
+    /// The payload as JSON, parsed strictly.
+    pub(crate) fn json(&self) -> Result<Value, Refusal> {
+        let bytes = self.payload()?;
+        parse_strict(&bytes).map_err(|error| Refusal::new(format!("the body is {error}")))
+    }
+
+    /// A draft with what the source knows of every record: organisation, origin. `event` is the
+    /// platform's own word.
+    pub(crate) fn draft(&self, event: &str) -> Draft {
+        Draft {
+            organisation: Some(self.source.organisation.clone()),
+            source: Some(Source {
+                name: self.source.name.to_owned(),
+                system: self.platform.as_str().to_owned(),
+                event: event.to_owned(),
+                delivery_id: None,
+                received_at: self.received_at(),
+                authenticated: self.source.authenticated,
+                extra: audit_record::Map::new(),
+            }),
+            ..Draft::default()
+        }
+    }
+
+    /// When the request came in.
+    pub(crate) fn received_at(&self) -> Timestamp {
+        self.request.received_at
+    }
+
+    /// The project: the body's, else the URL's `?project=…`, else the source's.
+    pub(crate) fn project(&self, body: Option<Ref>, handle_is: HandleIs) -> Option<Ref> {
+        hints::settle(body, self.request.query, &hints::PROJECT, handle_is, self.source.project)
+    }
+
+    /// The same, or the refusal that names the hint to add; `what` is the event in words.
+    pub(crate) fn require_project(
+        &self,
+        body: Option<Ref>,
+        handle_is: HandleIs,
+        what: &str,
+    ) -> Result<Ref, Refusal> {
+        self.project(body, handle_is).ok_or_else(|| {
+            Refusal::new(format!(
+                "{what} names no project: add ?project=… (and &environment=…) to the webhook's URL, \
+                 or set a project on the source {:?}",
+                self.source.name
+            ))
+        })
+    }
+
+    /// The environment: the body's, else the URL's `?environment=…`, else the source's.
+    pub(crate) fn environment(&self, body: Option<Ref>, handle_is: HandleIs) -> Option<Ref> {
+        hints::settle(body, self.request.query, &hints::ENVIRONMENT, handle_is, self.source.environment)
+    }
+
+    /// The record id behind the platform's own id; `kind` keeps its series of ids apart.
+    pub(crate) fn id_from(&self, kind: &str, platform_id: &str) -> String {
+        identity::from_platform_id(self.source.namespace, self.source.name, kind, platform_id)
+    }
+
+    /// The record id behind the bytes of a self-dating payload.
+    pub(crate) fn id_from_body(&self) -> Result<String, Refusal> {
+        Ok(identity::from_body(self.source.namespace, self.source.name, &self.payload()?))
+    }
+
+    /// Takes secrets out of `value` by the dialect's `rules`, but what the source is told to keep, and
+    /// notes the paths under `attributes.redacted`.
+    pub(crate) fn redact(&self, value: &mut Value, rules: &[&str]) -> Redacted {
+        Redacted(redact::redact(value, rules, self.source.redact_keep))
+    }
+}
+
+/// The paths of what was redacted, to be noted in each draft made of the body.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Redacted(Vec<String>);
+
+impl Redacted {
+    /// Marks the redaction under `attributes.redacted`.
+    pub(crate) fn note(&self, draft: &mut Draft) {
+        if !self.0.is_empty() {
+            draft.attributes.insert("redacted".to_owned(), self.0.clone().into());
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Reading a platform's JSON with tolerance for how it writes ids, names and times.
+
+use audit_record::{Ref, Timestamp};
+use serde_json::Value;
+
+/// An id, key or name: a string as it is, a number as its digits. Empty text, `null` and every other
+/// kind are none.
+pub(crate) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The [`text`] at `field` of an object.
+pub(crate) fn text_at(object: &Value, field: &str) -> Option<String> {
+    object.get(field).and_then(text)
+}
+
+/// The RFC 3339 time at `field` of an object.
+pub(crate) fn time_at(object: &Value, field: &str) -> Option<Timestamp> {
+    Timestamp::parse(object.get(field)?.as_str()?).ok()
+}
+
+/// A reference that a platform wrote as an object `{id, key, name}` or, in older versions, as the bare
+/// id. None where it names nothing.
+pub(crate) fn reference(value: &Value) -> Option<Ref> {
+    let reference = match value {
+        Value::Object(_) => Ref {
+            id: text_at(value, "id"),
+            key: text_at(value, "key"),
+            name: text_at(value, "name"),
+            ..Ref::default()
+        },
+        other => Ref { id: text(other), ..Ref::default() },
+    };
+    Some(reference).filter(|reference| !reference.is_empty())
+}
+
+/// The [`reference`] at `field` of an object.
+pub(crate) fn reference_at(object: &Value, field: &str) -> Option<Ref> {
+    object.get(field).and_then(reference)
+}
+
+/// Whether `text` is an RFC 3339 time with sub-second digits: only a body that carries one dates itself
+/// finely enough for its hash to be an id.
+pub(crate) fn is_subsecond_time(text: &str) -> bool {
+    Timestamp::parse(text).is_ok() && text.contains('.')
+}

@@ -1,0 +1,1 @@
+//! AB Tasty, inbound.

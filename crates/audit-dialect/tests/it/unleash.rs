@@ -1,0 +1,1 @@
+//! Unleash, inbound.

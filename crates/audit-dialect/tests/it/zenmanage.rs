@@ -1,0 +1,1 @@
+//! Zenmanage, inbound.
