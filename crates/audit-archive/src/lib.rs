@@ -1,1 +1,19 @@
 //! Consumer: rows and position in one SQLite transaction; and the query side that reads them.
+//!
+//! An archive follows the whole log into a directory with one SQLite file per partition. It is a replica:
+//! it owns nothing, deleting it loses nothing, and two of them never need to know of each other. It does
+//! not serve anything over the network, and it decides nothing about what a record means: it keeps the
+//! bytes that the log brought, and beside them what people search by.
+//!
+//! [`Archiver`] writes, [`Reader`] reads; they share nothing but the files.
+
+mod archiver;
+mod config;
+mod query;
+
+pub use archiver::{Archiver, ArchiverError};
+pub use config::ArchiveConfig;
+pub use query::{
+    Cursor, CursorError, Order, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus, Query, QueryError,
+    Reader, Row, Scan, ScanPosition, Status,
+};

@@ -1,0 +1,13 @@
+//! The query side: read-only connections, short transactions, pages by cursor.
+
+mod cursor;
+mod page;
+mod reader;
+mod scan;
+mod status;
+
+pub use cursor::{Cursor, CursorError};
+pub use page::{Order, PAGE_ROWS_MAX, Page, Query, QueryError, Row};
+pub use reader::Reader;
+pub use scan::{Scan, ScanPosition};
+pub use status::{PartitionEnd, PartitionStatus, Status};
