@@ -1,1 +1,21 @@
 //! Consumer: export jobs read through the archive's query side.
+//!
+//! An export is a BagIt bag: payload files, `manifest.json`, and checksums for `sha256sum -c`. It covers every
+//! partition up to an end of the log that was read when the job began, or says which it does not. Nothing here
+//! checks an export: that is `audit-verify`, which shares no code with this.
+
+mod bag;
+mod csv;
+mod durable;
+mod error;
+mod job;
+mod manifest;
+mod payload;
+mod record;
+mod run;
+mod state;
+
+pub use error::ExportError;
+pub use job::{ExportJob, Format};
+pub use manifest::{FileEntry, Manifest, PartitionEntry, QueryText};
+pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export};

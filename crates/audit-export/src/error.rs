@@ -1,0 +1,49 @@
+//! Why an export was not made.
+
+use audit_archive::QueryError;
+use audit_journal::ReadError;
+
+/// Each names the thing and the mend. What was written stays beside the destination, and the same job goes on
+/// from there.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// Something stands where the export is to go.
+    #[error("{0} exists already: name another destination, or remove it")]
+    Exists(String),
+    /// Another job was interrupted there.
+    #[error("{0} holds the unfinished export of another job: finish that one, or remove the folder")]
+    OtherJob(String),
+    /// The archive did not pass the log's end in time.
+    #[error(
+        "the archive did not reach the log's end within {seconds} s: wait for it (`flagtrail archive status`), or ask again"
+    )]
+    ArchiveBehind {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The log can't be read.
+    #[error("the log's ends can't be read: {0}")]
+    Log(#[from] ReadError),
+    /// The archive can't be read.
+    #[error(transparent)]
+    Archive(#[from] QueryError),
+    /// The destination can't be written.
+    #[error("the export can't be written: {0}")]
+    Write(#[from] std::io::Error),
+    /// A row of the archive is no record, although it was one when it was archived.
+    #[error(
+        "the archive holds something at partition {partition}, number {seq}, that is no record: `flagtrail archive check` tells more"
+    )]
+    Corrupt {
+        /// The partition.
+        partition: u32,
+        /// The number in it.
+        seq: u64,
+    },
+    /// The record that tells of the export could not be appended: nothing leaves without it.
+    #[error("the export could not be put on the record: {0}")]
+    NotOnRecord(String),
+    /// It was told to stop.
+    #[error("the export was stopped; the same job goes on where it was")]
+    Stopped,
+}

@@ -1,0 +1,83 @@
+//! `manifest.json`: what was asked, what is covered, what every file is.
+//! `schemas/export-manifest.v1.schema.json` is the contract.
+
+use audit_record::Filter;
+use serde::{Deserialize, Serialize};
+
+use crate::job::Format;
+
+/// The version that this release writes.
+pub(crate) const MANIFEST_VERSION: u64 = 1;
+
+/// The manifest of an export.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this document.
+    pub version: u64,
+    /// The job.
+    pub export_id: String,
+    /// The deployment that the log belongs to.
+    pub deployment: String,
+    /// What wrote it.
+    pub written_by: String,
+    /// Who asked.
+    pub asked_by: String,
+    /// When, RFC 3339.
+    pub asked_at: String,
+    /// When the last file was complete, RFC 3339.
+    pub completed_at: String,
+    /// What was asked.
+    pub query: QueryText,
+    /// The format of the payload.
+    pub format: Format,
+    /// For CSV: what stands in front of a value that a spreadsheet would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub formula_guard: Option<String>,
+    /// Records in all files.
+    pub records: u64,
+    /// The payload files, in order.
+    pub files: Vec<FileEntry>,
+    /// Every partition of the log, those that could not be covered included.
+    pub partitions: Vec<PartitionEntry>,
+}
+
+/// A query in words of the interface.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QueryText {
+    /// The filter.
+    pub filter: Filter,
+    /// First moment of event time inside, RFC 3339.
+    pub from: Option<String>,
+    /// First moment after.
+    pub to: Option<String>,
+    /// Full text.
+    pub text: Option<String>,
+}
+
+/// One payload file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its path in the export.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, lower-case hex.
+    pub sha256: String,
+    /// How many records it holds.
+    pub records: u64,
+}
+
+/// What of one partition is covered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartitionEntry {
+    /// The partition.
+    pub partition: u32,
+    /// The first offset that the log kept when the job began.
+    pub start: u64,
+    /// The end of the log when the job began: everything below is covered.
+    pub end: u64,
+    /// Whether it is covered whole.
+    pub complete: bool,
+    /// How many records of it are in the files.
+    pub records: u64,
+}

@@ -1,0 +1,76 @@
+//! An export is on the record when it is asked for and when it is done.
+
+use audit_journal::{AppendOutcome, Journal};
+use audit_record::{
+    Action, AuditRecord, Authenticated, Author, AuthorKind, Draft, ObjectRef, Ref, Source, Timestamp,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::error::ExportError;
+use crate::job::ExportJob;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Moment {
+    Requested,
+    /// With the number of records and of files.
+    Completed(u64, usize),
+}
+
+/// Appends the record of this moment. Its id comes from the job and the moment: a job that is resumed, or
+/// whose answer was lost, appends the same record again, which archives show once.
+pub(crate) async fn put_on_record(
+    journal: &Journal,
+    job: &ExportJob,
+    moment: Moment,
+) -> Result<(), ExportError> {
+    let refuse = |problem: String| ExportError::NotOnRecord(problem);
+    let now = Timestamp::try_new(chrono::Utc::now()).map_err(|error| refuse(error.to_string()))?;
+    let record = AuditRecord::try_new(draft(journal.identity().namespace, job, moment, now))
+        .map_err(|error| refuse(error.to_string()))?;
+    match journal.append_records(std::slice::from_ref(&record)).await.into_iter().next() {
+        Some(AppendOutcome::Appended(_)) => Ok(()),
+        Some(AppendOutcome::NotAppended(problem) | AppendOutcome::Unknown(problem)) => Err(refuse(problem)),
+        None => Err(refuse("the log gave no answer".to_owned())),
+    }
+}
+
+fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, now: Timestamp) -> Draft {
+    let (action, log) = match moment {
+        Moment::Requested => ("flagtrail.export.requested", format!("export {} was asked for", job.id)),
+        Moment::Completed(records, files) => (
+            "flagtrail.export.completed",
+            format!("export {} was written: {records} records in {files} files", job.id),
+        ),
+    };
+    let mut attributes = audit_record::Map::new();
+    attributes.insert("query".to_owned(), json!(job.query_text()));
+    attributes.insert("format".to_owned(), json!(job.format));
+    if let Moment::Completed(records, files) = moment {
+        attributes.insert("records".to_owned(), json!(records));
+        attributes.insert("files".to_owned(), json!(files));
+    }
+    Draft {
+        id: Some(Uuid::new_v5(&namespace, format!("{action}/{}", job.id).as_bytes()).to_string()),
+        action: Action::try_new(action).ok(),
+        log: Some(log),
+        occurred_at: Some(now),
+        recorded_at: Some(now),
+        author: Some(Author { name: Some(job.asked_by.clone()), ..Author::new(AuthorKind::Service) }),
+        organisation: Some(Ref::by_key("~flagtrail")),
+        related_object_type: Some("FLAGTRAIL_EXPORT".to_owned()),
+        related_object: ObjectRef { uuid: None, what: Ref::by_id(job.id.clone()) },
+        source: Some(Source {
+            name: "flagtrail".to_owned(),
+            system: "flagtrail".to_owned(),
+            event: action.to_owned(),
+            delivery_id: None,
+            received_at: now,
+            authenticated: Authenticated::Token,
+            extra: audit_record::Map::new(),
+        }),
+        attributes,
+        ..Draft::default()
+    }
+}

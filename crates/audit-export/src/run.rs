@@ -1,0 +1,275 @@
+//! One export, from question to bag.
+//!
+//! Durable order: the cut (which ends of the log are covered) and every closed payload file are written down
+//! before anything after them; the frame comes when all files are closed; the rename into place is the
+//! moment the export exists. A kill anywhere leaves `<destination>.unfinished`, from which the same job goes on.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use audit_archive::{PartitionEnd, Query, Reader, Row, ScanPosition};
+use audit_journal::{Bounds, Journal, Topic};
+use audit_record::AuditRecord;
+use chrono::{SecondsFormat, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::bag::write_frame;
+use crate::csv;
+use crate::durable::sync_folder;
+use crate::error::ExportError;
+use crate::job::{ExportJob, Format};
+use crate::manifest::{MANIFEST_VERSION, Manifest, PartitionEntry};
+use crate::payload::{OpenFile, unfinished};
+use crate::record::{Moment, put_on_record};
+use crate::state::{Cut, State};
+
+/// How long the archive may take to pass the log's end.
+pub const ARCHIVE_WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// Pause between two looks at the archive while it is behind.
+const ARCHIVE_POLL: Duration = Duration::from_millis(100);
+
+/// Rows gathered before they are written and hashed, in bytes.
+const CHUNK_BYTES: usize = 128 * 1024;
+
+/// Progress is told, and a stop heeded, once in so many records.
+const PROGRESS_RECORDS: u64 = 1_000;
+
+/// How far an export is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Messages of the log that the cut covers: those that do not match are among them.
+    pub covered: u64,
+    /// Records written so far.
+    pub records: u64,
+}
+
+/// Makes the export, or finishes the one that was begun. When it returns a manifest, the export stands whole
+/// and durable at the job's destination, and the log says so.
+///
+/// Asked again after the answer was lost, it finds the finished export of this job and returns its manifest.
+pub async fn run_export(
+    journal: &Journal,
+    reader: &Reader,
+    job: &ExportJob,
+    progress: impl Fn(Progress) + Send + Sync + 'static,
+    stop: CancellationToken,
+) -> Result<Manifest, ExportError> {
+    if let Some(finished) = finished(job)? {
+        put_on_record(journal, job, Moment::Completed(finished.records, finished.files.len())).await?;
+        return Ok(finished);
+    }
+    let root = unfinished(&job.destination);
+    let state = match State::read(&root)? {
+        Some(state) if state.is_of(job) => state,
+        Some(_) => return Err(ExportError::OtherJob(root.display().to_string())),
+        None => {
+            if root.exists() {
+                std::fs::remove_dir_all(&root)?;
+            }
+            std::fs::create_dir_all(root.join("data"))?;
+            put_on_record(journal, job, Moment::Requested).await?;
+            let asked_at = now();
+            let state = State::begin(job, asked_at, cut(journal, reader, &stop).await?);
+            state.write(&root)?;
+            state
+        }
+    };
+    let deployment = journal.identity().deployment.to_string();
+    let (reader, job_for_files) = (reader.clone(), job.clone());
+    let written = tokio::task::spawn_blocking(move || {
+        let state = write_payload(&root, state, &reader, &job_for_files, &progress, &stop)?;
+        finish(&root, &state, &job_for_files, deployment)
+    });
+    let manifest = written.await.map_err(|error| std::io::Error::other(error.to_string()))??;
+    put_on_record(journal, job, Moment::Completed(manifest.records, manifest.files.len())).await?;
+    Ok(manifest)
+}
+
+/// The manifest that stands at the destination if it is this job's.
+fn finished(job: &ExportJob) -> Result<Option<Manifest>, ExportError> {
+    if !job.destination.exists() {
+        return Ok(None);
+    }
+    let manifest = std::fs::read(job.destination.join("manifest.json")).ok();
+    let manifest: Option<Manifest> = manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    match manifest {
+        Some(manifest) if manifest.export_id == job.id => Ok(Some(manifest)),
+        _ => Err(ExportError::Exists(job.destination.display().to_string())),
+    }
+}
+
+/// Reads the log's ends, waits until the archive has passed them, and cuts there. A partition whose archive
+/// is stopped is cut where it is and listed as incomplete.
+async fn cut(journal: &Journal, reader: &Reader, stop: &CancellationToken) -> Result<Vec<Cut>, ExportError> {
+    let log = journal.bounds(Topic::Records).await?;
+    let began = Instant::now();
+    loop {
+        let look = {
+            let (reader, log) = (reader.clone(), log.clone());
+            tokio::task::spawn_blocking(move || look(&reader, &log)).await
+        };
+        if let Some(cuts) = look.map_err(|error| std::io::Error::other(error.to_string()))?? {
+            return Ok(cuts);
+        }
+        if began.elapsed() > ARCHIVE_WAIT_MAX {
+            return Err(ExportError::ArchiveBehind { seconds: ARCHIVE_WAIT_MAX.as_secs() });
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(ARCHIVE_POLL)).await.is_none() {
+            return Err(ExportError::Stopped);
+        }
+    }
+}
+
+/// The cuts, once every partition is passed or stopped.
+fn look(reader: &Reader, log: &[Bounds]) -> Result<Option<Vec<Cut>>, ExportError> {
+    let status = match reader.status() {
+        // An archive that has only just been started has no files yet.
+        Err(audit_archive::QueryError::NoArchive(_)) => return Ok(None),
+        status => status?,
+    };
+    let mut cuts = Vec::new();
+    for bounds in log {
+        let Some(partition) = status.partitions.iter().find(|p| p.end.partition == bounds.partition) else {
+            return Ok(None);
+        };
+        let complete = partition.end.next >= bounds.end;
+        if !complete && partition.stopped.is_none() {
+            return Ok(None);
+        }
+        let PartitionEnd { partition, next, seq } = partition.end;
+        cuts.push(Cut { partition, start: bounds.start, end: next, seq, complete, records: 0 });
+    }
+    Ok(Some(cuts))
+}
+
+fn write_payload(
+    root: &Path,
+    mut state: State,
+    reader: &Reader,
+    job: &ExportJob,
+    progress: &(impl Fn(Progress) + ?Sized),
+    stop: &CancellationToken,
+) -> Result<State, ExportError> {
+    let ends =
+        state.cuts.iter().map(|cut| PartitionEnd { partition: cut.partition, next: cut.end, seq: cut.seq });
+    let query =
+        Query { filter: job.filter.clone(), period: job.period, text: job.text.clone(), ..Query::default() };
+    let from = state.next.map(|(partition, seq)| ScanPosition { partition, seq });
+    let mut scan = reader.scan(&query, ends.collect(), from)?;
+    let covered = state.cuts.iter().map(|cut| cut.seq).sum();
+    let mut records: u64 = state.files.iter().map(|file| file.records).sum();
+    let mut chunk = Chunk::default();
+    let mut open: Option<OpenFile> = None;
+    while let Some(row) = scan.next() {
+        let row = row?;
+        if open.is_none() {
+            open = Some(OpenFile::create(root, state.files.len() + 1, job.format)?);
+            if job.format == Format::Csv {
+                csv::header(&mut chunk.bytes);
+            }
+        }
+        chunk.add(&row, job.format)?;
+        if let Some(cut) = state.cuts.iter_mut().find(|cut| cut.partition == row.partition) {
+            cut.records += 1;
+        }
+        records += 1;
+        if records.is_multiple_of(PROGRESS_RECORDS) {
+            progress(Progress { covered, records });
+            if stop.is_cancelled() {
+                return Err(ExportError::Stopped);
+            }
+        }
+        if chunk.bytes.len() >= CHUNK_BYTES
+            && let Some(file) = &mut open
+        {
+            chunk.flush(file)?;
+            if file.is_full() {
+                state.files.extend(open.take().map(OpenFile::close).transpose()?);
+                let position = scan.position();
+                state.next = Some((position.partition, position.seq));
+                state.write(root)?;
+            }
+        }
+    }
+    if open.is_none() && state.files.is_empty() {
+        // An export of nothing still shows what it would look like.
+        open = Some(OpenFile::create(root, 1, job.format)?);
+        if job.format == Format::Csv {
+            csv::header(&mut chunk.bytes);
+        }
+    }
+    if let Some(mut file) = open {
+        chunk.flush(&mut file)?;
+        state.files.push(file.close()?);
+    }
+    progress(Progress { covered, records });
+    Ok(state)
+}
+
+/// Rows on their way into a file.
+#[derive(Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    records: u64,
+}
+
+impl Chunk {
+    fn add(&mut self, row: &Row, format: Format) -> Result<(), ExportError> {
+        match format {
+            Format::Ndjson => {
+                self.bytes.extend_from_slice(row.json.as_bytes());
+                self.bytes.push(b'\n');
+            }
+            Format::Csv => {
+                let corrupt = |_| ExportError::Corrupt { partition: row.partition, seq: row.seq };
+                let record = AuditRecord::from_json(row.json.as_bytes()).map_err(corrupt)?;
+                csv::row(&record, row.partition, row.seq, &mut self.bytes);
+            }
+        }
+        self.records += 1;
+        Ok(())
+    }
+
+    fn flush(&mut self, file: &mut OpenFile) -> std::io::Result<()> {
+        file.write(&self.bytes, std::mem::take(&mut self.records))?;
+        self.bytes.clear();
+        Ok(())
+    }
+}
+
+fn finish(root: &Path, state: &State, job: &ExportJob, deployment: String) -> Result<Manifest, ExportError> {
+    let partition = |cut: &Cut| PartitionEntry {
+        partition: cut.partition,
+        start: cut.start,
+        end: cut.end,
+        complete: cut.complete,
+        records: cut.records,
+    };
+    let manifest = Manifest {
+        version: MANIFEST_VERSION,
+        export_id: job.id.clone(),
+        deployment,
+        written_by: concat!("flagtrail ", env!("CARGO_PKG_VERSION")).to_owned(),
+        asked_by: state.asked_by.clone(),
+        asked_at: state.asked_at.clone(),
+        completed_at: now(),
+        query: state.query.clone(),
+        format: job.format,
+        formula_guard: (job.format == Format::Csv).then(|| "'".to_owned()),
+        records: state.files.iter().map(|file| file.records).sum(),
+        files: state.files.clone(),
+        partitions: state.cuts.iter().map(partition).collect(),
+    };
+    write_frame(root, &manifest)?;
+    // If we crash before the state is gone, the job goes on and writes the last file and the frame again. If
+    // we crash between the two, the job begins anew.
+    State::remove(root)?;
+    std::fs::rename(root, &job.destination)?;
+    sync_folder(&job.destination)?;
+    Ok(manifest)
+}
+
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true)
+}

@@ -1,0 +1,94 @@
+//! What an unfinished export remembers, so that the same job goes on after a kill.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use audit_journal::{Offset, Partition};
+use serde::{Deserialize, Serialize};
+
+use crate::durable::write_whole;
+use crate::job::{ExportJob, Format};
+use crate::manifest::{FileEntry, QueryText};
+
+/// The version of this document; another one is not resumed.
+const STATE_VERSION: u32 = 1;
+
+/// Where one partition is cut: every message before is covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cut {
+    pub(crate) partition: Partition,
+    /// The first offset that the log kept.
+    pub(crate) start: Offset,
+    /// The first offset not covered.
+    pub(crate) end: Offset,
+    /// The first number not covered.
+    pub(crate) seq: u64,
+    /// Whether the archive had passed the log's end.
+    pub(crate) complete: bool,
+    /// Records written so far.
+    pub(crate) records: u64,
+}
+
+/// Everything that a resumed run needs. Written after each payload file is durable: if we crash in between,
+/// that file is written again, over itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    v: u32,
+    pub(crate) export_id: String,
+    pub(crate) query: QueryText,
+    pub(crate) format: Format,
+    pub(crate) asked_by: String,
+    pub(crate) asked_at: String,
+    pub(crate) cuts: Vec<Cut>,
+    pub(crate) files: Vec<FileEntry>,
+    /// (partition, seq) of the first message not yet looked at; absent at the very start.
+    pub(crate) next: Option<(Partition, u64)>,
+}
+
+impl State {
+    /// The beginning of `job`.
+    pub(crate) fn begin(job: &ExportJob, asked_at: String, cuts: Vec<Cut>) -> Self {
+        Self {
+            v: STATE_VERSION,
+            export_id: job.id.clone(),
+            query: job.query_text(),
+            format: job.format,
+            asked_by: job.asked_by.clone(),
+            asked_at,
+            cuts,
+            files: Vec::new(),
+            next: None,
+        }
+    }
+
+    /// Reads what an interrupted run left; `None` where there is nothing.
+    pub(crate) fn read(root: &Path) -> io::Result<Option<Self>> {
+        match std::fs::read(place(root)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        }
+    }
+
+    /// Makes it durable.
+    pub(crate) fn write(&self, root: &Path) -> io::Result<()> {
+        write_whole(&place(root), &serde_json::to_vec(self)?)
+    }
+
+    /// Whether `job` is the one that was begun.
+    pub(crate) fn is_of(&self, job: &ExportJob) -> bool {
+        self.v == STATE_VERSION
+            && self.export_id == job.id
+            && self.query == job.query_text()
+            && self.format == job.format
+    }
+
+    /// Forgets it: the last thing before the export is renamed into place.
+    pub(crate) fn remove(root: &Path) -> io::Result<()> {
+        std::fs::remove_file(place(root))
+    }
+}
+
+fn place(root: &Path) -> PathBuf {
+    root.join("state.json")
+}

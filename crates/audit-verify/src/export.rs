@@ -1,0 +1,152 @@
+//! Checks one export directory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use audit_record::AuditRecord;
+
+use crate::bag;
+use crate::manifest::{MANIFEST_VERSION, Manifest};
+use crate::report::Report;
+
+/// Longest line of an NDJSON file that is read, in bytes: a record's bound, with room for its end.
+const LINE_BYTES_MAX: usize = audit_record::RECORD_BYTES_MAX + 2;
+
+/// Checks every checksum, that files and manifest agree, that every NDJSON line is a valid audit record, and
+/// the counts. An `Err` means that there is nothing to check: no such directory, or no manifest.
+pub fn verify_export(dir: &Path) -> io::Result<Report> {
+    let text = std::fs::read(dir.join("manifest.json")).map_err(|error| {
+        io::Error::new(error.kind(), format!("{} holds no export: manifest.json: {error}", dir.display()))
+    })?;
+    let mut report = Report::default();
+    let mut contents: BTreeMap<String, Content> = BTreeMap::new();
+    let hashes = bag::check(dir, &mut report, |path, bytes| {
+        if path.starts_with("data/") {
+            contents.entry(path.to_owned()).or_default().take(path.ends_with(".ndjson"), bytes);
+        }
+    });
+    let manifest: Manifest = match serde_json::from_slice(&text) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            report.find("manifest.json", format!("is no manifest: {error}"));
+            return Ok(report);
+        }
+    };
+    if manifest.version > MANIFEST_VERSION {
+        report
+            .find("manifest.json", format!("was written by a later release (version {})", manifest.version));
+        return Ok(report);
+    }
+    compare(&manifest, &hashes, contents, &mut report);
+    tell(&manifest, &mut report);
+    Ok(report)
+}
+
+fn compare(
+    manifest: &Manifest,
+    hashes: &bag::Hashes,
+    mut contents: BTreeMap<String, Content>,
+    report: &mut Report,
+) {
+    for file in &manifest.files {
+        match hashes.get(&file.path) {
+            None => report.find(&file.path, "is in the manifest, but in no checksum file"),
+            Some((sha256, bytes)) => {
+                if *sha256 != file.sha256 {
+                    report.find(&file.path, "is not the file of the manifest: its SHA-256 differs");
+                }
+                if *bytes != file.bytes {
+                    report.find(&file.path, format!("has {bytes} bytes, the manifest says {}", file.bytes));
+                }
+            }
+        }
+        let Some(content) = contents.remove(&file.path) else { continue };
+        let (records, problem) = content.finish();
+        if let Some(problem) = problem {
+            report.find(&file.path, problem);
+        }
+        if let Some(records) = records
+            && records != file.records
+        {
+            report.find(&file.path, format!("holds {records} records, the manifest says {}", file.records));
+        }
+    }
+    for path in contents.into_keys() {
+        report.find(path, "is not in the manifest");
+    }
+    let sum = |counts: &mut dyn Iterator<Item = u64>| counts.sum::<u64>();
+    let of_files = sum(&mut manifest.files.iter().map(|file| file.records));
+    let of_partitions = sum(&mut manifest.partitions.iter().map(|partition| partition.records));
+    if of_files != manifest.records || of_partitions != manifest.records {
+        let found = format!(
+            "its counts disagree: {} in all, {of_files} in files, {of_partitions} in partitions",
+            manifest.records
+        );
+        report.find("manifest.json", found);
+    }
+    for partition in manifest.partitions.iter().filter(|partition| !partition.complete) {
+        report.find("manifest.json", format!("partition {} is not complete", partition.partition));
+    }
+}
+
+fn tell(manifest: &Manifest, report: &mut Report) {
+    report.shown.push(format!(
+        "{} records in {} {} files are byte for byte what the manifest lists",
+        manifest.records,
+        manifest.files.len(),
+        manifest.format
+    ));
+    report
+        .asserted
+        .push("that the manifest is the one that the exporting system wrote: it is not signed".to_owned());
+    report.asserted.push(
+        "that the files hold every record that the query asks for, and none was altered before the export"
+            .to_owned(),
+    );
+}
+
+/// What passes by of one payload file while it is hashed.
+#[derive(Default)]
+struct Content {
+    is_ndjson: bool,
+    line: Vec<u8>,
+    records: u64,
+    problem: Option<String>,
+}
+
+impl Content {
+    fn take(&mut self, is_ndjson: bool, bytes: &[u8]) {
+        self.is_ndjson = is_ndjson;
+        if !is_ndjson || self.problem.is_some() {
+            return;
+        }
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(&rest[..end]);
+            self.end_of_line();
+            rest = &rest[end + 1..];
+        }
+        if self.line.len() + rest.len() > LINE_BYTES_MAX {
+            self.problem = Some(format!("line {} is longer than any record", self.records + 1));
+            return;
+        }
+        self.line.extend_from_slice(rest);
+    }
+
+    fn end_of_line(&mut self) {
+        self.records += 1;
+        if self.problem.is_none()
+            && let Err(error) = AuditRecord::from_json(&self.line)
+        {
+            self.problem = Some(format!("line {}: {error}", self.records));
+        }
+        self.line.clear();
+    }
+
+    /// How many records there are, where lines count, and the first that is none.
+    fn finish(self) -> (Option<u64>, Option<String>) {
+        let cut = (!self.line.is_empty()).then(|| "ends in the middle of a line".to_owned());
+        (self.is_ndjson.then_some(self.records), self.problem.or(cut))
+    }
+}

@@ -1,0 +1,40 @@
+//! What a check found, in plain sentences.
+
+use std::fmt;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file it is about, relative to what was checked.
+    pub file: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.problem)
+    }
+}
+
+/// The outcome of a check.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What is wrong; nothing when the check passes.
+    pub findings: Vec<Finding>,
+    /// What the check has shown.
+    pub shown: Vec<String>,
+    /// What the export says of itself and no check of its files can show.
+    pub asserted: Vec<String>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn passes(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    pub(crate) fn find(&mut self, file: impl Into<String>, problem: impl Into<String>) {
+        self.findings.push(Finding { file: file.into(), problem: problem.into() });
+    }
+}
