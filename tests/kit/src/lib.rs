@@ -1,1 +1,7 @@
-//! What tests share: real Kafka brokers, receivers, waiting for a condition. Never shipped.
+//! What tests share: real Kafka brokers, child processes, a webhook receiver, waiting for a condition. Never shipped.
+//!
+//! Everything here is real: brokers are Apache Kafka in its own JVMs, receivers are HTTP servers on loopback, processes are
+//! processes that can be killed. Everything ends with the test that started it, also when that test is killed.
+
+pub mod kafka;
+pub mod process;

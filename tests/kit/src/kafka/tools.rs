@@ -1,0 +1,95 @@
+//! Kafka's own command line tools, run by their classes. Each starts a JVM: two seconds, and independent of our own client code.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::{cluster::Cluster, libs};
+
+/// Memory of a tool's heap.
+const TOOL_HEAP_MIB: u32 = 128;
+
+/// The class behind `kafka-topics.sh`.
+const TOPIC_COMMAND: &str = "org.apache.kafka.tools.TopicCommand";
+
+impl Cluster {
+    /// Runs a command line class of Kafka's with `--bootstrap-server` set, and returns what it wrote to standard output.
+    ///
+    /// # Errors
+    /// When it fails; the error holds what it wrote to standard error.
+    pub fn run_tool(&self, class: &str, arguments: &[&str]) -> Result<String> {
+        self.run_tool_with_input(class, arguments, "")
+    }
+
+    /// As [`run_tool`](Self::run_tool), with text on standard input: what `ConsoleProducer` sends, line by line.
+    ///
+    /// # Errors
+    /// When it fails; the error holds what it wrote to standard error.
+    pub fn run_tool_with_input(&self, class: &str, arguments: &[&str], input: &str) -> Result<String> {
+        let mut tool: Command = libs::java(TOOL_HEAP_MIB, class)?;
+        tool.args(["--bootstrap-server", &self.internal_bootstrap()]).args(arguments);
+        tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut tool = tool.spawn().context("run java: is a JDK of version 17 or later installed?")?;
+        tool.stdin.take().context("the tool has no standard input")?.write_all(input.as_bytes())?;
+        let output = tool.wait_with_output()?;
+        let written = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            bail!("{class} {arguments:?}: {written}{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(written)
+    }
+
+    /// Creates a topic, replicated to every broker up to three. `settings` are `name=value`.
+    ///
+    /// # Errors
+    /// When Kafka refuses, say because it exists.
+    pub fn create_topic(&self, topic: &str, partitions: u32, settings: &[&str]) -> Result<()> {
+        let partitions = partitions.to_string();
+        let mut arguments = vec!["--create", "--topic", topic, "--partitions", &partitions];
+        for setting in settings {
+            arguments.extend(["--config", setting]);
+        }
+        self.run_tool(TOPIC_COMMAND, &arguments).map(drop)
+    }
+
+    /// Raises a topic's number of partitions to `partitions`, as an operator might behind our back.
+    ///
+    /// # Errors
+    /// When Kafka refuses, say because the topic has as many already.
+    pub fn add_partitions(&self, topic: &str, partitions: u32) -> Result<()> {
+        let arguments = ["--alter", "--topic", topic, "--partitions", &partitions.to_string()];
+        self.run_tool(TOPIC_COMMAND, &arguments).map(drop)
+    }
+
+    /// Deletes a topic. It is gone for clients when this returns; its files go later.
+    ///
+    /// # Errors
+    /// When Kafka refuses, say because there is no such topic.
+    pub fn delete_topic(&self, topic: &str) -> Result<()> {
+        self.run_tool(TOPIC_COMMAND, &["--delete", "--topic", topic]).map(drop)
+    }
+
+    /// The broker that leads a partition.
+    ///
+    /// # Errors
+    /// When there is no such partition, or no leader at the moment.
+    pub fn leader_of(&self, topic: &str, partition: u32) -> Result<u16> {
+        let described = self.run_tool(TOPIC_COMMAND, &["--describe", "--topic", topic])?;
+        leader_in(&described, partition)
+            .with_context(|| format!("no leader of {topic} partition {partition} in:\n{described}"))
+    }
+}
+
+/// Reads `… Partition: 0 ⇥ Leader: 2 ⇥ …`.
+fn leader_in(described: &str, partition: u32) -> Option<u16> {
+    let value = |line: &str, name: &str| -> Option<String> {
+        line.split('\t').find_map(|column| Some(column.trim().strip_prefix(name)?.trim().to_owned()))
+    };
+    let wanted = partition.to_string();
+    let line =
+        described.lines().find(|line| value(line, "Partition:").is_some_and(|found| found == wanted))?;
+    value(line, "Leader:")?.parse().ok()
+}

@@ -1,0 +1,4 @@
+//! The kit proves itself: what other tests rely on is tested here against the real thing.
+
+mod kafka;
+mod process;
