@@ -9,6 +9,7 @@ mod csv;
 mod durable;
 mod error;
 mod job;
+mod jobs;
 mod manifest;
 mod payload;
 mod record;
@@ -17,5 +18,6 @@ mod state;
 
 pub use error::ExportError;
 pub use job::{ExportJob, Format};
+pub use jobs::{ExportJobs, ExportRequest, ExportRunner, ExportState, JOBS_WAITING_MAX, SubmitError};
 pub use manifest::{FileEntry, Manifest, PartitionEntry, QueryText};
 pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export};

@@ -1,0 +1,269 @@
+//! Export jobs of one process: asked for, made one after the other, found again after a restart.
+//!
+//! Every job has a folder of its own, `<dir>/<id>`: `job.json`, written before the job is acknowledged, and
+//! `bag`, which is there whole or not at all. If we crash after the acknowledgement, the next start finds
+//! `job.json` without `bag` and goes on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use audit_archive::Reader;
+use audit_journal::Journal;
+use audit_record::{Filter, Period, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::durable::write_whole;
+use crate::job::{ExportJob, Format};
+use crate::manifest::{Manifest, QueryText};
+use crate::run::{Progress, run_export};
+
+/// Most jobs that wait; more are refused.
+pub const JOBS_WAITING_MAX: usize = 16;
+
+/// The version of `job.json` that this release writes.
+const JOB_VERSION: u32 = 1;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExportRequest {
+    v: u32,
+    /// The job's id.
+    pub id: String,
+    /// Which records.
+    pub query: QueryText,
+    /// The format.
+    pub format: Format,
+    /// Who asks, in words.
+    pub asked_by: String,
+    /// When, RFC 3339.
+    pub asked_at: String,
+}
+
+/// Where a job is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum ExportState {
+    /// Behind others.
+    Waiting,
+    /// Being made.
+    Running {
+        /// Records written so far.
+        records: u64,
+    },
+    /// There, whole.
+    Done {
+        /// What it holds.
+        manifest: Box<Manifest>,
+    },
+    /// Given up; a restart of the process tries again.
+    Failed {
+        /// Why, and the mend.
+        problem: String,
+    },
+}
+
+/// Why a job is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Too many wait.
+    #[error("{JOBS_WAITING_MAX} exports wait already: ask again when one is done")]
+    Full,
+    /// The request can't be written down.
+    #[error("the export can't be written down: {0}")]
+    Write(#[from] std::io::Error),
+    /// A time in the query is none.
+    #[error("query.{field} {problem}")]
+    Query {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The jobs of one process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ExportJobs {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    dir: PathBuf,
+    states: Mutex<BTreeMap<String, (ExportRequest, ExportState)>>,
+    queue: mpsc::Sender<String>,
+}
+
+/// Makes the jobs of an [`ExportJobs`], one after the other.
+#[derive(Debug)]
+pub struct ExportRunner {
+    shared: Arc<Shared>,
+    queue: mpsc::Receiver<String>,
+}
+
+impl ExportJobs {
+    /// Opens the folder and finds the jobs of earlier runs. Those that were not finished are made again by the
+    /// runner.
+    pub fn open(dir: impl Into<PathBuf>) -> std::io::Result<(Self, ExportRunner)> {
+        let dir = dir.into();
+        std::fs::create_dir_all(&dir)?;
+        let states = found(&dir)?;
+        let (sender, queue) = mpsc::channel(JOBS_WAITING_MAX);
+        let shared = Arc::new(Shared { dir, states: Mutex::new(states), queue: sender });
+        Ok((Self { shared: shared.clone() }, ExportRunner { shared, queue }))
+    }
+
+    /// Takes a job. When it returns, the job is written down and will be made, by this process or the next.
+    pub fn submit(
+        &self,
+        query: QueryText,
+        format: Format,
+        asked_by: String,
+    ) -> Result<ExportRequest, SubmitError> {
+        let id = Uuid::now_v7().to_string();
+        let asked_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        let request = ExportRequest { v: JOB_VERSION, id: id.clone(), query, format, asked_by, asked_at };
+        period(&request.query)?;
+        // The place in the queue comes first: a job that is written down has one.
+        let place = self.shared.queue.try_reserve().map_err(|_| SubmitError::Full)?;
+        let folder = self.shared.dir.join(&id);
+        std::fs::create_dir_all(&folder)?;
+        write_whole(&folder.join("job.json"), &serde_json::to_vec(&request).map_err(std::io::Error::other)?)?;
+        self.shared.lock().insert(id.clone(), (request.clone(), ExportState::Waiting));
+        place.send(id);
+        Ok(request)
+    }
+
+    /// One job.
+    pub fn get(&self, id: &str) -> Option<(ExportRequest, ExportState)> {
+        self.shared.lock().get(id).cloned()
+    }
+
+    /// Every job, the latest first.
+    pub fn list(&self) -> Vec<(ExportRequest, ExportState)> {
+        self.shared.lock().values().rev().cloned().collect()
+    }
+
+    /// The folder of a finished export.
+    pub fn bag(&self, id: &str) -> Option<PathBuf> {
+        let done = matches!(self.get(id)?.1, ExportState::Done { .. });
+        done.then(|| self.shared.dir.join(id).join("bag"))
+    }
+
+    /// Removes a job that is done or failed, and its files. `false` where there is none, or it is being made.
+    pub fn remove(&self, id: &str) -> std::io::Result<bool> {
+        let mut states = self.shared.lock();
+        match states.get(id) {
+            Some((_, ExportState::Done { .. } | ExportState::Failed { .. })) => {}
+            _ => return Ok(false),
+        }
+        std::fs::remove_dir_all(self.shared.dir.join(id))?;
+        states.remove(id);
+        Ok(true)
+    }
+}
+
+impl ExportRunner {
+    /// Makes jobs until `shutdown`; the one in hand is then left to be resumed by the next start.
+    pub async fn run(mut self, journal: Journal, reader: Reader, shutdown: CancellationToken) {
+        let unfinished: Vec<String> = self.shared.waiting();
+        for id in unfinished {
+            self.make(&journal, &reader, &id, &shutdown).await;
+        }
+        while let Some(Some(id)) = shutdown.run_until_cancelled(self.queue.recv()).await {
+            self.make(&journal, &reader, &id, &shutdown).await;
+        }
+    }
+
+    async fn make(&self, journal: &Journal, reader: &Reader, id: &str, shutdown: &CancellationToken) {
+        let Some((request, ExportState::Waiting)) = self.shared.lock().get(id).cloned() else { return };
+        if shutdown.is_cancelled() {
+            return;
+        }
+        let Ok(period) = period(&request.query) else { return };
+        let job = ExportJob {
+            id: request.id.clone(),
+            filter: request.query.filter.clone(),
+            period,
+            text: request.query.text.clone(),
+            format: request.format,
+            destination: self.shared.dir.join(id).join("bag"),
+            asked_by: request.asked_by.clone(),
+        };
+        self.shared.set(id, ExportState::Running { records: 0 });
+        let (shared, name) = (self.shared.clone(), id.to_owned());
+        let told =
+            move |progress: Progress| shared.set(&name, ExportState::Running { records: progress.records });
+        let state = match run_export(journal, reader, &job, told, shutdown.clone()).await {
+            Ok(manifest) => {
+                tracing::info!(
+                    export = id,
+                    records = manifest.records,
+                    files = manifest.files.len(),
+                    "export written"
+                );
+                ExportState::Done { manifest: Box::new(manifest) }
+            }
+            Err(crate::ExportError::Stopped) => ExportState::Waiting,
+            Err(error) => {
+                tracing::error!(export = id, %error, "export failed");
+                ExportState::Failed { problem: error.to_string() }
+            }
+        };
+        self.shared.set(id, state);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (ExportRequest, ExportState)>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, id: &str, state: ExportState) {
+        if let Some(job) = self.lock().get_mut(id) {
+            job.1 = state;
+        }
+    }
+
+    fn waiting(&self) -> Vec<String> {
+        let states = self.lock();
+        states
+            .iter()
+            .filter(|(_, (_, state))| *state == ExportState::Waiting)
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+}
+
+/// The jobs that earlier runs wrote down. What is no job (another version, a cut-off folder) is left alone.
+fn found(dir: &Path) -> std::io::Result<BTreeMap<String, (ExportRequest, ExportState)>> {
+    let mut states = BTreeMap::new();
+    for entry in std::fs::read_dir(dir)? {
+        let folder = entry?.path();
+        let Ok(bytes) = std::fs::read(folder.join("job.json")) else { continue };
+        let Ok(request) = serde_json::from_slice::<ExportRequest>(&bytes) else { continue };
+        if request.v > JOB_VERSION {
+            tracing::warn!(folder = %folder.display(), "an export was asked for by a later release; it is left alone");
+            continue;
+        }
+        let manifest = std::fs::read(folder.join("bag").join("manifest.json")).ok();
+        let state = match manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            Some(manifest) => ExportState::Done { manifest: Box::new(manifest) },
+            None => ExportState::Waiting,
+        };
+        states.insert(request.id.clone(), (request, state));
+    }
+    Ok(states)
+}
+
+fn period(query: &QueryText) -> Result<Period, SubmitError> {
+    let moment = |field, text: &Option<String>| {
+        let parsed = text.as_deref().map(Timestamp::parse).transpose();
+        parsed.map_err(|error| SubmitError::Query { field, problem: error.to_string() })
+    };
+    Ok(Period { from: moment("from", &query.from)?, to: moment("to", &query.to)? })
+}
