@@ -5,3 +5,5 @@
 
 pub mod kafka;
 pub mod process;
+pub mod receiver;
+pub mod wait;

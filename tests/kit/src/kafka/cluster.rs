@@ -84,7 +84,7 @@ impl Cluster {
         let tls = options.security.certificates(directory.path())?;
         let ports = free_ports(options.brokers)?;
         let mut nodes = (1..=options.brokers)
-            .map(|id| Node::prepare(id, &ports, &options.security, directory.path()))
+            .map(|id| Node::prepare(id, &ports, &options.security, tls.as_ref(), directory.path()))
             .collect::<Result<Vec<_>>>()?;
         let cluster_id = cluster_id();
         thread::scope(|scope| {

@@ -20,8 +20,7 @@ const JVM_FLAGS: [&str; 4] =
 /// When there are none although `FLAGTRAIL_REQUIRE_KAFKA=1` says that tests without Kafka are worth nothing.
 #[must_use]
 pub fn available() -> Option<PathBuf> {
-    let libs = env::var_os("FLAGTRAIL_KAFKA_LIBS").filter(|libs| !libs.is_empty()).map(PathBuf::from);
-    if let Some(libs) = libs {
+    if let Some(libs) = named() {
         assert!(libs.is_dir(), "FLAGTRAIL_KAFKA_LIBS names {}, which is no directory", libs.display());
         return Some(libs);
     }
@@ -35,9 +34,15 @@ pub fn available() -> Option<PathBuf> {
     None
 }
 
+/// The directory that the environment names.
+fn named() -> Option<PathBuf> {
+    env::var_os("FLAGTRAIL_KAFKA_LIBS").filter(|libs| !libs.is_empty()).map(PathBuf::from)
+}
+
 /// A JVM about to run a class of Kafka's.
 pub(super) fn java(heap_mib: u32, class: &str) -> Result<Command> {
-    let libs = available().context("Kafka's jars are not available: set FLAGTRAIL_KAFKA_LIBS")?;
+    let libs = named()
+        .context("Kafka's jars are nowhere: set FLAGTRAIL_KAFKA_LIBS to what tests/kafka-libs.sh prints")?;
     let mut class_path = configuration().into_os_string();
     class_path.push(":");
     class_path.push(libs.join("*"));

@@ -20,6 +20,7 @@ mod tools;
 pub use cluster::{Cluster, Options};
 pub use libs::available;
 pub use security::{Mechanism, Security, Tls, User};
+pub use tools::run as run_tool;
 
 /// A name that no other test of this or any other run uses, for topics and groups on the shared broker.
 #[must_use]

@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{libs, security::Security};
+use super::{
+    libs,
+    security::{Security, Tls},
+};
 use crate::process::Process;
 
 /// Memory of a broker's heap: three fit beside a build.
@@ -72,14 +75,20 @@ pub(super) struct Node {
 
 impl Node {
     /// Writes the settings of broker `id` into a directory of its own.
-    pub(super) fn prepare(id: u16, all: &[Ports], security: &Security, cluster: &Path) -> Result<Self> {
+    pub(super) fn prepare(
+        id: u16,
+        all: &[Ports],
+        security: &Security,
+        tls: Option<&Tls>,
+        cluster: &Path,
+    ) -> Result<Self> {
         let directory = cluster.join(format!("broker-{id}"));
         fs::create_dir_all(&directory)?;
         let shared = libs::configuration().join("server.properties");
         let mut settings =
             fs::read_to_string(&shared).with_context(|| format!("read {}", shared.display()))?;
         settings.push_str(&identity(id, all, security.client_host(), &directory));
-        settings.push_str(&security.broker_settings(cluster)?);
+        settings.push_str(&security.broker_settings(tls)?);
         fs::write(directory.join("server.properties"), settings)?;
         Ok(Self { id, directory, process: None, log_begins: 0 })
     }

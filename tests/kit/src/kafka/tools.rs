@@ -29,17 +29,10 @@ impl Cluster {
     /// # Errors
     /// When it fails; the error holds what it wrote to standard error.
     pub fn run_tool_with_input(&self, class: &str, arguments: &[&str], input: &str) -> Result<String> {
-        let mut tool: Command = libs::java(TOOL_HEAP_MIB, class)?;
-        tool.args(["--bootstrap-server", &self.internal_bootstrap()]).args(arguments);
-        tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut tool = tool.spawn().context("run java: is a JDK of version 17 or later installed?")?;
-        tool.stdin.take().context("the tool has no standard input")?.write_all(input.as_bytes())?;
-        let output = tool.wait_with_output()?;
-        let written = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            bail!("{class} {arguments:?}: {written}{}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(written)
+        let bootstrap = self.internal_bootstrap();
+        let arguments: Vec<&str> =
+            ["--bootstrap-server", &bootstrap].iter().chain(arguments).copied().collect();
+        run(class, &arguments, input)
     }
 
     /// Creates a topic, replicated to every broker up to three. `settings` are `name=value`.
@@ -81,6 +74,25 @@ impl Cluster {
         leader_in(&described, partition)
             .with_context(|| format!("no leader of {topic} partition {partition} in:\n{described}"))
     }
+}
+
+/// Runs a command line class of Kafka's that is told by `arguments` where to connect, so also through the client listener, and returns
+/// what it wrote to standard output.
+///
+/// # Errors
+/// When it fails; the error holds what it wrote to standard error.
+pub fn run(class: &str, arguments: &[&str], input: &str) -> Result<String> {
+    let mut tool: Command = libs::java(TOOL_HEAP_MIB, class)?;
+    tool.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tool = tool.spawn().context("run java: is a JDK of version 17 or later installed?")?;
+    tool.stdin.take().context("the tool has no standard input")?.write_all(input.as_bytes())?;
+    let output = tool.wait_with_output()?;
+    let written = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("{class} {arguments:?}: {written}{complaints}");
+    }
+    Ok(written)
 }
 
 /// Reads `… Partition: 0 ⇥ Leader: 2 ⇥ …`.

@@ -1,12 +1,8 @@
 //! A child process can be watched, paused and killed, and does not outlive its test.
 
-use std::{
-    fs,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{fs, process::Command, time::Duration};
 
-use flagtrail_testkit::process::Process;
+use flagtrail_testkit::{process::Process, wait};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -20,14 +16,6 @@ fn sleeper() -> Command {
 fn state_of(id: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     stat.rsplit(')').next()?.trim_start().chars().next()
-}
-
-fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < SOON, "not within {SOON:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]
@@ -57,9 +45,9 @@ fn a_paused_program_stands_still_until_it_is_resumed_and_can_still_be_stopped() 
     let mut process = Process::start("a sleeper", &sleeper(), &directory.path().join("log")).unwrap();
     let id = process.id();
     process.pause().unwrap();
-    eventually("stopped", || state_of(id) == Some('T'));
+    wait::blocking(SOON, "stopped", || state_of(id) == Some('T'));
     process.resume().unwrap();
-    eventually("sleeping again", || state_of(id) == Some('S'));
+    wait::blocking(SOON, "sleeping again", || state_of(id) == Some('S'));
     process.pause().unwrap();
     assert_eq!(process.stop().unwrap().code(), Some(128 + 15));
 }
@@ -97,10 +85,10 @@ fn a_program_whose_test_process_was_killed_ends_and_its_directory_is_removed() {
     inner.env(INNER, directory.path());
     let mut inner = Process::start("the inner test", &inner, &directory.path().join("inner.log")).unwrap();
     let id_file = directory.path().join("id");
-    eventually("the inner test started its program", || id_file.exists());
+    wait::blocking(SOON, "the inner test started its program", || id_file.exists());
     let id: i32 = fs::read_to_string(id_file).unwrap().parse().unwrap();
     assert!(state_of(id).is_some());
     inner.kill().unwrap();
-    eventually("the program is gone", || state_of(id).is_none());
-    eventually("its directory is gone", || !directory.path().join("around").exists());
+    wait::blocking(SOON, "the program is gone", || state_of(id).is_none());
+    wait::blocking(SOON, "its directory is gone", || !directory.path().join("around").exists());
 }
