@@ -54,6 +54,13 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
         Ok(Value::Bool(value))
     }
+    // Whole numbers that fit are handed over parsed; their digits are what was written.
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(Value::String(value.to_owned()))
     }
@@ -82,5 +89,22 @@ impl<'de> Visitor<'de> for Strict {
             map.insert(key, value);
         }
         Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_keeps_the_text_it_came_in() {
+        let text = "[0,-0,7,-7,9007199254740993,18446744073709551616,30.0,1e+400,-1.50]";
+        let value = parse_strict(text.as_bytes()).unwrap();
+        assert_eq!(value.to_string(), text);
+    }
+
+    #[test]
+    fn a_key_named_twice_is_an_error_at_any_depth() {
+        assert!(parse_strict(br#"{"a":[{"b":1,"b":1}]}"#).is_err());
     }
 }

@@ -67,5 +67,7 @@ pub fn may_stand_above_projects(name: &str) -> bool {
                 | "CONTEXT_DEFINITION"
                 | "CONTEXT_VALUE"
                 | "STRATEGY"
+                // Unleash's segments belong to the whole installation unless one is bound to a project.
+                | "SEGMENT"
         )
 }
