@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# Everything that is checked before a change is taken: formatting, lints, the build without Kafka, every test (those against
+# real Apache Kafka brokers included) and the clients in other languages.
+#
+#   ./tests/run.sh              all of it
+#   TEST_THREADS=4 ./tests/run.sh   more tests at a time; three of them may run three brokers of half a gigabyte each
+#
+# It needs Rust and a C toolchain, and network for what it fetches. On Debian and Ubuntu it installs what else is missing; elsewhere it
+# says what to install. The brokers are started and stopped by the tests; nothing is left running.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly JAVA_MIN=17
+readonly threads=${TEST_THREADS:-2}
+
+# What configures a Flagtrail on this machine must not configure the ones under test.
+for variable in $(compgen -e | grep '^FLAGTRAIL_' || true); do
+  unset "$variable"
+done
+
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+
+step() {
+  printf '\n==> [%4ds] %s\n' "$SECONDS" "$*"
+}
+
+die() {
+  printf 'run.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+has() {
+  command -v "$1" >/dev/null
+}
+
+java_is_recent() {
+  local version
+  has java && has javac || return 1
+  version=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
+  [[ -n $version && $version -ge $JAVA_MIN ]]
+}
+
+# Rust and a C toolchain are the reader's to choose.
+require_toolchain() {
+  local missing=()
+  has cargo || missing+=("Rust 1.90 or later (https://rustup.rs)")
+  has cc || missing+=("a C compiler (Debian, Ubuntu: build-essential)")
+  has make || missing+=("make (Debian, Ubuntu: build-essential)")
+  has perl || missing+=("perl, which builds the bundled OpenSSL (Debian, Ubuntu: perl)")
+  if ((${#missing[@]})); then
+    printf 'run.sh: missing: %s\n' "${missing[@]}" >&2
+    exit 1
+  fi
+}
+
+install_missing() {
+  local packages=() as_root=()
+  java_is_recent || packages+=(default-jdk-headless)
+  has mvn || packages+=(maven)
+  # Debian's python3 has the module and not what it needs: only a try tells.
+  { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; } || packages+=(python3 python3-venv)
+  has node || packages+=(nodejs)
+  has npm || packages+=(npm)
+  ((${#packages[@]})) || return 0
+
+  has apt-get || die "install a JDK of version $JAVA_MIN or later, Maven, Python 3 with venv, Node.js and npm (missing here, by Debian's names: ${packages[*]})"
+  if ((EUID != 0)); then
+    has sudo || die "run as root: apt-get install ${packages[*]}"
+    as_root=(sudo)
+  fi
+  echo "installing ${packages[*]}"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  java_is_recent || die "the JDK is older than $JAVA_MIN: install a later one"
+}
+
+# Adds up what cargo test, pytest and node --test say of themselves.
+count() {
+  sed 's/\x1b\[[0-9;]*m//g' "$output" | awk '
+    /^test result: / { for (i = 2; i <= NF; i++) { if ($i == "passed;") passed += $(i-1); if ($i == "ignored;") ignored += $(i-1) } }
+    /^(=+ )?[0-9]+ passed/ { sub(/^=+ /, ""); passed += $1 }
+    /^(#|ℹ) pass [0-9]+$/ { passed += $3 }
+    /^(#|ℹ) skipped [0-9]+$/ { ignored += $3 }
+    END { printf "%d passed; 0 failed; %d ignored", passed, ignored }'
+}
+
+step "what the tests need"
+require_toolchain
+install_missing
+FLAGTRAIL_KAFKA_LIBS=$(tests/kafka-libs.sh)
+export FLAGTRAIL_KAFKA_LIBS
+# From here on a test that cannot find Kafka fails instead of being skipped.
+export FLAGTRAIL_REQUIRE_KAFKA=1
+
+step "formatting"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --workspace --all-targets -- -D warnings
+
+step "the build without Kafka"
+cargo check -p flagtrail --no-default-features
+
+step "tests"
+cargo test --workspace --no-fail-fast -- --test-threads="$threads" | tee -a "$output"
+
+step "clients in other languages"
+tests/clients/run.sh | tee -a "$output"
+
+printf '\ntest result: ok. %s; finished in %ds\n' "$(count)" "$SECONDS"
