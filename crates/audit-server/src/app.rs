@@ -1,14 +1,22 @@
-//! What the handlers share, and the two routers made of it.
+//! What the handlers share.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit_journal::{Control, Journal, Spool};
 use axum::Router;
-use axum::routing::get;
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::bounds::Bounds;
 use crate::config::ServerConfig;
+use crate::hooks::Repeats;
+use crate::hooks::acknowledge::Spooling;
+use crate::hooks::activity::Activity;
+use crate::hooks::drain;
+use crate::metrics::Metrics;
+use crate::routes;
 
 /// What the server stands on.
 #[derive(Clone, Debug)]
@@ -22,48 +30,121 @@ pub struct Parts {
 }
 
 /// The server's state. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct App {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     parts: Parts,
     config: ServerConfig,
     shutdown: CancellationToken,
+    /// Made up at start: entries of the spool name the process that made them.
+    process: Uuid,
+    bounds: Bounds,
+    activity: Activity,
+    repeats: Repeats,
+    spooling: Spooling,
+    metrics: Metrics,
+    /// Whether the spool took what it was given last.
+    spool_accepts: AtomicBool,
 }
 
-/// Why the first token could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("the first admin token could not be written: {0}")]
-pub struct BootstrapError(#[from] audit_journal::WriteError);
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("process", &self.shared.process).finish_non_exhaustive()
+    }
+}
 
 impl App {
-    /// Puts the server together. `shutdown` ends event streams, so that the listeners can drain.
+    /// Puts the server together. `shutdown` ends event streams, so that the listeners can drain, and
+    /// [`App::run`].
     pub fn new(parts: Parts, config: ServerConfig, shutdown: CancellationToken) -> Self {
-        Self { shared: Arc::new(Shared { parts, config, shutdown }) }
+        let activity = Activity::default();
+        let shared = Shared {
+            bounds: Bounds::new(&config),
+            metrics: Metrics::new(&activity),
+            activity,
+            parts,
+            config,
+            shutdown,
+            process: Uuid::new_v4(),
+            repeats: Repeats::default(),
+            spooling: Spooling::default(),
+            spool_accepts: AtomicBool::new(true),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// What platforms call. May face the internet.
     pub fn hooks_router(&self) -> Router {
-        Router::new().route("/healthz", get(async || "ok\n"))
+        routes::hooks_router(self)
     }
 
     /// Everything else: ingest, settings, queries, metrics.
     pub fn admin_router(&self) -> Router {
-        Router::new().route("/healthz", get(async || "ok\n"))
+        routes::admin_router(self)
     }
 
     /// The work that goes on beside requests: what the spool holds goes to the log once it answers. Returns
     /// after `shutdown`.
     pub async fn run(&self) {
-        let _ = (&self.shared.parts, &self.shared.config);
-        self.shared.shutdown.cancelled().await;
+        drain::run(self).await;
     }
 
-    /// Makes a token with every scope if there is no token yet, and returns it: it is not shown again.
-    pub async fn bootstrap_admin_token(&self) -> Result<Option<SecretString>, BootstrapError> {
-        Ok(None)
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.shared.parts.journal
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.shared.parts.control
+    }
+
+    pub(crate) fn spool(&self) -> &Spool {
+        &self.shared.parts.spool
+    }
+
+    pub(crate) fn config(&self) -> &ServerConfig {
+        &self.shared.config
+    }
+
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
+        &self.shared.shutdown
+    }
+
+    pub(crate) fn process(&self) -> Uuid {
+        self.shared.process
+    }
+
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.shared.bounds
+    }
+
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.shared.activity
+    }
+
+    pub(crate) fn repeats(&self) -> &Repeats {
+        &self.shared.repeats
+    }
+
+    pub(crate) fn spooling(&self) -> &Spooling {
+        &self.shared.spooling
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Remembers whether the spool took what it was given last.
+    pub(crate) fn spool_accepts(&self, accepts: bool) {
+        self.shared.spool_accepts.store(accepts, Ordering::Relaxed);
+    }
+
+    /// Whether a hook that came now would be kept: on the log, or in the spool.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.journal().is_writable()
+            || self.shared.spool_accepts.load(Ordering::Relaxed)
+            || self.spool().backlog().0 == 0
     }
 }

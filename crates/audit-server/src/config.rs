@@ -59,10 +59,11 @@ pub struct ServerConfig {
     /// How long a hook waits for the log before its records go to the spool. Platforms give up after 10 s
     /// and hardly retry.
     pub hook_acknowledge_timeout: Duration,
-    /// Most `POST /v1/records` requests that are read, checked or waited for at a time; more are answered 429.
-    pub ingest_in_flight_max: usize,
-    /// Most hooks at a time; more are answered 503, before their body is read.
-    pub hooks_in_flight_max: usize,
+    /// Most bytes of `POST /v1/records` bodies that are read, checked or waited for at a time; what goes
+    /// beyond is answered 429. A body without a declared length counts as the largest.
+    pub ingest_bytes_in_flight_max: usize,
+    /// The same for hooks; they wait a few seconds for room, then are answered 503.
+    pub hook_bytes_in_flight_max: usize,
     /// Most queries at a time; more are answered 429.
     pub queries_in_flight_max: usize,
     /// Most followers of `/v1/records/stream` at a time; more are answered 429.
@@ -81,8 +82,8 @@ impl Default for ServerConfig {
             hooks_public_url: "http://127.0.0.1:8080".to_owned(),
             request_timeout: Duration::from_secs(30),
             hook_acknowledge_timeout: Duration::from_secs(2),
-            ingest_in_flight_max: 64,
-            hooks_in_flight_max: 512,
+            ingest_bytes_in_flight_max: 64 * 1024 * 1024,
+            hook_bytes_in_flight_max: 32 * 1024 * 1024,
             queries_in_flight_max: 32,
             streams_max: 64,
             bad_signatures_kept_per_minute: 10,

@@ -4,13 +4,31 @@
 //! how the log stores, how a webhook is delivered or how an archive is laid out.
 
 mod app;
+mod auth;
+mod body;
+mod bootstrap;
+mod bounds;
+mod clock;
 mod config;
+mod headers;
+mod hooks;
+mod ingest;
+mod metrics;
+mod problem;
+mod query;
+mod routes;
 mod serve;
+mod settings;
 mod stall;
+mod trace;
 
-pub use app::{App, BootstrapError, Parts};
+pub use app::{App, Parts};
+pub use bootstrap::BootstrapError;
 pub use config::{
     HOOK_BODY_BYTES_MAX, INGEST_BODY_BYTES_MAX, INGEST_RECORDS_MAX, Limits, SETTINGS_BODY_BYTES_MAX,
     ServerConfig,
 };
 pub use serve::serve;
+pub use settings::named::Named;
+pub use settings::source::Source;
+pub use settings::token::{Scope, Token};

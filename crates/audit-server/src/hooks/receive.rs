@@ -1,0 +1,115 @@
+//! One webhook from its body to its answer.
+
+use std::sync::Arc;
+
+use audit_record::AuditRecord;
+use axum::extract::Request;
+
+use crate::app::App;
+use crate::body::{Read, declared_length, read_up_to};
+use crate::clock::now;
+use crate::config::HOOK_BODY_BYTES_MAX;
+use crate::headers;
+use crate::hooks::Taken;
+use crate::hooks::acknowledge::{Acknowledged, acknowledge};
+use crate::hooks::rejected::{Rejected, Why};
+use crate::hooks::repeats::Fingerprint;
+use crate::hooks::request::HeldRequest;
+use crate::hooks::translation::{Ids, Unfit, translated};
+use crate::hooks::waiting::Waiting;
+use crate::problem::{Kind, Problem};
+use crate::settings::source::Source;
+
+/// Bodies up to this size are translated where they stand; larger ones would hold up other requests of the
+/// thread.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Takes a request of a source whose token was right.
+pub(crate) async fn receive(app: &App, source: &Source, request: Request) -> Result<Taken, Problem> {
+    let received_at = now();
+    let activity = app.activity().of(&source.name);
+    activity.received(received_at);
+    let (parts, body) = request.into_parts();
+    let declared = declared_length(&parts.headers);
+    let read = read_up_to(body, declared, HOOK_BODY_BYTES_MAX).await?;
+    let (body, is_cut) = match read {
+        Read::Whole(body) => (body, false),
+        Read::Cut(body) => (body, true),
+    };
+    let held = HeldRequest {
+        method: parts.method.as_str().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        headers: headers::pairs(&parts.headers),
+        body,
+        received_at,
+    };
+    if is_cut {
+        let detail =
+            format!("the body may have {HOOK_BODY_BYTES_MAX} bytes; its beginning is kept in rejected");
+        return reject(app, source, held, Why::TooLarge, Problem::new(Kind::TooLarge, detail)).await;
+    }
+    let held = Arc::new(held);
+    let records = match translate(app, source, &held).await? {
+        Ok(records) => records,
+        Err(Unfit::Signature(detail)) => {
+            activity.bad_signature();
+            let problem = Problem::new(Kind::BadSignature, detail).hint(
+                "give the platform and the source the same secret, then re-drive what was refused: flagtrail rejected redrive",
+            );
+            if !activity.may_keep_bad_signature(app.config().bad_signatures_kept_per_minute, received_at) {
+                return Err(problem);
+            }
+            return reject(app, source, unshared(held), Why::BadSignature, problem).await;
+        }
+        Err(Unfit::Refused(reason)) => {
+            let problem = Problem::new(Kind::UnfitHook, reason)
+                .hint("the request is kept whole: flagtrail rejected list shows it, flagtrail rejected redrive takes it in again");
+            return reject(app, source, unshared(held), Why::Unfit, problem).await;
+        }
+    };
+    let ids: Vec<String> = records.iter().map(|record| record.id().to_owned()).collect();
+    if records.is_empty() {
+        activity.accepted();
+        return Ok(Taken { ids, spooled: false });
+    }
+    let waiting = Waiting::records(app.process(), &source.name, received_at, &records);
+    let outcome = acknowledge(app, waiting).await?;
+    app.repeats().remember(Fingerprint::of(&source.name, &held), &ids, received_at);
+    activity.accepted();
+    Ok(Taken { ids, spooled: outcome == Acknowledged::InSpool })
+}
+
+/// Translates off the async threads where the body is large.
+async fn translate(
+    app: &App,
+    source: &Source,
+    held: &Arc<HeldRequest>,
+) -> Result<Result<Vec<AuditRecord>, Unfit>, Problem> {
+    if held.body.len() <= INLINE_BYTES_MAX {
+        return Ok(translated(app, source, held, Ids::New));
+    }
+    let (app, source, held) = (app.clone(), source.clone(), held.clone());
+    tokio::task::spawn_blocking(move || translated(&app, &source, &held, Ids::New))
+        .await
+        .map_err(|error| Problem::new(Kind::Internal, "the webhook could not be read").cause(error))
+}
+
+fn unshared(held: Arc<HeldRequest>) -> HeldRequest {
+    Arc::unwrap_or_clone(held)
+}
+
+/// Keeps a request that became no record, and answers `problem`: or 503 where it could not be kept, because
+/// then the platform should send it again.
+async fn reject(
+    app: &App,
+    source: &Source,
+    held: HeldRequest,
+    why: Why,
+    problem: Problem,
+) -> Result<Taken, Problem> {
+    app.activity().of(&source.name).rejected();
+    let received_at = held.received_at;
+    let rejected = Rejected::new(source, held, why, problem.detail());
+    acknowledge(app, Waiting::rejected(app.process(), &source.name, received_at, &rejected)).await?;
+    Err(problem)
+}

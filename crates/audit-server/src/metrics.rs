@@ -1,0 +1,100 @@
+//! Figures for Prometheus. Labels are bounded by what exists: sources, route templates, statuses.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::hooks::activity::Activity;
+
+/// Upper edges of latency buckets, in seconds.
+const LATENCY_EDGES_S: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+/// The figures of this process.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<RequestLabels, Counter>,
+    ingested: Counter,
+    append_seconds: Histogram,
+    spool_entries: Gauge,
+    spool_bytes: Gauge,
+    archive_lag: Gauge,
+}
+
+impl Metrics {
+    pub(crate) fn new(activity: &Activity) -> Self {
+        let mut registry = Registry::with_prefix("flagtrail");
+        activity.register(&mut registry);
+        let requests = Family::default();
+        let ingested = Counter::default();
+        let append_seconds = Histogram::new(LATENCY_EDGES_S);
+        let (spool_entries, spool_bytes, archive_lag) =
+            (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("http_requests", "Requests by route, method and status", requests.clone());
+        registry.register("records_ingested", "Records appended by POST /v1/records", ingested.clone());
+        registry.register(
+            "append_seconds",
+            "How long the log took to acknowledge an append",
+            append_seconds.clone(),
+        );
+        registry.register("spool_entries", "Webhooks that wait for the log", spool_entries.clone());
+        registry.register("spool_bytes", "Bytes that wait for the log", spool_bytes.clone());
+        registry.register(
+            "archive_lag_messages",
+            "Messages on the log that the archive does not hold yet",
+            archive_lag.clone(),
+        );
+        Self {
+            registry: Mutex::new(registry),
+            requests,
+            ingested,
+            append_seconds,
+            spool_entries,
+            spool_bytes,
+            archive_lag,
+        }
+    }
+
+    pub(crate) fn append_took(&self, duration: Duration) {
+        self.append_seconds.observe(duration.as_secs_f64());
+    }
+
+    pub(crate) fn ingested(&self, records: usize) {
+        self.ingested.inc_by(records as u64);
+    }
+
+    pub(crate) fn request(&self, route: &str, method: &str, status: u16) {
+        let labels = RequestLabels { route: route.to_owned(), method: method.to_owned(), status };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn spool(&self, entries: u64, bytes: u64) {
+        self.spool_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn archive_lag(&self, messages: u64) {
+        self.archive_lag.set(i64::try_from(messages).unwrap_or(i64::MAX));
+    }
+
+    /// All figures in the text format.
+    pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(out)
+    }
+}

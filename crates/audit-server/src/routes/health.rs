@@ -1,0 +1,78 @@
+//! Liveness, readiness by role, figures.
+
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::problem::{Kind, Problem, ProblemBody};
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
+}
+
+pub(crate) fn metrics_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(metrics))
+}
+
+/// Whether the process answers
+#[utoipa::path(get, path = "/healthz", tag = "operations", security(()), responses((status = 200, body = String)))]
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Ready for what.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    /// A webhook that came now would be kept.
+    #[default]
+    Ingest,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+struct Ready {
+    /// Which role; `ingest` by default.
+    #[serde(default)]
+    role: Role,
+}
+
+/// Whether a role can do its work now
+///
+/// `ingest`: a webhook that came now would be kept, on the log or in the spool.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operations",
+    security(()),
+    params(Ready),
+    responses(
+        (status = 200, description = "Ready", body = String),
+        (status = 503, description = "Not ready; the detail says why", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn readyz(State(app): State<App>, Query(ready): Query<Ready>) -> Result<&'static str, Problem> {
+    match ready.role {
+        Role::Ingest if app.is_ready() => Ok("ready\n"),
+        Role::Ingest => {
+            Err(Problem::new(Kind::Unavailable, "the log does not answer and the spool takes nothing"))
+        }
+    }
+}
+
+/// Figures in the OpenMetrics text format
+#[utoipa::path(get, path = "/metrics", tag = "operations", security(()), responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
+    let (entries, bytes) = app.spool().backlog();
+    app.metrics().spool(entries, bytes);
+    let text = app
+        .metrics()
+        .encode()
+        .map_err(|error| Problem::new(Kind::Internal, "the figures can't be written").cause(error))?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text).into_response())
+}

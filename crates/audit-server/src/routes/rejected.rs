@@ -1,0 +1,274 @@
+//! `/v1/rejected`: webhooks that could not become records, to be looked at and taken in again.
+
+use audit_journal::{AppendOutcome, Message, Offset, ReadError, ReadLimit, Topic};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::hooks::rejected::{Rejected, Why};
+use crate::hooks::translation::{Ids, Unfit, translated};
+use crate::problem::{Kind, Problem, ProblemBody};
+use crate::settings::source::{self, Source};
+
+/// The topic has this partition only.
+const PARTITION: u32 = 0;
+
+/// Most entries of one list.
+const LIST_MAX: usize = 200;
+
+/// Entries of a list unless told otherwise.
+const LIST_DEFAULT: usize = 50;
+
+/// How much of the log is read at a time: bodies are not kept while a list is made.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+pub(crate) fn read_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_rejected)).routes(routes!(get_rejected))
+}
+
+pub(crate) fn write_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(redrive_rejected))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+struct ListRejected {
+    /// Only of this source.
+    source: Option<String>,
+    /// Only older ones than this id: the last of the previous page.
+    before: Option<String>,
+    /// At most so many, up to 200; 50 by default.
+    limit: Option<usize>,
+}
+
+/// A rejected request without its body.
+#[derive(Serialize, ToSchema)]
+struct RejectedSummary {
+    /// Its id: partition and offset.
+    id: String,
+    /// When it came in.
+    at: String,
+    /// The source.
+    source: String,
+    /// The source's platform.
+    platform: String,
+    /// The kind of reason.
+    why: Why,
+    /// What does not fit, and the mend.
+    reason: String,
+    /// The status it was answered with.
+    status: u16,
+    /// The method.
+    method: String,
+    /// The size of the body that was kept.
+    body_bytes: usize,
+    /// Whether the body is only the beginning of what came.
+    is_cut: bool,
+}
+
+/// Rejected requests, the youngest first.
+#[derive(Serialize, ToSchema)]
+struct RejectedList {
+    /// The entries.
+    rejected: Vec<RejectedSummary>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+}
+
+/// A rejected request, whole.
+#[derive(Serialize, ToSchema)]
+struct RejectedView {
+    /// Its id.
+    id: String,
+    /// What came in.
+    #[serde(flatten)]
+    rejected: Rejected,
+}
+
+/// What a re-driven request became.
+#[derive(Serialize, ToSchema)]
+struct Redriven {
+    /// The ids of the records.
+    ids: Vec<String>,
+}
+
+fn id_of(offset: Offset) -> String {
+    format!("{PARTITION}-{offset}")
+}
+
+fn offset_of(field: &str, id: &str) -> Result<Offset, Problem> {
+    id.split_once('-')
+        .filter(|(partition, _)| partition.parse() == Ok(PARTITION))
+        .and_then(|(_, offset)| offset.parse().ok())
+        .ok_or_else(|| Problem::field(field, "must be an id of a rejected request, such as 0-17"))
+}
+
+fn unreadable(error: ReadError) -> Problem {
+    Problem::new(Kind::Unavailable, "the log can't be read now").retry_after_s(2).cause(error)
+}
+
+fn read_message(message: &Message) -> Option<Rejected> {
+    serde_json::from_slice(message.value.as_deref()?).ok()
+}
+
+/// List rejected webhooks
+#[utoipa::path(
+    get, path = "/v1/rejected", tag = "rejected",
+    params(ListRejected),
+    responses((status = 200, body = RejectedList)),
+)]
+async fn list_rejected(
+    State(app): State<App>,
+    Query(query): Query<ListRejected>,
+) -> Result<Json<RejectedList>, Problem> {
+    let _held = app.bounds().hold_query()?;
+    let limit = query.limit.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX);
+    let bounds = app.journal().bounds(Topic::Rejected).await.map_err(unreadable)?;
+    let Some(bounds) = bounds.first().copied() else {
+        return Ok(Json(RejectedList { rejected: Vec::new(), before: None }));
+    };
+    let mut end = match &query.before {
+        Some(id) => offset_of("before", id)?.clamp(bounds.start, bounds.end),
+        None => bounds.end,
+    };
+    let mut listed = Vec::new();
+    // Backwards in windows, because the log is read forwards.
+    while end > bounds.start && listed.len() < limit {
+        let start = end.saturating_sub(limit as u64).max(bounds.start);
+        let mut window = summaries(&app, start, end).await?;
+        window.retain(|(_, summary)| query.source.as_ref().is_none_or(|source| *source == summary.source));
+        listed.extend(window.into_iter().rev());
+        end = start;
+    }
+    let is_last = listed.len() <= limit && end <= bounds.start;
+    listed.truncate(limit);
+    let before = listed.last().filter(|_| !is_last).map(|(offset, _)| id_of(*offset));
+    Ok(Json(RejectedList { rejected: listed.into_iter().map(|(_, summary)| summary).collect(), before }))
+}
+
+async fn summaries(app: &App, start: Offset, end: Offset) -> Result<Vec<(Offset, RejectedSummary)>, Problem> {
+    let mut found = Vec::new();
+    let mut next = start;
+    while next < end {
+        let limit = ReadLimit { messages: (end - next) as usize, bytes: READ_BYTES };
+        let range = app.journal().read(Topic::Rejected, PARTITION, next, limit).await.map_err(unreadable)?;
+        for message in range.messages.iter().filter(|message| message.offset < end) {
+            let Some(rejected) = read_message(message) else { continue };
+            let body_bytes =
+                rejected.body.len() / 4 * 3 - rejected.body.bytes().rev().take_while(|b| *b == b'=').count();
+            let summary = RejectedSummary {
+                id: id_of(message.offset),
+                at: rejected.at,
+                source: rejected.source,
+                platform: rejected.platform,
+                why: rejected.why,
+                reason: rejected.reason,
+                status: rejected.status,
+                method: rejected.method,
+                body_bytes,
+                is_cut: rejected.is_cut,
+            };
+            found.push((message.offset, summary));
+        }
+        if range.next <= next {
+            break;
+        }
+        next = range.next;
+    }
+    Ok(found)
+}
+
+async fn find(app: &App, id: &str) -> Result<Rejected, Problem> {
+    let missing = || {
+        Problem::new(Kind::NotFound, format!("there is no rejected request {id:?}"))
+            .hint("they are kept for 400 days")
+    };
+    let offset = offset_of("id", id)?;
+    let limit = ReadLimit { messages: 1, bytes: READ_BYTES };
+    let range = match app.journal().read(Topic::Rejected, PARTITION, offset, limit).await {
+        Ok(range) => range,
+        Err(ReadError::OutOfRange { .. }) => return Err(missing()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let message = range.messages.first().filter(|message| message.offset == offset);
+    message.and_then(read_message).ok_or_else(missing)
+}
+
+/// One rejected webhook, whole
+#[utoipa::path(
+    get, path = "/v1/rejected/{id}", tag = "rejected",
+    params(("id" = String, Path, description = "The id, such as 0-17")),
+    responses(
+        (status = 200, body = RejectedView),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn get_rejected(State(app): State<App>, Path(id): Path<String>) -> Result<Json<RejectedView>, Problem> {
+    let rejected = find(&app, &id).await?;
+    Ok(Json(RejectedView { id, rejected }))
+}
+
+/// Take a rejected webhook in again
+///
+/// With the source's settings of now: after its secret or project was mended, or after an upgrade. Doing it twice gives
+/// the same records. It stays in the list.
+#[utoipa::path(
+    post, path = "/v1/rejected/{id}/redrive", tag = "rejected",
+    params(("id" = String, Path, description = "The id, such as 0-17")),
+    responses(
+        (status = 200, body = Redriven),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It can't be re-driven: the source is gone, or only the beginning was kept", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "It still does not fit", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Not every record is known to be durable", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn redrive_rejected(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Redriven>, Problem> {
+    let rejected = find(&app, &id).await?;
+    let request = rejected
+        .request()
+        .map_err(|error| Problem::new(Kind::Conflict, format!("the request can't be re-driven: {error}")))?;
+    let entity = app.control().get(source::KIND, &rejected.source);
+    let source = entity.as_deref().and_then(Source::read).ok_or_else(|| {
+        Problem::new(Kind::Conflict, format!("there is no source {:?} any more", rejected.source))
+            .hint("make one of that name")
+    })?;
+    let (worker, origin) = (app.clone(), id.clone());
+    let records =
+        tokio::task::spawn_blocking(move || translated(&worker, &source, &request, Ids::Redriven(origin)))
+            .await
+            .map_err(|error| Problem::new(Kind::Internal, "the request could not be read").cause(error))?
+            .map_err(|unfit| match unfit {
+                Unfit::Signature(detail) => Problem::new(Kind::UnfitHook, detail)
+                    .hint("the request was signed with a secret that the source does not have"),
+                Unfit::Refused(reason) => Problem::new(Kind::UnfitHook, reason),
+            })?;
+    let outcomes = app.journal().append_records(&records).await;
+    let lost = outcomes.iter().find_map(|outcome| match outcome {
+        AppendOutcome::Appended(_) => None,
+        AppendOutcome::NotAppended(cause) | AppendOutcome::Unknown(cause) => Some(cause),
+    });
+    if let Some(cause) = lost {
+        return Err(Problem::new(Kind::Unavailable, "not every record is known to be durable")
+            .hint("re-drive it again: the records have the same ids")
+            .retry_after_s(2)
+            .cause(cause));
+    }
+    tracing::info!(
+        rejected = id,
+        records = records.len(),
+        token = caller.name(),
+        "a rejected webhook was re-driven"
+    );
+    let ids = records.iter().map(|record| record.id().to_owned()).collect();
+    Ok(Json(Redriven { ids }))
+}

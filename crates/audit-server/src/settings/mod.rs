@@ -1,0 +1,9 @@
+//! Settings that this crate owns: sources and tokens, as documents of `Control`; and how a change of any
+//! setting is written together with the record that tells of it.
+
+pub(crate) mod change;
+pub(crate) mod etag;
+pub(crate) mod named;
+pub(crate) mod secret;
+pub(crate) mod source;
+pub(crate) mod token;

@@ -1,0 +1,154 @@
+//! Sources: one installation of a platform, and how its webhooks are known.
+
+use std::fmt;
+
+use audit_dialect::Platform;
+use audit_journal::Entity;
+use audit_record::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::settings::named::Named;
+use crate::settings::secret::{TokenHash, make_up};
+
+/// What sources are called in `Control`.
+pub(crate) const KIND: &str = "source";
+
+/// The version of the document that this release writes; a higher one is not touched.
+const VERSION: u32 = 1;
+
+/// Longest name, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Most secrets of one source: the present one, and those that are being rotated out.
+pub(crate) const SECRETS_MAX: usize = 8;
+
+/// Longest secret, in bytes.
+pub(crate) const SECRET_BYTES_MAX: usize = 1024;
+
+/// A secret that a platform signs with. It must be known in clear to check a signature.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct SigningSecret(String);
+
+impl SigningSecret {
+    pub(crate) fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+/// A source, as it stands in `Control` under its name. The name is part of the routing key of its records,
+/// so it never changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    v: u32,
+    /// Its name.
+    pub name: String,
+    /// The word of its [`Platform`].
+    platform: String,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The organisation of its records.
+    pub organisation: Named,
+    /// The project where neither the body nor the URL names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<Named>,
+    /// The environment where neither the body nor the URL names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Named>,
+    /// What the platform signs with; none where it does not sign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets: Vec<SigningSecret>,
+    /// Whether its webhooks are taken.
+    pub enabled: bool,
+    /// When it was made.
+    pub created_at: String,
+    token_hash: TokenHash,
+}
+
+impl Source {
+    /// A new source and the token of its URL, which is not known again.
+    pub(crate) fn make(
+        name: String,
+        platform: Platform,
+        organisation: Named,
+        at: Timestamp,
+    ) -> (Self, SecretString) {
+        let token = make_up();
+        let source = Self {
+            v: VERSION,
+            name,
+            platform: platform.as_str().to_owned(),
+            description: None,
+            organisation,
+            project: None,
+            environment: None,
+            secrets: Vec::new(),
+            enabled: true,
+            created_at: at.to_string(),
+            token_hash: TokenHash::of(token.expose_secret()),
+        };
+        (source, token)
+    }
+
+    /// Gives it a new token; the old one stops working.
+    pub(crate) fn rotate_token(&mut self) -> SecretString {
+        let token = make_up();
+        self.token_hash = TokenHash::of(token.expose_secret());
+        token
+    }
+
+    /// The document, as it stands in `Control`.
+    pub(crate) fn document(&self) -> Value {
+        serde_json::to_value(self).expect("a source has string keys only")
+    }
+
+    /// The document as the audit log tells of it: without secrets and hash, but with their number.
+    pub(crate) fn told(&self) -> Value {
+        let mut value = self.document();
+        if let Some(map) = value.as_object_mut() {
+            map.remove("token_hash");
+            map.remove("secrets");
+            map.insert("secret_count".to_owned(), self.secrets.len().into());
+        }
+        value
+    }
+
+    /// Reads the document; `None` when a later release wrote it.
+    pub(crate) fn read(entity: &Entity) -> Option<Self> {
+        let source = Self::deserialize(&entity.value).ok()?;
+        (source.v <= VERSION && Platform::parse(&source.platform).is_some()).then_some(source)
+    }
+
+    /// The platform.
+    pub fn platform(&self) -> Platform {
+        Platform::parse(&self.platform).expect("checked by make and read")
+    }
+
+    /// Whether `token` is the one of its URL, in constant time.
+    pub(crate) fn fits(&self, token: &str) -> bool {
+        self.token_hash.fits(token)
+    }
+}
+
+/// What is wrong with `name` as a source's name, to read on from the field's name.
+pub(crate) fn name_problem(name: &str) -> Option<String> {
+    let fits = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && name.len() <= NAME_BYTES_MAX
+        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'));
+    (!fits).then(|| {
+        format!("must be 1 to {NAME_BYTES_MAX} of a-z, 0-9, - _ and ., a letter or digit first, such as flagsmith-main")
+    })
+}

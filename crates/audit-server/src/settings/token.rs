@@ -1,0 +1,163 @@
+//! Tokens: what a client of the administration may do.
+
+use std::fmt;
+
+use audit_journal::Entity;
+use audit_record::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::settings::named::Named;
+use crate::settings::secret::{TokenHash, make_up};
+
+/// What tokens are called in `Control`.
+pub(crate) const KIND: &str = "token";
+
+/// The version of the document that this release writes; a higher one is not touched.
+const VERSION: u32 = 1;
+
+/// What a token as shown begins with, so that secret scanners know it.
+const PREFIX: &str = "ft_";
+
+/// One thing that a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub enum Scope {
+    /// `POST /v1/records`.
+    #[serde(rename = "records:write")]
+    RecordsWrite,
+    /// Queries, streams, reports.
+    #[serde(rename = "records:read")]
+    RecordsRead,
+    /// Reading sources, endpoints, tokens and rejected requests.
+    #[serde(rename = "settings:read")]
+    SettingsRead,
+    /// Changing them.
+    #[serde(rename = "settings:write")]
+    SettingsWrite,
+    /// Asking for exports.
+    #[serde(rename = "exports")]
+    Exports,
+    /// Everything.
+    #[serde(rename = "admin")]
+    Admin,
+}
+
+impl Scope {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RecordsWrite => "records:write",
+            Self::RecordsRead => "records:read",
+            Self::SettingsRead => "settings:read",
+            Self::SettingsWrite => "settings:write",
+            Self::Exports => "exports",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A token, as it stands in `Control` under its id. The token itself is not there, only its hash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Token {
+    v: u32,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// The organisation of records that it writes.
+    pub organisation: Named,
+    /// The source name of records that it writes.
+    pub source: String,
+    /// The projects that it may read and write, by id, key or name; all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projects: Option<Vec<String>>,
+    /// When it stops working, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+    hash: TokenHash,
+}
+
+/// A token that was just made: the only time that it can be shown.
+pub(crate) struct NewToken {
+    pub(crate) id: String,
+    pub(crate) token: Token,
+    pub(crate) shown: SecretString,
+}
+
+impl Token {
+    /// Makes one up.
+    pub(crate) fn make(
+        name: String,
+        scopes: Vec<Scope>,
+        organisation: Named,
+        source: String,
+        projects: Option<Vec<String>>,
+        expires_at: Option<Timestamp>,
+        at: Timestamp,
+    ) -> NewToken {
+        let id = Uuid::now_v7().simple().to_string();
+        let shown = SecretString::from(format!("{PREFIX}{id}_{}", make_up().expose_secret()));
+        let token = Self {
+            v: VERSION,
+            name,
+            scopes,
+            organisation,
+            source,
+            projects,
+            expires_at: expires_at.map(|at| at.to_string()),
+            created_at: at.to_string(),
+            hash: TokenHash::of(shown.expose_secret()),
+        };
+        NewToken { id, token, shown }
+    }
+
+    /// The document, as it stands in `Control`.
+    pub(crate) fn document(&self) -> Value {
+        serde_json::to_value(self).expect("a token has string keys only")
+    }
+
+    /// The document as the audit log tells of it: without the hash.
+    pub(crate) fn told(&self) -> Value {
+        let mut value = self.document();
+        if let Some(map) = value.as_object_mut() {
+            map.remove("hash");
+        }
+        value
+    }
+
+    /// Reads the document; `None` when a later release wrote it.
+    pub(crate) fn read(entity: &Entity) -> Option<Self> {
+        Self::deserialize(&entity.value).ok().filter(|token| token.v <= VERSION)
+    }
+
+    /// Whether `shown` is this token, in constant time.
+    pub(crate) fn fits(&self, shown: &str) -> bool {
+        self.hash.fits(shown)
+    }
+
+    /// Whether it has stopped working. An unreadable time counts as past.
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.as_ref().is_some_and(|at| Timestamp::parse(at).map_or(true, |at| at <= now))
+    }
+
+    /// Whether it may do `scope`.
+    pub(crate) fn allows(&self, scope: Scope) -> bool {
+        self.scopes.iter().any(|own| *own == scope || *own == Scope::Admin)
+    }
+}
+
+/// The id inside a token as shown: `ft_<id>_<secret>`.
+pub(crate) fn id_of(shown: &str) -> Option<&str> {
+    shown.strip_prefix(PREFIX)?.split_once('_').map(|(id, _)| id)
+}
