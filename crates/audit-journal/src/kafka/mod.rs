@@ -1,8 +1,34 @@
 //! The log on Apache Kafka.
+//!
+//! One idempotent producer appends; transactional ones append together ([`transaction`]) and commit for
+//! owners; two consumers read old ranges ([`reader`]); every follower has one consumer of its own on a
+//! thread of its own ([`follow`], [`owned`]).
+
+mod client;
+mod feed;
+mod follow;
+mod health;
+mod open;
+mod pace;
+mod producer;
+mod reader;
+mod together;
+mod topics;
+mod track;
+mod transaction;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
 
 use audit_record::Timestamp;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::append::{AppendError, AppendOutcome};
+use crate::config::KafkaConfig;
 use crate::error::OpenError;
 use crate::follow::Follow;
 use crate::identity::LogIdentity;
@@ -12,57 +38,148 @@ use crate::position::{Bookmark, Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
 
-use crate::config::KafkaConfig;
-#[derive(Debug)]
-pub(crate) struct Kafka {}
+use client::{Clients, blocking, partition_count, reason};
+use feed::Feed;
+use follow::{STATISTICS_INTERVAL_MS, Whole};
+use producer::Appender;
+use reader::Readers;
+use together::Together;
+use topics::Topics;
+
+/// The log on Kafka.
+pub(crate) struct Kafka {
+    clients: Clients,
+    identity: LogIdentity,
+    appender: Arc<Appender>,
+    readers: Arc<Readers>,
+    together: Together,
+    /// Ends followers; cancelled by `close`.
+    stop: CancellationToken,
+    /// Counts the threads of followers, which `close` waits for.
+    followers: TaskTracker,
+}
+
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kafka").field("clients", &self.clients).field("identity", &self.identity).finish()
+    }
+}
 
 impl Kafka {
-    pub(crate) async fn open(_config: KafkaConfig) -> Result<Self, OpenError> {
-        todo!()
+    pub(crate) async fn open(config: KafkaConfig) -> Result<Self, OpenError> {
+        let refused = |error: rdkafka::error::KafkaError| OpenError::Refused(reason(&error));
+        let clients = Clients::new(config)?;
+        let topics = Topics::new(clients.clone())?;
+        let appender = Appender::start(clients.clone()).map_err(refused)?;
+        let readers = Readers::start(clients.clone()).map_err(refused)?;
+        let identity = match open::open(&topics, &appender, &readers).await {
+            Ok(identity) => identity,
+            Err(error) => {
+                open::give_up(appender, readers).await;
+                return Err(error);
+            }
+        };
+        let together = Together::start(clients.clone(), identity.partitions, Arc::clone(&readers));
+        let (stop, followers) = (CancellationToken::new(), TaskTracker::new());
+        Ok(Self { clients, identity, appender, readers, together, stop, followers })
     }
+
     pub(crate) fn identity(&self) -> &LogIdentity {
-        todo!()
+        &self.identity
     }
-    pub(crate) async fn append(&self, _topic: Topic, _messages: Vec<NewMessage>) -> Vec<AppendOutcome> {
-        todo!()
+
+    pub(crate) async fn append(&self, topic: Topic, messages: Vec<NewMessage>) -> Vec<AppendOutcome> {
+        self.appender.append(topic, self.identity.partitions, &messages).await
     }
+
     pub(crate) async fn append_together(
         &self,
-        _messages: Vec<(Topic, NewMessage)>,
+        messages: Vec<(Topic, NewMessage)>,
     ) -> Result<Vec<Position>, AppendError> {
-        todo!()
+        self.together.append(messages).await
     }
-    pub(crate) async fn follow(&self, _topic: Topic, _from: Vec<(Partition, Bookmark)>) -> Follow {
-        todo!()
+
+    pub(crate) async fn follow(&self, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {
+        let (feed, events) = Feed::new(Handle::current());
+        let stop = self.stop.child_token();
+        let config = self.clients.consumer("follow", &[("statistics.interval.ms", STATISTICS_INTERVAL_MS)]);
+        let whole = Whole {
+            topic: self.clients.topic_name(topic),
+            partitions: partition_count(topic, self.identity.partitions),
+            from,
+            epoch: self.identity.epoch,
+        };
+        let stopped = stop.clone();
+        self.spawn("journal-follow", move || follow::run(&config, &whole, feed, &stopped));
+        Follow { events, _stop: stop.drop_guard() }
     }
+
     pub(crate) async fn follow_owned(&self, _group: &str) -> Owned {
         todo!()
     }
-    pub(crate) async fn bounds(&self, _topic: Topic) -> Result<Vec<Bounds>, ReadError> {
-        todo!()
+
+    pub(crate) async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, ReadError> {
+        let (readers, partitions) = (Arc::clone(&self.readers), self.identity.partitions);
+        blocking(move || readers.bounds(topic, partitions)).await
     }
-    pub(crate) async fn offsets_at(&self, _topic: Topic, _at: Timestamp) -> Result<Vec<Position>, ReadError> {
-        todo!()
+
+    pub(crate) async fn offsets_at(&self, topic: Topic, at: Timestamp) -> Result<Vec<Position>, ReadError> {
+        let (readers, partitions) = (Arc::clone(&self.readers), self.identity.partitions);
+        // Rounded up: a message of the same millisecond may be earlier than `at`.
+        let at_ms = at.micros().div_euclid(1000) + i64::from(at.micros().rem_euclid(1000) > 0);
+        blocking(move || readers.offsets_at(topic, partitions, at_ms)).await
     }
+
     pub(crate) async fn read(
         &self,
-        _topic: Topic,
-        _partition: Partition,
-        _from: Offset,
-        _limit: ReadLimit,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit: ReadLimit,
     ) -> Result<Range, ReadError> {
-        todo!()
+        self.readers.read(topic, partition, from, limit).await
     }
+
     pub(crate) async fn documents(
         &self,
         _group: &str,
     ) -> Result<Vec<(Partition, bytes::Bytes, bytes::Bytes)>, ReadError> {
         todo!()
     }
+
     pub(crate) fn is_writable(&self) -> bool {
-        todo!()
+        self.appender.is_writable()
     }
+
     pub(crate) async fn close(&self) {
-        todo!()
+        // Followers end first: what an owner still commits needs the producers.
+        self.stop.cancel();
+        self.followers.close();
+        self.followers.wait().await;
+        self.together.close().await;
+        let appender = Arc::clone(&self.appender);
+        blocking(move || appender.close()).await;
+        self.readers.close();
+    }
+
+    /// A thread for a client that is polled. Clients are dropped on their threads: that may block.
+    fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) {
+        let token = self.followers.token();
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _running = token;
+            work();
+        });
+        if let Err(error) = spawned {
+            tracing::error!(%error, "a thread can't be started");
+        }
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        // Without `close` nothing is flushed, but no thread outlives the journal either.
+        self.stop.cancel();
+        self.appender.abandon();
+        self.readers.close();
     }
 }

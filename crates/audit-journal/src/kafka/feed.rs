@@ -1,0 +1,76 @@
+//! Between a polling thread and whoever takes its events: a bounded channel, and a short row of events
+//! that did not fit yet.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+/// Most events in the channel; a batch is bounded too, so this bounds what is read ahead for a taker.
+const EVENTS_MAX: usize = 4;
+
+/// Events on their way out.
+pub(super) struct Feed<E> {
+    events: mpsc::Sender<E>,
+    row: VecDeque<E>,
+    runtime: Handle,
+}
+
+/// Whether the row is empty now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Everything is on its way.
+    Free,
+    /// The taker is behind: read no more for now.
+    Full,
+    /// The taker is gone.
+    Closed,
+}
+
+impl<E> Feed<E> {
+    pub(super) fn new(runtime: Handle) -> (Self, mpsc::Receiver<E>) {
+        let (events, taken) = mpsc::channel(EVENTS_MAX);
+        (Self { events, row: VecDeque::new(), runtime }, taken)
+    }
+
+    /// Adds an event. The caller keeps the row short by asking [`Feed::flow`].
+    pub(super) fn push(&mut self, event: E) {
+        self.row.push_back(event);
+    }
+
+    /// Whether events wait that are not on their way yet.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.row.is_empty()
+    }
+
+    /// Takes back events that are not on their way yet.
+    pub(super) fn retain(&mut self, keep: impl FnMut(&E) -> bool) {
+        self.row.retain(keep);
+    }
+
+    /// Sends what fits, waiting at most `wait` for room.
+    pub(super) fn flow(&mut self, wait: Duration) -> Flow {
+        let until = Instant::now() + wait;
+        while let Some(event) = self.row.pop_front() {
+            match self.events.try_send(event) {
+                Ok(()) => {}
+                Err(TrySendError::Closed(_)) => return Flow::Closed,
+                Err(TrySendError::Full(event)) => {
+                    self.row.push_front(event);
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Flow::Full;
+                    }
+                    let events = self.events.clone();
+                    let room = async { tokio::time::timeout(left, events.reserve()).await.is_ok() };
+                    if !self.runtime.block_on(room) {
+                        return Flow::Full;
+                    }
+                }
+            }
+        }
+        if self.events.is_closed() { Flow::Closed } else { Flow::Free }
+    }
+}

@@ -1,0 +1,354 @@
+//! Single appends: one idempotent producer, `acks=all`, an outcome for each message.
+//!
+//! Nothing here waits for one message before it sends the next: all are queued, librdkafka batches them,
+//! and its delivery reports are gathered per call.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use tokio::sync::oneshot;
+
+use crate::append::AppendOutcome;
+use crate::message::NewMessage;
+use crate::position::{Offset, Partition, Position};
+use crate::topic::Topic;
+
+use super::client::{Clients, log_error, log_line, partition_for, reason};
+use super::health::{Health, Heard};
+use super::pace::Pace;
+use super::wire::produce;
+
+/// Most bytes that wait for the brokers, in KiB. An append past it is refused, not queued elsewhere.
+const QUEUED_KIB_MAX: usize = 64 * 1024;
+
+/// Most messages that wait for the brokers.
+const QUEUED_MESSAGES_MAX: usize = 200_000;
+
+/// How long a message waits for others to share its batch.
+const LINGER_MS: &str = "1";
+
+/// How long one probe of silent brokers may take, and so how long an append waits to be refused.
+const PROBE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a closing journal waits for what is queued.
+const FLUSH_WAIT: Duration = Duration::from_secs(10);
+
+/// How often the supervisor wakes without being called.
+const IDLE_WAKE: Duration = Duration::from_secs(60);
+
+/// What a delivery report is matched with.
+pub(super) struct Ticket {
+    answers: Arc<Answers>,
+    index: usize,
+}
+
+/// The outcomes of one call, gathered from delivery reports.
+struct Answers {
+    outcomes: Mutex<Vec<Option<AppendOutcome>>>,
+    left: AtomicUsize,
+    done: Mutex<Option<oneshot::Sender<()>>>,
+    appended_at_ms: Mutex<Option<i64>>,
+}
+
+impl Answers {
+    fn set(&self, index: usize, outcome: AppendOutcome) {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(outcome);
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1
+            && let Some(done) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            // Nobody listens after the call's own timeout.
+            let _ = done.send(());
+        }
+    }
+}
+
+pub(super) struct Reports {
+    health: Arc<Health>,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Fatal) => {
+                tracing::error!(reason, "the producer can't go on and is replaced");
+                self.health.fatal();
+            }
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.health.fell_silent(),
+            _ => {}
+        }
+        log_error(&error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        let outcome = match result {
+            Ok(message) => {
+                self.health.answered();
+                let millis = message.timestamp().to_millis();
+                *ticket.answers.appended_at_ms.lock().unwrap_or_else(PoisonError::into_inner) = millis;
+                AppendOutcome::Appended(Position {
+                    partition: message.partition() as Partition,
+                    offset: message.offset() as Offset,
+                })
+            }
+            Err((error, _)) => {
+                match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::MessageTimedOut) => self.health.fell_silent(),
+                    Some(RDKafkaErrorCode::Fatal) => self.health.fatal(),
+                    _ => {}
+                }
+                failed(error)
+            }
+        };
+        ticket.answers.set(ticket.index, outcome);
+    }
+}
+
+/// What a failure says about the message. Refusals of the message itself are refusals on every attempt,
+/// so it is on no log. Of everything else (a timeout, a purged queue in which attempts that were already
+/// made wait for their repetition) librdkafka's code does not say whether an earlier attempt arrived.
+fn failed(error: &KafkaError) -> AppendOutcome {
+    use RDKafkaErrorCode as Code;
+    let text = reason(error);
+    match error.rdkafka_error_code() {
+        Some(
+            Code::MessageSizeTooLarge
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
+            | Code::PolicyViolation
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::UnknownPartition
+            | Code::UnknownTopic,
+        ) => AppendOutcome::NotAppended(text),
+        _ => AppendOutcome::Unknown(text),
+    }
+}
+
+type Running = ThreadedProducer<Reports>;
+
+/// Appends. Shared by all callers.
+pub(super) struct Appender {
+    clients: Clients,
+    health: Arc<Health>,
+    producer: RwLock<Arc<Running>>,
+    append_timeout: Duration,
+}
+
+impl Appender {
+    /// Makes the producer and its supervisor. Reaches no broker yet.
+    pub(super) fn start(clients: Clients) -> KafkaResult<Arc<Self>> {
+        let health = Arc::new(Health::new());
+        let append_timeout = clients.config().append_timeout;
+        let producer = RwLock::new(Arc::new(new_producer(&clients, &health)?));
+        let appender = Arc::new(Self { clients, health, producer, append_timeout });
+        let supervised = Arc::clone(&appender);
+        thread::Builder::new()
+            .name("journal-supervisor".to_owned())
+            .spawn(move || supervised.supervise())
+            .map_err(|e| KafkaError::ClientCreation(e.to_string()))?;
+        Ok(appender)
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        !self.health.is_closed() && self.health.heard() == Heard::Answering
+    }
+
+    /// Appends, and answers each.
+    pub(super) async fn append(
+        &self,
+        topic: Topic,
+        partitions: u32,
+        messages: &[NewMessage],
+    ) -> Vec<AppendOutcome> {
+        self.append_timed(topic, partitions, messages).await.0
+    }
+
+    /// Appends, and tells when the broker says it took the last of them.
+    pub(super) async fn append_timed(
+        &self,
+        topic: Topic,
+        partitions: u32,
+        messages: &[NewMessage],
+    ) -> (Vec<AppendOutcome>, Option<i64>) {
+        if messages.is_empty() {
+            return (Vec::new(), None);
+        }
+        if let Err(refusal) = self.open_for_appends().await {
+            return (vec![AppendOutcome::NotAppended(refusal); messages.len()], None);
+        }
+        let (done, all_answered) = oneshot::channel();
+        let answers = Arc::new(Answers {
+            outcomes: Mutex::new(vec![None; messages.len()]),
+            left: AtomicUsize::new(messages.len()),
+            done: Mutex::new(Some(done)),
+            appended_at_ms: Mutex::new(None),
+        });
+        self.queue(topic, partitions, messages, &answers);
+        // An answer after this is too late for the caller; librdkafka gives up at about the same time.
+        let _ = tokio::time::timeout(self.append_timeout, all_answered).await;
+        let no_answer = || {
+            AppendOutcome::Unknown(format!(
+                "no broker answered within {} ms",
+                self.append_timeout.as_millis()
+            ))
+        };
+        // Copied, not taken: late reports still find their place.
+        let outcomes = answers.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if outcomes.iter().any(Option::is_none) {
+            self.health.fell_silent();
+        }
+        let at = *answers.appended_at_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        (outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(no_answer)).collect(), at)
+    }
+
+    /// Queues all; after the first that does not fit, none: a key's messages keep their order.
+    fn queue(&self, topic: Topic, partitions: u32, messages: &[NewMessage], answers: &Arc<Answers>) {
+        let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
+        let name = self.clients.topic_name(topic);
+        let mut refused: Option<String> = None;
+        for (index, message) in messages.iter().enumerate() {
+            let queued = match (&refused, partition_for(topic, message, partitions)) {
+                (Some(refusal), _) => Err(refusal.clone()),
+                (None, Err(refusal)) => Err(refusal),
+                (None, Ok(partition)) => {
+                    let ticket = Box::new(Ticket { answers: Arc::clone(answers), index });
+                    produce(&producer, &name, partition, message, ticket).map_err(|error| {
+                        let text = reason(&error);
+                        match error.rdkafka_error_code() {
+                            Some(RDKafkaErrorCode::QueueFull) => refused = Some(text.clone()),
+                            Some(RDKafkaErrorCode::Fatal) => self.health.fatal(),
+                            _ => {}
+                        }
+                        text
+                    })
+                }
+            };
+            if let Err(refusal) = queued {
+                answers.set(index, AppendOutcome::NotAppended(refusal));
+            }
+        }
+    }
+
+    /// While the brokers are silent, waits for a probe to find them; else the append is refused.
+    async fn open_for_appends(&self) -> Result<(), String> {
+        if self.health.is_closed() {
+            return Err("the journal is closed".to_owned());
+        }
+        if self.health.heard() == Heard::Answering {
+            return Ok(());
+        }
+        let mut heard = self.health.watch();
+        let wait = PROBE_WAIT.min(self.append_timeout);
+        let answering = heard.wait_for(|heard| *heard == Heard::Answering);
+        match tokio::time::timeout(wait, answering).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err("no broker answers".to_owned()),
+        }
+    }
+
+    /// Takes no more, and waits for what is queued. For a blocking thread.
+    pub(super) fn close(&self) {
+        self.health.close();
+        let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
+        let end = Instant::now() + FLUSH_WAIT;
+        // Not `flush`, which ends only at full tenths of a second.
+        while producer.in_flight_count() > 0 && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the supervisor, and with it the producer, without waiting for anything.
+    pub(super) fn abandon(&self) {
+        self.health.close();
+    }
+
+    /// Runs until the journal is closed: replaces a producer that met a fatal error, and probes brokers
+    /// that fell silent.
+    fn supervise(&self) {
+        let mut pace = Pace::new();
+        let mut probing = false;
+        loop {
+            let call = self.health.wait(if probing { pace.next_pause() } else { IDLE_WAKE });
+            if call.closed {
+                return;
+            }
+            if call.replace {
+                self.replace();
+            }
+            probing = (probing || call.probe) && self.health.heard() == Heard::Silent && !self.probe();
+            if !probing {
+                pace.reset();
+            }
+        }
+    }
+
+    /// Whether a broker answers and knows leaders for the records.
+    fn probe(&self) -> bool {
+        let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
+        let name = self.clients.topic_name(Topic::Records);
+        let Ok(metadata) = producer.client().fetch_metadata(Some(&name), PROBE_WAIT) else { return false };
+        let led = metadata.topics().iter().all(|topic| {
+            topic.error().is_none() && topic.partitions().iter().all(|partition| partition.leader() >= 0)
+        });
+        if led {
+            tracing::info!("the brokers answer again");
+            self.health.answered();
+        }
+        led
+    }
+
+    /// A fatal error ends a producer, not the journal. What the old one still held is answered as it is
+    /// dropped: purged, so unknown.
+    fn replace(&self) {
+        match new_producer(&self.clients, &self.health) {
+            Ok(fresh) => {
+                let old = {
+                    let mut running = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+                    if running.client().fatal_error().is_none() {
+                        return;
+                    }
+                    std::mem::replace(&mut *running, Arc::new(fresh))
+                };
+                drop(old);
+                tracing::info!("the producer was replaced");
+            }
+            Err(error) => {
+                tracing::error!(reason = reason(&error), "the producer can't be replaced; it is tried again");
+                thread::sleep(PROBE_WAIT);
+                self.health.fatal();
+            }
+        }
+    }
+}
+
+fn new_producer(clients: &Clients, health: &Arc<Health>) -> KafkaResult<Running> {
+    let timeout_ms = clients.config().append_timeout.as_millis().to_string();
+    let queued_kib = QUEUED_KIB_MAX.to_string();
+    let queued_messages = QUEUED_MESSAGES_MAX.to_string();
+    let config = clients.producer(
+        "append",
+        &[
+            ("linger.ms", LINGER_MS),
+            ("message.timeout.ms", &timeout_ms),
+            ("queue.buffering.max.kbytes", &queued_kib),
+            ("queue.buffering.max.messages", &queued_messages),
+            ("retry.backoff.ms", "50"),
+        ],
+    );
+    Running::from_config_and_context(&config, Reports { health: Arc::clone(health) })
+}

@@ -1,0 +1,281 @@
+//! Transactions: messages of several topics, and a group's offsets, together or not at all. Blocking; the
+//! caller owns the thread.
+//!
+//! What may be in doubt is narrow: until the commit is sent, an end of any kind leaves nothing visible
+//! (the broker aborts what is not committed). Only a commit whose answer is lost is unknown, and it is
+//! asked again until it is known.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+
+use crate::message::NewMessage;
+use crate::position::{Offset, Partition, Position};
+use crate::topic::Topic;
+
+use super::client::{Clients, log_error, log_line, partition_for, reason};
+use super::wire::produce;
+
+/// After this the broker aborts a transaction whose process died. Until then, readers of committed
+/// messages wait before it.
+const TRANSACTION_TIMEOUT_MS: &str = "10000";
+
+/// How long the brokers may take to let a producer in, and to end what it left unfinished before.
+const INIT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the messages of one transaction may take to be taken by the brokers.
+const DELIVERY_WAIT: Duration = Duration::from_secs(8);
+
+/// How long one request of the protocol may take before it is repeated.
+const STEP_WAIT: Duration = Duration::from_secs(5);
+
+/// Most bytes in one transaction's queue, in KiB.
+const QUEUED_KIB_MAX: usize = 32 * 1024;
+
+/// Why a transaction did not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TransactionError {
+    /// The group's member that the offsets are of is no member any more. Nothing is visible.
+    Fenced(String),
+    /// Nothing is visible, nor ever will be.
+    Aborted(String),
+    /// The commit was sent and its answer is lost. Whether these positions hold the messages tells, once
+    /// the transaction has ended ([`Transactor::settle`]).
+    Unknown(String, Vec<Position>),
+}
+
+/// The delivery reports of the transaction under way; there is one at a time.
+#[derive(Default)]
+struct Reports {
+    gathered: Mutex<Gathered>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Gathered {
+    positions: Vec<Option<Position>>,
+    left: usize,
+    failed: Option<String>,
+}
+
+#[derive(Clone, Default)]
+struct Context(Arc<Reports>);
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        log_error(&error, reason);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
+        let mut gathered = self.0.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(message) => {
+                let partition = message.partition() as Partition;
+                let position = Position { partition, offset: message.offset() as Offset };
+                if let Some(slot) = gathered.positions.get_mut(index) {
+                    *slot = Some(position);
+                }
+            }
+            Err((error, _)) => gathered.failed = Some(reason(error)),
+        }
+        gathered.left = gathered.left.saturating_sub(1);
+        self.0.changed.notify_all();
+    }
+}
+
+type Running = ThreadedProducer<Context>;
+
+/// A transactional producer, made when first needed and made anew after a fatal error.
+pub(super) struct Transactor {
+    clients: Clients,
+    name: &'static str,
+    transactional_id: String,
+    reports: Arc<Reports>,
+    producer: Option<Running>,
+}
+
+/// A group's offsets, and the membership they are committed under.
+pub(super) struct GroupOffsets<'a> {
+    pub(super) offsets: TopicPartitionList,
+    pub(super) membership: &'a ConsumerGroupMetadata,
+}
+
+impl Transactor {
+    /// `name` tells what it is for; the transactional id is this process's own.
+    pub(super) fn new(clients: Clients, name: &'static str) -> Self {
+        let transactional_id =
+            format!("{}-{name}-{}", clients.config().prefix, uuid::Uuid::new_v4().simple());
+        Self { clients, name, transactional_id, reports: Arc::default(), producer: None }
+    }
+
+    /// Runs one transaction. `commit_wait` bounds how long a lost commit is asked for again.
+    pub(super) fn run(
+        &mut self,
+        messages: &[(Topic, NewMessage)],
+        partitions: u32,
+        group: Option<&GroupOffsets<'_>>,
+        commit_wait: Duration,
+    ) -> Result<Vec<Position>, TransactionError> {
+        // One that can't be placed is refused before anything begins.
+        let mut placed = Vec::with_capacity(messages.len());
+        for (topic, message) in messages {
+            let partition = partition_for(*topic, message, partitions).map_err(TransactionError::Aborted)?;
+            placed.push((self.clients.topic_name(*topic), partition, message));
+        }
+        let producer = match self.producer.take() {
+            Some(producer) => producer,
+            None => self.start()?,
+        };
+        if let Err(error) = producer.begin_transaction() {
+            // The producer is dropped: the next transaction begins with a new one.
+            return Err(TransactionError::Aborted(reason(&error)));
+        }
+        // Crash from here on: nothing is visible; the broker aborts after the transaction timeout.
+        let prepared = self.prepare(&producer, &placed, group);
+        match prepared {
+            Err(error) => {
+                if abort(&producer) {
+                    self.producer = Some(producer);
+                }
+                Err(error)
+            }
+            Ok(positions) => {
+                let outcome = commit(&producer, commit_wait, &positions);
+                if producer.client().fatal_error().is_none()
+                    && !matches!(outcome, Err(TransactionError::Unknown(..)))
+                {
+                    self.producer = Some(producer);
+                }
+                // Crash after the commit was sent: it is there whole or not at all.
+                outcome.map(|()| positions)
+            }
+        }
+    }
+
+    /// Ends what a lost commit left in doubt: a producer of the same id is let in only when the
+    /// transaction before it has ended, one way or the other.
+    pub(super) fn settle(&mut self) -> Result<(), TransactionError> {
+        if self.producer.is_none() {
+            self.producer = Some(self.start()?);
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> Result<Running, TransactionError> {
+        let aborted = |error: &KafkaError| TransactionError::Aborted(reason(error));
+        let queued_kib = QUEUED_KIB_MAX.to_string();
+        let config = self.clients.producer(
+            self.name,
+            &[
+                ("transactional.id", &self.transactional_id),
+                ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
+                ("message.timeout.ms", TRANSACTION_TIMEOUT_MS),
+                ("linger.ms", "0"),
+                ("queue.buffering.max.kbytes", &queued_kib),
+                // The previous transaction's end is awaited in steps of this.
+                ("retry.backoff.ms", "10"),
+            ],
+        );
+        let producer = Running::from_config_and_context(&config, Context(Arc::clone(&self.reports)))
+            .map_err(|error| aborted(&error))?;
+        producer.init_transactions(INIT_WAIT).map_err(|error| aborted(&error))?;
+        Ok(producer)
+    }
+
+    fn prepare(
+        &self,
+        producer: &Running,
+        placed: &[(String, Partition, &NewMessage)],
+        group: Option<&GroupOffsets<'_>>,
+    ) -> Result<Vec<Position>, TransactionError> {
+        *self.gathered() = Gathered { positions: vec![None; placed.len()], left: placed.len(), failed: None };
+        for (index, (topic, partition, message)) in placed.iter().enumerate() {
+            produce(producer, topic, *partition, message, index)
+                .map_err(|error| TransactionError::Aborted(reason(&error)))?;
+        }
+        if let Some(group) = group {
+            producer
+                .send_offsets_to_transaction(&group.offsets, group.membership, STEP_WAIT)
+                .map_err(|error| offsets_refused(&error))?;
+        }
+        let undelivered = |gathered: &mut Gathered| gathered.left > 0 && gathered.failed.is_none();
+        let (gathered, _) = self
+            .reports
+            .changed
+            .wait_timeout_while(self.gathered(), DELIVERY_WAIT, undelivered)
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(failure) = &gathered.failed {
+            return Err(TransactionError::Aborted(failure.clone()));
+        }
+        gathered.positions.iter().copied().collect::<Option<Vec<Position>>>().ok_or_else(|| {
+            TransactionError::Aborted("the brokers did not take the messages in time".to_owned())
+        })
+    }
+
+    fn gathered(&self) -> std::sync::MutexGuard<'_, Gathered> {
+        self.reports.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Commits, asking again while the answer is lost.
+fn commit(producer: &Running, commit_wait: Duration, positions: &[Position]) -> Result<(), TransactionError> {
+    let end = Instant::now() + commit_wait;
+    loop {
+        let error = match producer.commit_transaction(STEP_WAIT) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let text = reason(&error);
+        let KafkaError::Transaction(error) = error else {
+            return Err(TransactionError::Unknown(text, positions.to_vec()));
+        };
+        if error.txn_requires_abort() {
+            return if abort(producer) {
+                Err(TransactionError::Aborted(text))
+            } else {
+                Err(TransactionError::Unknown(text, positions.to_vec()))
+            };
+        }
+        if !error.is_retriable() || Instant::now() >= end {
+            return Err(TransactionError::Unknown(text, positions.to_vec()));
+        }
+    }
+}
+
+/// Whether the abort was confirmed and the producer can go on. If not, dropping it leaves the abort to
+/// the broker.
+fn abort(producer: &Running) -> bool {
+    producer.client().fatal_error().is_none() && producer.abort_transaction(STEP_WAIT).is_ok()
+}
+
+/// The broker's refusal of a group's offsets: whether the membership is gone.
+fn offsets_refused(error: &KafkaError) -> TransactionError {
+    use RDKafkaErrorCode as Code;
+    let text = reason(error);
+    match error.rdkafka_error_code() {
+        Some(
+            Code::UnknownMemberId
+            | Code::IllegalGeneration
+            | Code::FencedInstanceId
+            | Code::Fenced
+            | Code::FencedMemberEpoch
+            | Code::StaleMemberEpoch,
+        ) => TransactionError::Fenced(text),
+        _ => TransactionError::Aborted(text),
+    }
+}
