@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::Map;
 use crate::parts::FieldChange;
 
 /// Most fields that a computed diff lists; what lies beyond is still in `before` and `after`.
@@ -21,7 +22,12 @@ fn walk(path: &str, before: &Value, after: &Value, fields: &mut Vec<FieldChange>
     }
     let (Value::Object(old), Value::Object(new)) = (before, after) else {
         let field = if path.is_empty() { "value" } else { path };
-        fields.push(FieldChange { field: field.to_owned(), before: before.clone(), after: after.clone() });
+        fields.push(FieldChange {
+            field: field.to_owned(),
+            before: before.clone(),
+            after: after.clone(),
+            extra: Map::new(),
+        });
         return;
     };
     let added = new.keys().filter(|key| !old.contains_key(*key));

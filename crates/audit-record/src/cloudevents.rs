@@ -22,7 +22,25 @@ pub fn ce_headers(record: &AuditRecord) -> Vec<(&'static str, String)> {
         ("content-type", "application/json".to_owned()),
     ];
     if let Some(flag) = record.draft().flag.as_ref().and_then(|flag| flag.handle()) {
-        headers.push(("ce_subject", flag.to_owned()));
+        headers.push(("ce_subject", without_controls(flag)));
     }
     headers
+}
+
+/// CloudEvents forbids control characters in attributes; in a flag's name they are percent-encoded. The
+/// record has the name as it is.
+fn without_controls(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() {
+            let mut utf8 = [0; 4];
+            c.encode_utf8(&mut utf8).bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }

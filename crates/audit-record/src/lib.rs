@@ -10,6 +10,7 @@ mod action;
 mod canonical;
 mod change;
 mod cloudevents;
+mod fields;
 mod filter;
 mod json;
 mod object_type;
@@ -18,21 +19,23 @@ mod reader;
 mod record;
 mod routing;
 mod timestamp;
+mod violation;
 
 pub use action::{Action, InvalidAction, catalogue::CATALOGUE_JSON};
 pub use canonical::canonical_json;
 pub use change::{FIELDS_MAX, field_diff};
 pub use cloudevents::{CE_SPECVERSION, ce_headers, ce_source};
 pub use filter::{ActionPattern, Filter, InvalidPattern, Period};
-pub use json::{JsonError, parse_strict};
+pub use json::{DEPTH_MAX, JsonError, parse_strict};
 pub use object_type::{KNOWN_OBJECT_TYPES, may_stand_above_projects};
 pub use parts::{
     Access, AccessScope, Approval, Authenticated, Author, AuthorKind, Change, Effect, FieldChange, ObjectRef,
     Ref, RequestInfo, Source, Subject, Target,
 };
-pub use record::{AuditRecord, Draft, RECORD_BYTES_MAX, RecordError, SCHEMA_VERSION, Violation};
+pub use record::{AuditRecord, Draft, RECORD_BYTES_MAX, RecordError, SCHEMA_VERSION};
 pub use routing::{RoutingKey, routing_key};
 pub use timestamp::{Timestamp, TimestampError};
+pub use violation::Violation;
 
 /// An open JSON object: the fields of tomorrow's records, and what a platform said that has no field.
 pub type Map = serde_json::Map<String, serde_json::Value>;

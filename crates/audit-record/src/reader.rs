@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::Map;
-use crate::record::Violation;
 use crate::timestamp::Timestamp;
+use crate::violation::Violation;
 
 /// One object under reading. Each `take_…` removes its key; what remains is unknown and is kept.
 pub(crate) struct Reader<'a> {
@@ -50,11 +50,6 @@ impl<'a> Reader<'a> {
         self.map.remove(field)
     }
 
-    /// Whether `field` is there and not `null`.
-    pub(crate) fn has(&self, field: &str) -> bool {
-        self.map.get(field).is_some_and(|value| !value.is_null())
-    }
-
     /// A string; the empty one counts as absent.
     pub(crate) fn take_string(&mut self, field: &str) -> Option<String> {
         match self.take(field)? {
@@ -96,6 +91,42 @@ impl<'a> Reader<'a> {
             self.problem(field, format!("must be one of {words}, not {text:?}"));
         }
         word
+    }
+
+    /// A string that must be there; what it is goes into the problem.
+    pub(crate) fn require_string(&mut self, field: &str, what: &str) -> String {
+        self.require(field, what, Self::take_string).unwrap_or_default()
+    }
+
+    /// A time that must be there.
+    pub(crate) fn require_time(&mut self, field: &str, what: &str) -> Option<Timestamp> {
+        self.require(field, what, Self::take_time)
+    }
+
+    /// A word that must be there.
+    pub(crate) fn require_word<T>(
+        &mut self,
+        field: &str,
+        words: &str,
+        parse: fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let what = format!("one of {words}");
+        self.require(field, &what, |reader, field| reader.take_word(field, words, parse))
+    }
+
+    fn require<T>(
+        &mut self,
+        field: &str,
+        what: &str,
+        take: impl FnOnce(&mut Self, &str) -> Option<T>,
+    ) -> Option<T> {
+        let before = self.problems.len();
+        let taken = take(self, field);
+        // A wrong one has been named already.
+        if taken.is_none() && self.problems.len() == before {
+            self.problem(field, format!("is missing: {what}"));
+        }
+        taken
     }
 
     /// A nested object, read by `read` with a reader of its own.

@@ -1,18 +1,19 @@
 //! The record itself, and the draft it is made from.
 
-use std::fmt;
-
 use serde_json::Value;
 
 use crate::Map;
 use crate::action::Action;
-use crate::canonical::canonical_json;
-use crate::json::{JsonError, parse_strict};
-use crate::object_type::{is_well_formed, may_stand_above_projects};
-use crate::parts::{Access, Approval, Author, Change, ObjectRef, Ref, RequestInfo, Source, Target};
+use crate::canonical::Canonical;
+use crate::fields::{Field, Fields};
+use crate::json::{DEPTH_MAX, JsonError, parse_strict};
+use crate::parts::{
+    Access, Approval, Author, Change, ObjectRef, Ref, RequestInfo, Source, Target, drop_blank,
+};
 use crate::reader::Reader;
 use crate::routing::{RoutingKey, routing_key};
 use crate::timestamp::Timestamp;
+use crate::violation::{Violation, violations};
 
 /// The version of the record that this crate writes. Higher ones are read, and what is unknown is kept.
 pub const SCHEMA_VERSION: u64 = 1;
@@ -20,30 +21,8 @@ pub const SCHEMA_VERSION: u64 = 1;
 /// Largest canonical record, in bytes.
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
 
-/// Longest id, in bytes.
-const ID_BYTES_MAX: usize = 256;
-
-/// One thing wrong with a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The dotted path of the field.
-    pub field: String,
-    /// What is wrong and how to mend it; reads on from the field's name.
-    pub problem: String,
-}
-
-impl Violation {
-    /// A problem with `field`.
-    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { field: field.into(), problem: problem.into() }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.field, self.problem)
-    }
-}
+/// What a record usually takes: where its buffer starts.
+const RECORD_BYTES_USUAL: usize = 1024;
 
 /// Why something is no record.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +33,9 @@ pub enum RecordError {
     /// Every field that is wrong, by name.
     #[error("not a valid audit record: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<Violation>),
+    /// Something in it is nested so deep that it could not be read back.
+    #[error("the record is nested deeper than {DEPTH_MAX} levels: flatten change or attributes")]
+    TooDeep,
     /// The canonical form is too large.
     #[error("the record has {bytes} bytes, {RECORD_BYTES_MAX} are allowed: shorten change or attributes")]
     TooLarge {
@@ -169,38 +151,56 @@ impl Draft {
     }
 
     /// The JSON object, with fields that are absent left out.
-    pub fn into_value(self) -> Value {
-        let mut map = self.extra;
-        let mut put = |field: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                map.insert(field.to_owned(), value);
-            }
-        };
-        put("id", self.id.map(Value::from));
-        put("schema_version", Some(self.schema_version.unwrap_or(SCHEMA_VERSION).into()));
-        put("action", self.action.map(|action| action.as_str().into()));
-        put("log", self.log.map(Value::from));
-        put("occurred_at", self.occurred_at.map(|at| at.to_string().into()));
-        put("recorded_at", self.recorded_at.map(|at| at.to_string().into()));
-        put("author", self.author.map(Author::into_value));
-        put("organisation", self.organisation.map(Ref::into_value));
-        put("project", self.project.map(Ref::into_value));
-        put("environment", self.environment.map(Ref::into_value));
-        put("flag", self.flag.map(Ref::into_value));
-        put("target", self.target.map(Target::into_value));
-        put("related_object_type", self.related_object_type.map(Value::from));
-        put("related_object", Some(self.related_object.into_value()));
-        put("change", self.change.map(Change::into_value));
-        put("access", self.access.map(Access::into_value));
-        put("approval", self.approval.map(Approval::into_value));
-        put("reason", self.reason.map(Value::from));
-        put("ticket", self.ticket.map(Value::from));
-        put("request", self.request.map(RequestInfo::into_value));
-        put("source", self.source.map(Source::into_value));
-        if !self.attributes.is_empty() {
-            put("attributes", Some(Value::Object(self.attributes)));
+    pub fn to_value(&self) -> Value {
+        self.fields().to_value()
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        let open = |map| if Map::is_empty(map) { Field::Absent } else { Field::Open(map) };
+        Fields::new(
+            &self.extra,
+            [
+                ("id", Field::maybe(self.id.as_ref())),
+                ("schema_version", Field::Number(self.schema_version.unwrap_or(SCHEMA_VERSION))),
+                ("action", Field::given(self.action.as_ref(), |action| Field::Text(action.as_str()))),
+                ("log", Field::maybe(self.log.as_ref())),
+                ("occurred_at", Field::given(self.occurred_at, Field::Time)),
+                ("recorded_at", Field::given(self.recorded_at, Field::Time)),
+                ("author", Field::given(self.author.as_ref(), |author| Field::Part(author.fields()))),
+                ("organisation", Field::given(self.organisation.as_ref(), |what| Field::Part(what.fields()))),
+                ("project", Field::given(self.project.as_ref(), |what| Field::Part(what.fields()))),
+                ("environment", Field::given(self.environment.as_ref(), |what| Field::Part(what.fields()))),
+                ("flag", Field::given(self.flag.as_ref(), |what| Field::Part(what.fields()))),
+                ("target", Field::given(self.target.as_ref(), |target| Field::Part(target.fields()))),
+                ("related_object_type", Field::maybe(self.related_object_type.as_ref())),
+                ("related_object", Field::Part(self.related_object.fields())),
+                ("change", Field::given(self.change.as_ref(), |change| Field::Part(change.fields()))),
+                ("access", Field::given(self.access.as_ref(), |access| Field::Part(access.fields()))),
+                ("approval", Field::given(self.approval.as_ref(), |approval| Field::Part(approval.fields()))),
+                ("reason", Field::maybe(self.reason.as_ref())),
+                ("ticket", Field::maybe(self.ticket.as_ref())),
+                ("request", Field::given(self.request.as_ref(), |request| Field::Part(request.fields()))),
+                ("source", Field::given(self.source.as_ref(), |source| Field::Part(source.fields()))),
+                ("attributes", open(&self.attributes)),
+            ],
+        )
+    }
+
+    /// Empty optional text becomes absent, as it does for the reader.
+    fn tidy(&mut self) {
+        drop_blank([&mut self.id, &mut self.log, &mut self.related_object_type]);
+        drop_blank([&mut self.reason, &mut self.ticket]);
+        let references = [&mut self.organisation, &mut self.project, &mut self.environment, &mut self.flag];
+        references.into_iter().flatten().for_each(Ref::tidy);
+        if let Some(target) = &mut self.target {
+            target.what.tidy();
         }
-        Value::Object(map)
+        self.author.iter_mut().for_each(Author::tidy);
+        self.related_object.tidy();
+        self.access.iter_mut().for_each(Access::tidy);
+        self.approval.iter_mut().for_each(Approval::tidy);
+        self.request.iter_mut().for_each(RequestInfo::tidy);
+        self.source.iter_mut().for_each(Source::tidy);
     }
 }
 
@@ -217,13 +217,18 @@ const VALID: &str = "checked by AuditRecord::try_new";
 impl AuditRecord {
     /// Checks everything that makes a record valid and names every violation at once.
     pub fn try_new(mut draft: Draft) -> Result<Self, RecordError> {
+        draft.tidy();
+        draft.schema_version.get_or_insert(SCHEMA_VERSION);
         let problems = violations(&draft);
         if !problems.is_empty() {
             return Err(RecordError::Invalid(problems));
         }
-        draft.schema_version.get_or_insert(SCHEMA_VERSION);
-        let mut canonical = Vec::with_capacity(1024);
-        canonical_json(&draft.clone().into_value(), &mut canonical);
+        let mut writer = Canonical::with_capacity(RECORD_BYTES_USUAL);
+        draft.fields().write(&mut writer);
+        if writer.deepest() > DEPTH_MAX {
+            return Err(RecordError::TooDeep);
+        }
+        let canonical = writer.into_bytes();
         if canonical.len() > RECORD_BYTES_MAX {
             return Err(RecordError::TooLarge { bytes: canonical.len() });
         }
@@ -299,52 +304,4 @@ impl AuditRecord {
     pub fn routing_key(&self) -> RoutingKey {
         routing_key(self.organisation(), &self.source().name, self.draft.project.as_ref())
     }
-}
-
-fn violations(draft: &Draft) -> Vec<Violation> {
-    let mut problems = Vec::new();
-    let mut require = |present: bool, field: &str, mend: &str| {
-        if !present {
-            problems.push(Violation::new(field, format!("is missing: {mend}")));
-        }
-    };
-    require(draft.id.is_some(), "id", "a string unique to the record");
-    require(draft.action.is_some(), "action", "a dotted word such as flag.state.changed");
-    require(draft.log.is_some(), "log", "a sentence that says what happened");
-    require(draft.occurred_at.is_some(), "occurred_at", "when it happened, RFC 3339");
-    require(draft.recorded_at.is_some(), "recorded_at", "when it was appended, RFC 3339");
-    require(draft.author.is_some(), "author", "who did it; {\"type\":\"unknown\"} where nobody knows");
-    require(
-        draft.organisation.as_ref().is_some_and(|o| !o.is_empty()),
-        "organisation",
-        "an object with id, key or name",
-    );
-    require(draft.related_object_type.is_some(), "related_object_type", "such as FEATURE");
-    require(draft.source.is_some(), "source", "where the record came from");
-    let kind = draft.related_object_type.as_deref().unwrap_or_default();
-    let above = may_stand_above_projects(kind)
-        || draft.access.as_ref().is_some_and(|access| access.scope.kind == "account");
-    require(
-        above || draft.project.is_some(),
-        "project",
-        "an object with id, key or name (for a webhook source add ?project=… to its URL)",
-    );
-    if draft.project.as_ref().is_some_and(Ref::is_empty) {
-        problems.push(Violation::new("project", "needs an id, a key or a name"));
-    }
-    if !kind.is_empty() && !is_well_formed(kind) {
-        problems.push(Violation::new(
-            "related_object_type",
-            "must be upper-case letters, digits and _, such as FEATURE_STATE",
-        ));
-    }
-    if let Some(id) = draft.id.as_deref()
-        && (id.len() > ID_BYTES_MAX || id.chars().any(char::is_control))
-    {
-        problems.push(Violation::new(
-            "id",
-            format!("must be at most {ID_BYTES_MAX} bytes without control characters"),
-        ));
-    }
-    problems
 }

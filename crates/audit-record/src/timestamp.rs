@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 
 /// A moment in UTC, microsecond precision, between the years 1970 and 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,13 +20,10 @@ pub enum TimestampError {
 }
 
 impl Timestamp {
-    /// Cuts to microseconds and checks the range.
+    /// Cuts to microseconds and checks the range. A leap second counts as the second after it, as in POSIX
+    /// time, so that every moment has one text and one number.
     pub fn try_new(moment: DateTime<Utc>) -> Result<Self, TimestampError> {
-        if (1970..=9999).contains(&moment.year()) {
-            Ok(Self(moment.trunc_subsecs(6)))
-        } else {
-            Err(TimestampError::Range)
-        }
+        Self::from_micros(moment.timestamp_micros())
     }
 
     /// Reads RFC 3339 with any offset.
@@ -37,7 +34,8 @@ impl Timestamp {
 
     /// From microseconds since 1970.
     pub fn from_micros(micros: i64) -> Result<Self, TimestampError> {
-        DateTime::from_timestamp_micros(micros).ok_or(TimestampError::Range).and_then(Self::try_new)
+        let moment = DateTime::from_timestamp_micros(micros).ok_or(TimestampError::Range)?;
+        if (1970..=9999).contains(&moment.year()) { Ok(Self(moment)) } else { Err(TimestampError::Range) }
     }
 
     /// Microseconds since 1970.

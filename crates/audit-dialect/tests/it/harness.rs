@@ -94,5 +94,5 @@ pub fn finish(mut draft: Draft, recorded_at: Timestamp) -> AuditRecord {
 
 /// The record as JSON, for snapshots.
 pub fn value(record: &AuditRecord) -> Value {
-    record.draft().clone().into_value()
+    record.draft().to_value()
 }
