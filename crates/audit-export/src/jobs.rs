@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use audit_archive::Reader;
 use audit_journal::Journal;
-use audit_record::{Filter, Period, Timestamp};
+use audit_record::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::bounds::Bounds;
+use crate::clock::now;
 use crate::config::ServerConfig;
 use crate::hooks::Repeats;
 use crate::hooks::acknowledge::Spooling;
@@ -17,6 +18,10 @@ use crate::hooks::activity::Activity;
 use crate::hooks::drain;
 use crate::metrics::Metrics;
 use crate::routes;
+use crate::settings::token::Token;
+
+/// The name of the given admin token, and of the source of records that are appended with it.
+const ADMIN_NAME: &str = "admin";
 
 /// What the server stands on.
 #[derive(Clone, Debug)]
@@ -39,6 +44,7 @@ struct Shared {
     parts: Parts,
     config: ServerConfig,
     shutdown: CancellationToken,
+    admin_token: Option<Arc<Token>>,
     /// Made up at start: entries of the spool name the process that made them.
     process: Uuid,
     bounds: Bounds,
@@ -61,7 +67,12 @@ impl App {
     /// [`App::run`].
     pub fn new(parts: Parts, config: ServerConfig, shutdown: CancellationToken) -> Self {
         let activity = Activity::default();
+        let admin_token = config
+            .admin_token
+            .as_ref()
+            .map(|admin| Arc::new(Token::given(ADMIN_NAME, admin.organisation.clone(), &admin.shown, now())));
         let shared = Shared {
+            admin_token,
             bounds: Bounds::new(&config),
             metrics: Metrics::new(&activity),
             activity,
@@ -106,6 +117,11 @@ impl App {
 
     pub(crate) fn config(&self) -> &ServerConfig {
         &self.shared.config
+    }
+
+    /// The admin token that the process was given.
+    pub(crate) fn admin_token(&self) -> Option<&Arc<Token>> {
+        self.shared.admin_token.as_ref()
     }
 
     pub(crate) fn shutdown(&self) -> &CancellationToken {

@@ -4,6 +4,10 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
+
+use crate::settings::named::Named;
+
 /// Largest webhook body. A platform's largest known body is some 100 KiB; what is refused is kept whole in
 /// `rejected`, whose messages hold up to this much.
 pub const HOOK_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -48,12 +52,23 @@ impl Default for Limits {
     }
 }
 
+/// The admin token that a process is given, beside those in the settings: with it the first settings are made.
+#[derive(Clone, Debug)]
+pub struct AdminToken {
+    /// The token as clients send it.
+    pub shown: SecretString,
+    /// The organisation of records that are appended with it.
+    pub organisation: Named,
+}
+
 /// How the server behaves.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// What platforms reach the hooks listener by, such as `https://flags.example.com`; begins the URLs that
     /// are shown when a source is created.
     pub hooks_public_url: String,
+    /// The admin token of this process, if it has one.
+    pub admin_token: Option<AdminToken>,
     /// How long one request may take, its body's arrival included; then it is answered 408.
     pub request_timeout: Duration,
     /// How long a hook waits for the log before its records go to the spool. Platforms give up after 10 s
@@ -80,6 +95,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             hooks_public_url: "http://127.0.0.1:8080".to_owned(),
+            admin_token: None,
             request_timeout: Duration::from_secs(30),
             hook_acknowledge_timeout: Duration::from_secs(2),
             ingest_bytes_in_flight_max: 64 * 1024 * 1024,

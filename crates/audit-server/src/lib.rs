@@ -6,7 +6,6 @@
 mod app;
 mod auth;
 mod body;
-mod bootstrap;
 mod bounds;
 mod clock;
 mod config;
@@ -23,10 +22,9 @@ mod stall;
 mod trace;
 
 pub use app::{App, Parts};
-pub use bootstrap::BootstrapError;
 pub use config::{
-    HOOK_BODY_BYTES_MAX, INGEST_BODY_BYTES_MAX, INGEST_RECORDS_MAX, Limits, SETTINGS_BODY_BYTES_MAX,
-    ServerConfig,
+    AdminToken, HOOK_BODY_BYTES_MAX, INGEST_BODY_BYTES_MAX, INGEST_RECORDS_MAX, Limits,
+    SETTINGS_BODY_BYTES_MAX, ServerConfig,
 };
 pub use serve::serve;
 pub use settings::named::Named;

@@ -136,6 +136,21 @@ impl Token {
         value
     }
 
+    /// The admin token that the process was given: it stands in no settings, and may do everything.
+    pub(crate) fn given(name: &str, organisation: Named, shown: &SecretString, at: Timestamp) -> Self {
+        Self {
+            v: VERSION,
+            name: name.to_owned(),
+            scopes: vec![Scope::Admin],
+            organisation,
+            source: name.to_owned(),
+            projects: None,
+            expires_at: None,
+            created_at: at.to_string(),
+            hash: TokenHash::of(shown.expose_secret()),
+        }
+    }
+
     /// Reads the document; `None` when a later release wrote it.
     pub(crate) fn read(entity: &Entity) -> Option<Self> {
         Self::deserialize(&entity.value).ok().filter(|token| token.v <= VERSION)
