@@ -1,1 +1,36 @@
 //! Consumer: matches records to endpoints, signs, delivers, retries.
+//!
+//! An endpoint is a cursor over the log, not a pile of queued jobs. [`Endpoints`] makes and changes
+//! endpoints, which are settings; [`Deliverer`] owns partitions of the log and delivers. What is durable
+//! is one document per (endpoint, partition) in `progress`, committed together with the partition's
+//! watermark and the attempt log; everything else is rebuilt from that.
+//!
+//! Not here: what a record means, and where endpoints are configured from.
+
+mod attempt_log;
+mod clock;
+mod deliverer;
+mod document;
+mod endpoint;
+mod engine;
+mod entry;
+mod lane;
+mod live;
+mod operational;
+mod schedule;
+mod send;
+mod stats;
+mod status;
+mod tail;
+
+pub use attempt_log::{ATTEMPT_VERSION, AttemptEntry, AttemptOutcome};
+pub use clock::Clock;
+pub use deliverer::{DeliverError, Deliverer, DelivererConfig, GROUP};
+pub use endpoint::{
+    Created, Endpoint, EndpointError, EndpointId, EndpointUpdate, EndpointView, Endpoints, HeaderSecret,
+    InvalidSecret, InvalidSpan, KIND, NewEndpoint, SendMethod, SigningSecret, Span, Start, StoredError,
+};
+pub use schedule::RetrySchedule;
+pub use send::{ClientError, Egress, EgressConfig, FailureClass, Refusal};
+pub use stats::{LATENCY_BOUNDS_MS, LastError, Totals};
+pub use status::{EndpointState, EndpointStatus};

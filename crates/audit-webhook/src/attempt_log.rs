@@ -1,0 +1,121 @@
+//! One attempt as it stands in `deliveries`, version 1: key = endpoint id, beside the record's partition.
+//!
+//! Secrets are never in it: requests are not logged, and what an answer echoes of our headers is masked.
+
+use audit_journal::{NewMessage, Offset, Partition, Placement};
+use audit_record::Timestamp;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::live::Live;
+use crate::send::{Answer, FailureClass, Verdict};
+
+/// The version of the entry that this release writes.
+pub const ATTEMPT_VERSION: u32 = 1;
+
+/// An attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptEntry {
+    /// The version of this entry.
+    pub v: u32,
+    /// Which endpoint.
+    pub endpoint: String,
+    /// The record's id: `webhook-id`.
+    pub record: String,
+    /// Where the record stands.
+    pub partition: Partition,
+    /// Where in the partition.
+    pub offset: Offset,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// When it ended, RFC 3339.
+    pub at: String,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// What became of the delivery.
+    pub outcome: AttemptOutcome,
+    /// The status, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<FailureClass>,
+    /// The beginning of the answer's body.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub excerpt: String,
+    /// When the next attempt is due, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_due: Option<String>,
+}
+
+/// What an attempt did to its delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptOutcome {
+    /// It arrived.
+    Delivered,
+    /// It will be tried again.
+    Retry,
+    /// It was given up.
+    DeadLettered,
+    /// The receiver wants nothing more (410): the endpoint is disabled, the delivery waits.
+    Disabled,
+}
+
+/// Where the record of an attempt stands, and which attempt it was.
+#[derive(Clone, Debug)]
+pub(crate) struct AttemptOf<'a> {
+    pub(crate) record: &'a str,
+    pub(crate) partition: Partition,
+    pub(crate) offset: Offset,
+    pub(crate) attempt: u32,
+}
+
+/// The message for `deliveries`.
+pub(crate) fn attempt_message(
+    live: &Live,
+    of: &AttemptOf<'_>,
+    answer: &Answer,
+    outcome: AttemptOutcome,
+    next_due_ms: Option<i64>,
+    now_ms: i64,
+) -> NewMessage {
+    let time = |millis: i64| Timestamp::from_micros(millis.saturating_mul(1_000)).map(|t| t.to_string());
+    let entry = AttemptEntry {
+        v: ATTEMPT_VERSION,
+        endpoint: live.endpoint.id.to_string(),
+        record: of.record.to_owned(),
+        partition: of.partition,
+        offset: of.offset,
+        attempt: of.attempt,
+        at: time(now_ms).unwrap_or_default(),
+        duration_ms: answer.took.as_millis() as u64,
+        outcome,
+        status: answer.status,
+        error: match answer.verdict {
+            Verdict::Failed(class) => Some(class),
+            Verdict::Delivered | Verdict::Unwanted => None,
+        },
+        excerpt: excerpt(live, &answer.excerpt),
+        next_due: next_due_ms.and_then(|due| time(due).ok()),
+    };
+    NewMessage {
+        key: Bytes::copy_from_slice(live.endpoint.id.as_str().as_bytes()),
+        headers: Vec::new(),
+        value: Some(serde_json::to_vec(&entry).expect("an entry of strings and numbers").into()),
+        placement: Placement::Fixed(of.partition),
+    }
+}
+
+/// Shorter header values are no credentials, and masking them would garble the excerpt.
+const MASKED_BYTES_MIN: usize = 6;
+
+fn excerpt(live: &Live, bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    for (_, value) in &live.endpoint.headers {
+        if value.expose().len() >= MASKED_BYTES_MIN {
+            text = text.replace(value.expose(), "***");
+        }
+    }
+    text
+}

@@ -1,0 +1,213 @@
+//! The delivery consumer: owns partitions of the records and delivers them to endpoints.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use audit_journal::{Bookmark, Control, Journal, Owned, OwnedEvent, Partition};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::engine::{Command, Handle, Shared, TailEvent, Takeover, commit_for_all, spawn};
+use crate::live::{LiveEndpoints, keep_current, read};
+use crate::schedule::RetrySchedule;
+use crate::send::{ClientError, Egress, client};
+use crate::status::{EndpointStatus, summary};
+
+/// The consumer group.
+pub const GROUP: &str = "webhooks";
+
+/// Deliveries in flight at a time, of all endpoints of a process, unless told otherwise.
+const IN_FLIGHT_DEFAULT: usize = 1_024;
+
+/// How long the last commits may take when the process ends, after what was in flight has had its time.
+const DRAIN_MAX: Duration = Duration::from_secs(8);
+
+/// How deliveries are made.
+#[derive(Clone, Debug)]
+pub struct DelivererConfig {
+    /// Where they may go.
+    pub egress: Egress,
+    /// When they are tried again.
+    pub schedule: RetrySchedule,
+    /// Most in flight at a time, of all endpoints.
+    pub max_in_flight: usize,
+    /// What due times are told by.
+    pub clock: Clock,
+}
+
+impl Default for DelivererConfig {
+    fn default() -> Self {
+        Self {
+            egress: Egress::default(),
+            schedule: RetrySchedule::default(),
+            max_in_flight: IN_FLIGHT_DEFAULT,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Why delivering ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// The journal was closed under it.
+    #[error("the log was closed while deliveries were made")]
+    Closed,
+    /// A partition's task panicked. What it held is durable up to its last commit.
+    #[error("the deliveries of a partition broke off: {0}")]
+    Broken(String),
+}
+
+/// Delivers to endpoints. Cheap to clone; `run` it once.
+#[derive(Clone, Debug)]
+pub struct Deliverer {
+    shared: Arc<Shared>,
+    live: watch::Sender<LiveEndpoints>,
+    handles: crate::engine::Handles,
+}
+
+impl Deliverer {
+    /// Over a log and its settings.
+    pub fn new(journal: Journal, control: Control, config: DelivererConfig) -> Result<Self, ClientError> {
+        let (live, current) = watch::channel(LiveEndpoints::default());
+        live.send_replace(read(&control, &LiveEndpoints::default()));
+        let shared = Shared {
+            client: client(&config.egress)?,
+            journal,
+            control,
+            egress: config.egress,
+            schedule: config.schedule,
+            clock: config.clock,
+            in_flight: Arc::new(Semaphore::new(config.max_in_flight.max(1))),
+            live: current,
+            commit_now: Notify::new(),
+            disabling: TaskTracker::new(),
+        };
+        Ok(Self { shared: Arc::new(shared), live, handles: Arc::default() })
+    }
+
+    /// How every endpoint stands in this process: its totals, and how far it is in the partitions that
+    /// this process owns.
+    pub async fn status(&self) -> Vec<EndpointStatus> {
+        let handles: Vec<Handle> = self.locked().values().cloned().collect();
+        let mut lanes = Vec::new();
+        for handle in handles {
+            let (answer, report) = oneshot::channel();
+            if handle.commands.send(Command::Report(answer)).await.is_ok() {
+                lanes.extend(report.await.unwrap_or_default());
+            }
+        }
+        let live = self.live.borrow().clone();
+        summary(&live, &lanes)
+    }
+
+    /// Delivers until `shutdown`, then drains: nothing more begins, what is in flight has a few seconds to
+    /// end, everything is committed, the partitions are given up.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), DeliverError> {
+        let mut owned = self.shared.journal.follow_owned(GROUP).await;
+        let keeping = tokio::spawn(keep_current(self.shared.control.clone(), self.live.clone()));
+        let committing = tokio::spawn(commit_for_all(
+            Arc::clone(&self.shared),
+            owned.committer(),
+            Arc::clone(&self.handles),
+        ));
+        let mut tasks = JoinSet::new();
+        let outcome = self.route(&mut owned, &mut tasks, &shutdown).await;
+        let drained = tokio::time::timeout(DRAIN_MAX, self.drain(&mut tasks)).await.is_ok();
+        committing.abort();
+        keeping.abort();
+        if drained {
+            owned.leave().await;
+        } else {
+            // What was not committed is delivered again by whoever comes next.
+            tracing::warn!("deliveries ended before everything was committed: some will be repeated");
+            tasks.abort_all();
+        }
+        self.locked().clear();
+        outcome
+    }
+
+    async fn route(
+        &self,
+        owned: &mut Owned,
+        tasks: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), DeliverError> {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                event = owned.next() => match event {
+                    Some(event) => self.dispatch(event, tasks).await,
+                    None if shutdown.is_cancelled() => return Ok(()),
+                    None => return Err(DeliverError::Closed),
+                },
+                Some(ended) = tasks.join_next() => if let Err(error) = ended {
+                    return Err(DeliverError::Broken(error.to_string()));
+                },
+            }
+        }
+    }
+
+    async fn dispatch(&self, event: OwnedEvent, tasks: &mut JoinSet<()>) {
+        match event {
+            OwnedEvent::Assigned { partition, generation, bookmark, documents, end, clean: _ } => {
+                let bookmark = bookmark.unwrap_or_else(|| Bookmark {
+                    epoch: self.shared.journal.identity().epoch,
+                    ..Bookmark::default()
+                });
+                let takeover = Takeover { partition, generation, bookmark, documents, end };
+                match spawn(Arc::clone(&self.shared), takeover) {
+                    Ok((handle, task)) => {
+                        tracing::debug!(partition, generation, "deliveries of a partition begin");
+                        self.locked().insert(partition, handle);
+                        tasks.spawn(task);
+                    }
+                    Err((endpoint, error)) => tracing::error!(
+                        partition, %endpoint, %error,
+                        "a partition is not delivered from: the document that says how far an endpoint is can't be used"
+                    ),
+                }
+            }
+            OwnedEvent::Messages(batch) => {
+                self.send_tail(batch.partition, TailEvent::Messages(batch)).await;
+            }
+            OwnedEvent::Level { partition, next } => {
+                self.send_tail(partition, TailEvent::Level(next)).await;
+            }
+            OwnedEvent::Revoked { partition, lost, done } => {
+                let Some(handle) = self.locked().get(&partition).cloned() else { return };
+                let command = if lost { Command::Lost } else { Command::Release(Some(done)) };
+                // The handle stays until another assignment replaces it: the last commit needs it.
+                let _ = handle.commands.send(command).await;
+            }
+            OwnedEvent::Stopped(stop) => tracing::error!(%stop, "a partition is delivered from no further"),
+        }
+    }
+
+    /// A partition's task takes its tail in promptly, whatever its endpoints do. One that has ended (lost)
+    /// takes nothing.
+    async fn send_tail(&self, partition: Partition, event: TailEvent) {
+        let handle = self.locked().get(&partition).cloned();
+        if let Some(handle) = handle {
+            let _ = handle.tail.send(event).await;
+        }
+    }
+
+    async fn drain(&self, tasks: &mut JoinSet<()>) {
+        let handles: Vec<Handle> = self.locked().values().cloned().collect();
+        for handle in handles {
+            let _ = handle.commands.send(Command::Release(None)).await;
+        }
+        while tasks.join_next().await.is_some() {}
+        self.shared.disabling.close();
+        self.shared.disabling.wait().await;
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<Partition, Handle>> {
+        // The map is whole at every moment, whatever happened to who held it.
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

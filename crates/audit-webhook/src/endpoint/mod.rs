@@ -1,0 +1,155 @@
+//! An endpoint: where records go, which ones, and how. A settings document of kind `endpoint`.
+//!
+//! Only valid endpoints exist: they come out of [`Endpoints`], which validates, or out of `control`,
+//! where only validated ones were written.
+
+mod duration;
+mod input;
+mod secret;
+mod settings;
+mod stored;
+mod view;
+
+use std::fmt;
+use std::time::Duration;
+
+use audit_journal::{Offset, Partition};
+use audit_record::{ActionPattern, Filter, Timestamp};
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+
+pub use duration::{InvalidSpan, Span};
+pub use input::{EndpointUpdate, NewEndpoint};
+pub use secret::{HeaderSecret, InvalidSecret, SigningSecret};
+pub use settings::{Created, EndpointError, Endpoints};
+pub use stored::{KIND, StoredError};
+pub use view::EndpointView;
+
+/// Which endpoint: `ep_` and a UUID, made up at creation and never given again. It is the key of the
+/// endpoint's documents in `progress` and of its attempts in `deliveries`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EndpointId(std::sync::Arc<str>);
+
+impl EndpointId {
+    /// A new one.
+    pub(crate) fn generate() -> Self {
+        Self(format!("ep_{}", uuid::Uuid::now_v7().simple()).into())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for EndpointId {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for EndpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a delivery is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum SendMethod {
+    /// POST.
+    #[default]
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+}
+
+/// Where an endpoint begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Start {
+    /// With what is appended from now on.
+    #[default]
+    Now,
+    /// With the first record kept.
+    Earliest,
+    /// With the first record appended at or after a time.
+    At(Timestamp),
+}
+
+impl TryFrom<String> for Start {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "now" => Ok(Self::Now),
+            "earliest" => Ok(Self::Earliest),
+            time => Timestamp::parse(time).map(Self::At).map_err(|_| {
+                format!("must be now, earliest or a time such as 2026-08-21T17:30:57Z, not {time:?}")
+            }),
+        }
+    }
+}
+
+impl From<Start> for String {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Now => "now".to_owned(),
+            Start::Earliest => "earliest".to_owned(),
+            Start::At(time) => time.to_string(),
+        }
+    }
+}
+
+/// An endpoint, valid as it stands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Endpoint {
+    /// Which one.
+    pub id: EndpointId,
+    /// What people call it; unique among endpoints.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Where deliveries go.
+    pub url: Url,
+    /// How they are sent.
+    pub method: SendMethod,
+    /// Headers sent besides our own.
+    pub headers: Vec<(String, HeaderSecret)>,
+    /// Which actions.
+    pub events: Vec<ActionPattern>,
+    /// Which records among those.
+    pub filter: Filter,
+    /// What deliveries are signed with; each gives a signature of its own.
+    pub secrets: Vec<SigningSecret>,
+    /// Age of a record, counted from its append, at which no further retry is made. The first attempt
+    /// is made at any age.
+    pub max_age: Option<Span>,
+    /// Most deliveries in flight at a time, in one process.
+    pub max_in_flight: u32,
+    /// How long one delivery may take, from resolving the name to the end of the answer.
+    pub timeout: Duration,
+    /// Whether anything is delivered. A disabled endpoint keeps its place, and resumes there.
+    pub enabled: bool,
+    /// Why it was disabled, where we did it ourselves.
+    pub disabled_because: Option<String>,
+    /// Where it was told to begin.
+    pub start: Start,
+    /// Rises whenever the place is moved; progress of an older incarnation does not count.
+    pub incarnation: u64,
+    /// Per partition the offset that `start` meant at the time.
+    pub(crate) starts: Vec<Offset>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Endpoint {
+    /// Where the endpoint begins in `partition`. One that came into being later begins at its first message.
+    pub fn start_in(&self, partition: Partition) -> Offset {
+        self.starts.get(partition as usize).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,232 @@
+//! Making, changing and listing endpoints: the settings side. Delivering is [`crate::Deliverer`]'s.
+
+use audit_journal::{Bounds, Control, Journal, Offset, ReadError, SettingsChange, Topic, WriteError};
+use audit_record::{Author, Violation};
+use secrecy::SecretString;
+
+use super::input::Choices;
+use super::{Endpoint, EndpointId, EndpointUpdate, EndpointView, KIND, NewEndpoint, Start, StoredError};
+use crate::operational;
+use crate::send::Egress;
+
+/// Why an endpoint was not made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// Every field that is wrong, by name.
+    #[error("not a valid endpoint: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<Violation>),
+    /// There is no endpoint of that id.
+    #[error("there is no endpoint {0}")]
+    Unknown(EndpointId),
+    /// Another has the name.
+    #[error("there is already an endpoint named {0:?}: choose another name, or change that one")]
+    NameTaken(String),
+    /// Somebody else changed it first.
+    #[error("the endpoint was changed meanwhile: read it again and repeat the change")]
+    Conflict,
+    /// It was written by a later release, or is broken.
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+    /// Its start could not be resolved.
+    #[error("where to start could not be found out: {0}")]
+    Start(#[from] ReadError),
+    /// Not written, or not known whether it was.
+    #[error(transparent)]
+    Write(WriteError),
+}
+
+/// An endpoint that was just made.
+#[derive(Debug)]
+pub struct Created {
+    /// How it looks from now on.
+    pub view: EndpointView,
+    /// Its signing secrets, shown this once.
+    pub secrets: Vec<SecretString>,
+}
+
+/// The endpoints among the settings. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    journal: Journal,
+    control: Control,
+    egress: Egress,
+}
+
+impl Endpoints {
+    /// Over a log and its settings; URLs are checked against `egress`.
+    pub fn new(journal: Journal, control: Control, egress: Egress) -> Self {
+        Self { journal, control, egress }
+    }
+
+    /// All endpoints that this release can read, by id.
+    pub fn list(&self) -> Vec<EndpointView> {
+        let entities = self.control.list(KIND);
+        let read = |entity: &audit_journal::Entity| {
+            Some(EndpointView::new(&Endpoint::from_entity(entity).ok()?, entity.version))
+        };
+        entities.iter().filter_map(|entity| read(entity)).collect()
+    }
+
+    /// One endpoint.
+    pub fn get(&self, id: &EndpointId) -> Result<EndpointView, EndpointError> {
+        let (endpoint, version) = self.find(id)?;
+        Ok(EndpointView::new(&endpoint, version))
+    }
+
+    /// Makes an endpoint: resolves its start to an offset for every partition, and writes it together with
+    /// the record that tells of it.
+    pub async fn create(&self, new: NewEndpoint, author: Author) -> Result<Created, EndpointError> {
+        let start = new.start.unwrap_or_default();
+        let choices = new.check(&self.egress).map_err(EndpointError::Invalid)?;
+        self.check_name(&choices.name, None)?;
+        let starts = self.resolve(start).await?;
+        let endpoint = Endpoint {
+            id: EndpointId::generate(),
+            name: String::new(),
+            description: String::new(),
+            url: choices.url.clone(),
+            method: choices.method,
+            headers: Vec::new(),
+            events: Vec::new(),
+            filter: audit_record::Filter::default(),
+            secrets: Vec::new(),
+            max_age: None,
+            max_in_flight: 1,
+            timeout: choices.timeout.to_duration(),
+            enabled: true,
+            disabled_because: None,
+            start,
+            incarnation: 1,
+            starts,
+            created_at: operational::now(),
+        };
+        let endpoint = endpoint.with(choices);
+        let secrets = endpoint.secrets.iter().map(super::SigningSecret::reveal).collect();
+        let view = self.write(&endpoint, 0, "created", author).await?;
+        Ok(Created { view, secrets })
+    }
+
+    /// Changes an endpoint, if it still is at `version`. With a start it is moved: its progress so far no
+    /// longer counts, and records it had may come again.
+    pub async fn update(
+        &self,
+        id: &EndpointId,
+        version: u64,
+        update: EndpointUpdate,
+        author: Author,
+    ) -> Result<EndpointView, EndpointError> {
+        let (mut endpoint, current) = self.find(id)?;
+        if current != version {
+            return Err(EndpointError::Conflict);
+        }
+        let start = update.start;
+        let choices = update.over(&endpoint).check(&self.egress).map_err(EndpointError::Invalid)?;
+        self.check_name(&choices.name, Some(id))?;
+        if let Some(start) = start {
+            endpoint.start = start;
+            endpoint.starts = self.resolve(start).await?;
+            endpoint.incarnation += 1;
+        }
+        endpoint.disabled_because = endpoint.disabled_because.filter(|_| !choices.enabled);
+        self.write(&endpoint.with(choices), version, "updated", author).await
+    }
+
+    /// Deletes an endpoint, if it still is at `version`. What was not delivered to it never will be.
+    pub async fn delete(&self, id: &EndpointId, version: u64, author: Author) -> Result<(), EndpointError> {
+        let (endpoint, _) = self.find(id)?;
+        let record = operational::endpoint_changed(&endpoint, "deleted", author);
+        let change =
+            SettingsChange { kind: KIND.to_owned(), id: id.to_string(), base_version: version, value: None };
+        self.control.write(change, Some(&record)).await.map_err(refused)?;
+        Ok(())
+    }
+
+    fn find(&self, id: &EndpointId) -> Result<(Endpoint, u64), EndpointError> {
+        let entity = self.control.get(KIND, id.as_str()).ok_or_else(|| EndpointError::Unknown(id.clone()))?;
+        Ok((Endpoint::from_entity(&entity)?, entity.version))
+    }
+
+    /// Names are unique as far as this process has heard; two processes may race, and then both names stand.
+    fn check_name(&self, name: &str, except: Option<&EndpointId>) -> Result<(), EndpointError> {
+        let taken = self.control.list(KIND).iter().any(|entity| {
+            except.is_none_or(|id| id.as_str() != entity.id)
+                && entity.value.get("name").and_then(|value| value.as_str()) == Some(name)
+        });
+        if taken { Err(EndpointError::NameTaken(name.to_owned())) } else { Ok(()) }
+    }
+
+    /// The offset in every partition that `start` means now.
+    async fn resolve(&self, start: Start) -> Result<Vec<Offset>, ReadError> {
+        let bounds = || self.journal.bounds(Topic::Records);
+        let mut starts = match start {
+            Start::Now => by_partition(bounds().await?.iter().map(|b: &Bounds| (b.partition, b.end))),
+            Start::Earliest => by_partition(bounds().await?.iter().map(|b: &Bounds| (b.partition, b.start))),
+            Start::At(time) => {
+                let positions = self.journal.offsets_at(Topic::Records, time).await?;
+                by_partition(positions.iter().map(|p| (p.partition, p.offset)))
+            }
+        };
+        starts.truncate(self.journal.identity().partitions as usize);
+        Ok(starts)
+    }
+
+    async fn write(
+        &self,
+        endpoint: &Endpoint,
+        base_version: u64,
+        what: &str,
+        author: Author,
+    ) -> Result<EndpointView, EndpointError> {
+        let record = operational::endpoint_changed(endpoint, what, author);
+        let change = SettingsChange {
+            kind: KIND.to_owned(),
+            id: endpoint.id.to_string(),
+            base_version,
+            value: Some(endpoint.to_stored()),
+        };
+        // If we crash here, nothing was made. After the write returns, every process that delivers hears
+        // of it through `control`, and begins at the start vector that stands in it.
+        let written = self.control.write(change, Some(&record)).await.map_err(refused)?;
+        let version = written.map_or(base_version + 1, |entity| entity.version);
+        Ok(EndpointView::new(endpoint, version))
+    }
+}
+
+impl Endpoint {
+    fn with(self, choices: Choices) -> Self {
+        Self {
+            name: choices.name,
+            description: choices.description,
+            url: choices.url,
+            method: choices.method,
+            headers: choices.headers,
+            events: choices.events,
+            filter: choices.filter,
+            secrets: choices.secrets,
+            max_age: choices.max_age,
+            max_in_flight: choices.max_in_flight,
+            timeout: choices.timeout.to_duration(),
+            enabled: choices.enabled,
+            ..self
+        }
+    }
+}
+
+fn refused(error: WriteError) -> EndpointError {
+    match error {
+        WriteError::Conflict(_) => EndpointError::Conflict,
+        other => EndpointError::Write(other),
+    }
+}
+
+fn by_partition(positions: impl Iterator<Item = (u32, Offset)>) -> Vec<Offset> {
+    let mut starts = Vec::new();
+    for (partition, offset) in positions {
+        let index = partition as usize;
+        if starts.len() <= index {
+            starts.resize(index + 1, 0);
+        }
+        starts[index] = offset;
+    }
+    starts
+}

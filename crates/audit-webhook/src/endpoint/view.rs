@@ -1,0 +1,85 @@
+//! An endpoint as people see it: secrets and header values masked.
+
+use audit_record::{ActionPattern, Filter};
+use serde::Serialize;
+
+use super::{Endpoint, SendMethod, Span, Start};
+
+/// What the API and the command line show. A secret's last four characters stay visible.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EndpointView {
+    /// Which one.
+    pub id: String,
+    /// The settings' version: what `If-Match` names.
+    pub version: u64,
+    /// What people call it.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Where deliveries go.
+    pub url: String,
+    /// How they are sent.
+    pub method: SendMethod,
+    /// Names of the headers sent besides our own, each with `***`.
+    pub headers: std::collections::BTreeMap<String, &'static str>,
+    /// Which actions.
+    pub events: Vec<ActionPattern>,
+    /// Which records among those.
+    pub filter: Filter,
+    /// The signing secrets, masked.
+    pub secrets: Vec<String>,
+    /// Whether each project's records arrive in order.
+    pub ordered: bool,
+    /// The age at which retries end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Span>,
+    /// Most deliveries in flight, in one process.
+    pub max_in_flight: u32,
+    /// How long one delivery may take.
+    pub timeout: Span,
+    /// Whether anything is delivered.
+    pub enabled: bool,
+    /// Why it was disabled, where Flagtrail did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled_because: Option<String>,
+    /// Where it was told to begin.
+    pub start: Start,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+}
+
+impl EndpointView {
+    /// The view of an endpoint at a version.
+    pub fn new(endpoint: &Endpoint, version: u64) -> Self {
+        Self {
+            id: endpoint.id.to_string(),
+            version,
+            name: endpoint.name.clone(),
+            description: endpoint.description.clone(),
+            url: masked_url(&endpoint.url),
+            method: endpoint.method,
+            headers: endpoint.headers.iter().map(|(name, _)| (name.clone(), "***")).collect(),
+            events: endpoint.events.clone(),
+            filter: endpoint.filter.clone(),
+            secrets: endpoint.secrets.iter().map(super::SigningSecret::masked).collect(),
+            ordered: false,
+            max_age: endpoint.max_age,
+            max_in_flight: endpoint.max_in_flight,
+            timeout: Span::from_millis(endpoint.timeout.as_millis() as u64),
+            enabled: endpoint.enabled,
+            disabled_because: endpoint.disabled_because.clone(),
+            start: endpoint.start,
+            created_at: endpoint.created_at.to_string(),
+        }
+    }
+}
+
+/// The URL without the password that it may carry.
+fn masked_url(url: &reqwest::Url) -> String {
+    let mut url = url.clone();
+    // Neither fails on an http(s) URL, which has a host.
+    if url.password().is_some() {
+        let _ = url.set_password(Some("***"));
+    }
+    url.to_string()
+}

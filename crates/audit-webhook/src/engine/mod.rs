@@ -1,0 +1,40 @@
+//! The engine: one task a partition, which owns all lanes of it; one task that commits for all of them.
+
+mod commits;
+mod delivery;
+mod disable;
+mod partition;
+mod slot;
+
+use std::sync::Arc;
+
+use audit_journal::{Control, Journal};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::live::LiveEndpoints;
+use crate::schedule::RetrySchedule;
+use crate::send::Egress;
+
+pub(crate) use commits::{Handles, commit_for_all};
+pub(crate) use disable::disable;
+pub(crate) use partition::{Command, Handle, LaneReport, TailEvent, Takeover, spawn};
+
+/// What the tasks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) journal: Journal,
+    pub(crate) control: Control,
+    pub(crate) client: reqwest::Client,
+    pub(crate) egress: Egress,
+    pub(crate) schedule: RetrySchedule,
+    pub(crate) clock: Clock,
+    /// Deliveries in flight, of all endpoints.
+    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) live: watch::Receiver<LiveEndpoints>,
+    /// Asks for a commit before its time.
+    pub(crate) commit_now: Notify,
+    /// Endpoints that are being disabled.
+    pub(crate) disabling: TaskTracker,
+}

@@ -1,0 +1,109 @@
+//! Records about endpoints themselves: changed, disabled, a delivery given up, a gap. They stand on the
+//! same log as everything else.
+
+use audit_record::{
+    Action, AuditRecord, Authenticated, Author, AuthorKind, Draft, Map, ObjectRef, Ref, Source, Timestamp,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::endpoint::{Endpoint, EndpointView};
+
+/// The organisation and source of Flagtrail's own records.
+const OWN_ORGANISATION: &str = "~flagtrail";
+const OWN_SOURCE: &str = "flagtrail";
+
+/// Actions of records about deliveries begin so. A delivery of such a record that is given up is not
+/// announced by another one: that would go round in circles.
+const OPERATIONAL_PREFIX: &str = "webhook.";
+
+/// The present time.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::try_new(chrono::Utc::now()).expect("the clock stands between 1970 and 9999")
+}
+
+/// Whether `action` tells of a delivery.
+pub(crate) fn is_operational(action: &str) -> bool {
+    action.starts_with(OPERATIONAL_PREFIX)
+}
+
+/// The settings change `created`, `updated` or `deleted`.
+pub(crate) fn endpoint_changed(endpoint: &Endpoint, what: &str, author: Author) -> AuditRecord {
+    let view = serde_json::to_value(EndpointView::new(endpoint, 0)).unwrap_or_default();
+    let mut attributes = Map::new();
+    if let Value::Object(mut view) = view {
+        view.remove("version");
+        attributes.insert("endpoint".to_owned(), Value::Object(view));
+    }
+    let action = format!("flagtrail.endpoint.{what}");
+    let log = format!("Endpoint {:?} {what}", endpoint.name);
+    record(Uuid::now_v7(), &action, log, endpoint, author, attributes)
+}
+
+/// The endpoint was disabled because its receiver answered 410.
+pub(crate) fn disabled(endpoint: &Endpoint, because: &str) -> AuditRecord {
+    let attributes = object(json!({ "because": because }));
+    let log = format!("Endpoint {:?} disabled: {because}", endpoint.name);
+    record(Uuid::now_v7(), "webhook.disabled", log, endpoint, system(), attributes)
+}
+
+/// A delivery was given up at the end of its schedule. `name` makes the id the same however often the
+/// same delivery is given up (a commit whose answer was lost), so that readers see it once.
+pub(crate) fn dead_lettered(namespace: Uuid, name: &str, endpoint: &Endpoint, detail: Value) -> AuditRecord {
+    let id = Uuid::new_v5(&namespace, format!("webhook.dead_lettered/{name}").as_bytes());
+    let log = format!("A delivery to endpoint {:?} was given up", endpoint.name);
+    record(id, "webhook.dead_lettered", log, endpoint, system(), object(detail))
+}
+
+/// Retention removed records before they were delivered.
+pub(crate) fn gap(namespace: Uuid, name: &str, endpoint: &Endpoint, detail: Value) -> AuditRecord {
+    let id = Uuid::new_v5(&namespace, format!("webhook.gap/{name}").as_bytes());
+    let log = format!("Retention removed records before they were delivered to endpoint {:?}", endpoint.name);
+    record(id, "webhook.gap", log, endpoint, system(), object(detail))
+}
+
+fn system() -> Author {
+    Author { name: Some(OWN_SOURCE.to_owned()), ..Author::new(AuthorKind::System) }
+}
+
+fn object(value: Value) -> Map {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn record(
+    id: Uuid,
+    action: &str,
+    log: String,
+    endpoint: &Endpoint,
+    author: Author,
+    attributes: Map,
+) -> AuditRecord {
+    let now = now();
+    let what = Ref::by_id(endpoint.id.as_str()).named(endpoint.name.clone());
+    let draft = Draft {
+        id: Some(id.to_string()),
+        action: Action::try_new(action).ok(),
+        log: Some(log),
+        occurred_at: Some(now),
+        recorded_at: Some(now),
+        author: Some(author),
+        organisation: Some(Ref::by_key(OWN_ORGANISATION)),
+        related_object_type: Some("FLAGTRAIL_ENDPOINT".to_owned()),
+        related_object: ObjectRef { uuid: None, what },
+        source: Some(Source {
+            name: OWN_SOURCE.to_owned(),
+            system: OWN_SOURCE.to_owned(),
+            event: action.to_owned(),
+            delivery_id: None,
+            received_at: now,
+            authenticated: Authenticated::None,
+            extra: Map::new(),
+        }),
+        attributes,
+        ..Draft::default()
+    };
+    AuditRecord::try_new(draft).expect("every required field is set, and an endpoint is far below the bound")
+}

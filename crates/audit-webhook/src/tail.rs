@@ -1,0 +1,122 @@
+//! The newest messages of a partition, shared by all lanes: those that are level read from here, those
+//! that come near join here, and early retries find their record here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit_journal::{Anchor, Bookmark, Offset};
+use tokio::time::Instant;
+
+use crate::entry::Entry;
+
+/// Most messages kept, and most bytes. When it is full the tail waits for its lanes, but never longer
+/// than until its oldest message is [`UNSETTLED_MAX`] old: slower lanes fall behind and read for themselves.
+const MESSAGES_MAX: usize = 4_096;
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a delivery may keep the watermark back. After that it is written down as pending.
+pub(crate) const UNSETTLED_MAX: Duration = Duration::from_millis(400);
+
+/// The tail of one partition.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+    /// From here to `next` every message there is stands in `entries`.
+    start: Offset,
+    next: Offset,
+    /// The last message that was dropped, for the anchor.
+    dropped: Option<Arc<Entry>>,
+    /// Where the partition was taken over.
+    origin: Bookmark,
+    epoch: u32,
+}
+
+impl Tail {
+    pub(crate) fn new(origin: Bookmark) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            bytes: 0,
+            start: origin.next,
+            next: origin.next,
+            dropped: None,
+            origin,
+            epoch: origin.epoch,
+        }
+    }
+
+    /// The first offset that can be served from here.
+    pub(crate) fn start(&self) -> Offset {
+        self.start
+    }
+
+    /// The first offset not yet seen.
+    pub(crate) fn next(&self) -> Offset {
+        self.next
+    }
+
+    /// Takes messages in.
+    pub(crate) fn push(&mut self, entries: impl Iterator<Item = Arc<Entry>>, epoch: u32) {
+        for entry in entries {
+            if self.entries.is_empty() && self.dropped.is_none() && epoch != self.epoch {
+                // A new epoch moved the reader: what lies between does not exist.
+                self.start = entry.offset();
+            }
+            self.next = entry.offset() + 1;
+            self.bytes += entry.bytes();
+            self.entries.push_back(entry);
+        }
+        self.epoch = epoch;
+    }
+
+    /// Everything up to `next` has been seen.
+    pub(crate) fn level(&mut self, next: Offset) {
+        self.next = self.next.max(next);
+    }
+
+    /// Whether nothing more should be taken in just now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= MESSAGES_MAX || self.bytes >= BYTES_MAX
+    }
+
+    /// The first message at or after `offset`.
+    pub(crate) fn from(&self, offset: Offset) -> Option<&Arc<Entry>> {
+        self.entries.get(self.entries.partition_point(|entry| entry.offset() < offset))
+    }
+
+    /// The message at `offset`.
+    pub(crate) fn at(&self, offset: Offset) -> Option<&Arc<Entry>> {
+        self.from(offset).filter(|entry| entry.offset() == offset)
+    }
+
+    /// The first offset whose message is younger than [`UNSETTLED_MAX`]: nothing before it may keep the
+    /// watermark back.
+    pub(crate) fn young_from(&self, now: Instant) -> Offset {
+        let young = self.entries.partition_point(|entry| entry.arrived + UNSETTLED_MAX <= now);
+        self.entries.get(young).map_or(self.next, |entry| entry.offset())
+    }
+
+    /// When the oldest message ceases to be young.
+    pub(crate) fn aged_at(&self) -> Option<Instant> {
+        self.entries.front().map(|entry| entry.arrived + UNSETTLED_MAX)
+    }
+
+    /// Makes room by dropping messages before `watermark`, the oldest first, as many as must be.
+    pub(crate) fn make_room(&mut self, watermark: Offset) {
+        while self.is_full() && self.entries.front().is_some_and(|entry| entry.offset() < watermark) {
+            let Some(entry) = self.entries.pop_front() else { return };
+            self.bytes -= entry.bytes();
+            self.start = entry.offset() + 1;
+            self.dropped = Some(entry);
+        }
+    }
+
+    /// A watermark as it is committed: with the message before it, by what it was.
+    pub(crate) fn bookmark(&self, watermark: Offset) -> Bookmark {
+        let before = self.entries.partition_point(|entry| entry.offset() < watermark);
+        let last = before.checked_sub(1).and_then(|index| self.entries.get(index)).or(self.dropped.as_ref());
+        let anchor = last.map(|entry| Anchor { offset: entry.offset(), hash: entry.message().hash() });
+        Bookmark { next: watermark, anchor: anchor.or(self.origin.anchor), epoch: self.epoch }
+    }
+}
