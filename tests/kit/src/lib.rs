@@ -3,7 +3,9 @@
 //! Everything here is real: brokers are Apache Kafka in its own JVMs, receivers are HTTP servers on loopback, processes are
 //! processes that can be killed. Everything ends with the test that started it, also when that test is killed.
 
+pub mod clients;
 pub mod kafka;
 pub mod process;
 pub mod receiver;
+mod requirement;
 pub mod wait;

@@ -19,6 +19,7 @@ mod tools;
 
 pub use cluster::{Cluster, Options};
 pub use libs::available;
+pub(crate) use libs::java;
 pub use security::{Mechanism, Security, Tls, User};
 pub use tools::run as run_tool;
 

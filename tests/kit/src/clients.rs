@@ -1,0 +1,67 @@
+//! Kafka clients in other languages, which know nothing of Flagtrail: the programs under `tests/clients/`.
+//!
+//! Their libraries come from `tests/clients/prepare.sh`, which `tests/run.sh` calls. Java's are Kafka's own jars.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Result;
+
+use crate::{kafka, requirement::Directory};
+
+/// Memory of the Java client's heap: it compiles itself first.
+const JAVA_HEAP_MIB: u32 = 256;
+
+const CLIENTS: Directory = Directory {
+    what: "the client libraries of Python and Node",
+    variable: "FLAGTRAIL_CLIENTS",
+    required_by: "FLAGTRAIL_REQUIRE_CLIENTS",
+};
+
+/// The client libraries.
+#[derive(Debug)]
+pub struct Clients {
+    libraries: PathBuf,
+}
+
+impl Clients {
+    /// The libraries, or `None` after saying on standard error that the calling test is skipped.
+    ///
+    /// # Panics
+    /// When there are none although `FLAGTRAIL_REQUIRE_CLIENTS=1`.
+    #[must_use]
+    pub fn available() -> Option<Self> {
+        CLIENTS.available().map(|libraries| Self { libraries })
+    }
+
+    /// A Python program of `tests/clients/python`.
+    #[must_use]
+    pub fn python(&self, program: &str) -> Command {
+        let mut python = Command::new(self.libraries.join("venv/bin/python"));
+        python.arg(sources("python").join(program));
+        python
+    }
+
+    /// A Node program of `tests/clients/node`.
+    #[must_use]
+    pub fn node(&self, program: &str) -> Command {
+        let mut node = Command::new("node");
+        node.arg(sources("node").join(program)).env("NODE_PATH", self.libraries.join("node_modules"));
+        node
+    }
+
+    /// A Java program of `tests/clients/java`, which is compiled as it starts.
+    ///
+    /// # Errors
+    /// When Kafka's jars are absent.
+    pub fn java(&self, program: &str) -> Result<Command> {
+        let source = sources("java").join(program);
+        kafka::java(JAVA_HEAP_MIB, &source.display().to_string())
+    }
+}
+
+fn sources(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients").join(language)
+}
