@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use audit_record::{Draft, Ref, Source, Timestamp, parse_strict};
+use audit_record::{Action, Draft, Ref, Source, Timestamp, parse_strict};
 use serde_json::Value;
 
 use super::hints::{self, HandleIs};
@@ -117,4 +117,9 @@ impl Redacted {
             draft.attributes.insert("redacted".to_owned(), self.0.clone().into());
         }
     }
+}
+
+/// One of the dialects' own actions; all of them stand in the catalogue.
+pub(crate) fn action(dotted: &'static str) -> Action {
+    Action::try_new(dotted).expect("the dialects' tables hold dotted actions")
 }

@@ -43,6 +43,17 @@ pub(crate) fn reference_at(object: &Value, field: &str) -> Option<Ref> {
     object.get(field).and_then(reference)
 }
 
+/// Longest object type made of a platform's word, in characters.
+const OBJECT_TYPE_CHARS_MAX: usize = 64;
+
+/// A platform's word for a kind of object in the form that records ask for: upper-case, `_` between words.
+/// None where it does not begin with a letter.
+pub(crate) fn object_type(word: &str) -> Option<String> {
+    let shape = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let upper: String = word.chars().map(shape).take(OBJECT_TYPE_CHARS_MAX).collect();
+    upper.starts_with(|c: char| c.is_ascii_uppercase()).then_some(upper)
+}
+
 /// Whether `text` is an RFC 3339 time with sub-second digits: only a body that carries one dates itself
 /// finely enough for its hash to be an id.
 pub(crate) fn is_subsecond_time(text: &str) -> bool {

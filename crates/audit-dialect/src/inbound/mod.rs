@@ -8,6 +8,8 @@ use crate::platform::Platform;
 use intake::Intake;
 
 mod abtasty;
+#[cfg(test)]
+mod catalogue;
 mod cloudevents;
 mod flagsmith;
 mod hints;

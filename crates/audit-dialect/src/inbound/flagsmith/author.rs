@@ -1,0 +1,58 @@
+//! Who: Flagsmith says it in three ways, each with a gap where an organisation's API key acted.
+
+use audit_record::{Author, AuthorKind, Map};
+use serde_json::Value;
+
+use crate::inbound::json::{text, text_at};
+
+/// Of `changed_by`: a user's e-mail, an API key's name, or `""` where Flagsmith does not know.
+pub(super) fn from_changed_by(changed_by: Option<&Value>) -> Author {
+    match changed_by.and_then(text) {
+        None => Author::new(AuthorKind::Unknown),
+        Some(email) if is_email(&email) => Author::user(email),
+        Some(name) => Author { name: Some(name), ..Author::new(AuthorKind::ApiKey) },
+    }
+}
+
+/// Of a user object, as audit entries (`author`) and versions (`published_by`) carry it, with what it says
+/// beyond the author's fields. `null` is an API key: Flagsmith names nobody then, not even the key.
+pub(super) fn from_user(user: Option<Value>) -> (Author, Map) {
+    let Some(Value::Object(mut fields)) = user else {
+        return (Author::new(AuthorKind::ApiKey), Map::new());
+    };
+    let value = Value::Object(fields.clone());
+    let names = [text_at(&value, "first_name"), text_at(&value, "last_name")];
+    let name = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let author = Author {
+        id: text_at(&value, "id"),
+        email: text_at(&value, "email"),
+        name: Some(name).filter(|name| !name.is_empty()),
+        ..Author::new(AuthorKind::User)
+    };
+    for read in ["id", "email", "first_name", "last_name"] {
+        fields.remove(read);
+    }
+    (author, fields)
+}
+
+/// Good enough to tell an address from the name of a key.
+fn is_email(text: &str) -> bool {
+    let mut parts = text.split('@');
+    let (Some(local), Some(domain), None) = (parts.next(), parts.next(), parts.next()) else { return false };
+    !local.is_empty() && !domain.is_empty() && !text.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::an_email_is_a_user("ada@example.com", AuthorKind::User)]
+    #[case::another_word_is_a_keys_name("ci-këy", AuthorKind::ApiKey)]
+    #[case::a_name_with_an_at_is_a_keys_name("ci @ prod", AuthorKind::ApiKey)]
+    #[case::nothing_is_unknown("", AuthorKind::Unknown)]
+    fn changed_by_tells_what_kind_of_author(#[case] changed_by: &str, #[case] kind: AuthorKind) {
+        assert_eq!(from_changed_by(Some(&changed_by.into())).kind, kind);
+    }
+}

@@ -1,0 +1,137 @@
+//! One state of a flag, as FLAG_UPDATED, FLAG_DELETED and NEW_VERSION_PUBLISHED carry it: what a person
+//! calls the flag's setting, without the flag's own metadata.
+
+use audit_record::{Change, Map};
+use serde_json::{Value, json};
+
+use crate::inbound::json::text;
+
+/// Where a setting keeps its variants.
+const MULTIVARIATE: &str = "multivariate";
+
+/// Where a variant keeps the id of its share.
+const SHARE_ID: &str = "share_id";
+
+/// The setting: `enabled`, `value`, and where there are any `multivariate` and `priority`. Values are
+/// kept as they came, numbers exactly.
+pub(super) fn setting(state: &Value) -> Value {
+    let mut setting = Map::new();
+    // A state event says feature_state_value, a version says value.
+    for (field, names) in [("enabled", &["enabled"][..]), ("value", &["feature_state_value", "value"])] {
+        if let Some(value) = names.iter().find_map(|name| state.get(*name)) {
+            setting.insert(field.to_owned(), value.clone());
+        }
+    }
+    if let Some(priority) = state.get("feature_segment").and_then(|segment| segment.get("priority")) {
+        setting.insert("priority".to_owned(), priority.clone());
+    }
+    if let Some(Value::Array(shares)) = state.get("multivariate_feature_state_values")
+        && !shares.is_empty()
+    {
+        setting.insert(MULTIVARIATE.to_owned(), multivariate(shares));
+    }
+    Value::Object(setting)
+}
+
+/// The shares of the variants by the variant's id, so that a difference names the variant; as they came
+/// where they are not of that form.
+fn multivariate(shares: &[Value]) -> Value {
+    let by_variant: Option<Map> = shares.iter().map(variant).collect();
+    match by_variant {
+        Some(by_variant) if by_variant.len() == shares.len() => Value::Object(by_variant),
+        _ => shares.into(),
+    }
+}
+
+/// A variant's id, and its value and share. `share_id` is new with every version of a flag.
+fn variant(share: &Value) -> Option<(String, Value)> {
+    let Value::Object(mut flat) = share.clone() else { return None };
+    let Value::Object(mut option) = flat.remove("multivariate_feature_option")? else { return None };
+    let variant_id = text(&option.remove("id")?)?;
+    if let Some(share_id) = flat.remove("id") {
+        flat.insert(SHARE_ID.to_owned(), share_id);
+    }
+    flat.append(&mut option);
+    Some((variant_id, Value::Object(flat)))
+}
+
+/// Both sides whole, and the fields that differ; a share that only got a new id is no difference.
+pub(super) fn change(before: Option<Value>, after: Option<Value>) -> Change {
+    let comparable = |side: &Option<Value>| side.clone().map(without_share_ids);
+    let fields = Change::between(comparable(&before), comparable(&after)).fields;
+    Change { before, after, fields, extra: Map::new() }
+}
+
+fn without_share_ids(mut setting: Value) -> Value {
+    if let Some(Value::Object(variants)) = setting.get_mut(MULTIVARIATE) {
+        for variant in variants.values_mut().filter_map(Value::as_object_mut) {
+            variant.remove(SHARE_ID);
+        }
+    }
+    setting
+}
+
+/// Whether `field` is a part of [`MULTIVARIATE`].
+pub(super) fn is_of_variants(field: &str) -> bool {
+    field.split('.').next() == Some(MULTIVARIATE)
+}
+
+/// What a sentence calls a changed field: a variant by its value, where its share changed.
+pub(super) fn field_in_words(field: &str, setting: &Value) -> String {
+    let share = field.strip_prefix(MULTIVARIATE).and_then(|rest| rest.strip_prefix('.'));
+    let variant_id = share.and_then(|rest| rest.strip_suffix(".percentage_allocation"));
+    let variant = variant_id.and_then(|id| setting.get(MULTIVARIATE)?.get(id)?.get("value"));
+    variant
+        .map_or_else(|| field.to_owned(), |variant| format!("share of {}", super::sentence::short(variant)))
+}
+
+/// What a state says beyond the setting and what it is a state of: the flag's metadata, a segment's
+/// description. Empty where there is nothing more.
+pub(super) fn leftover(state: &Value) -> Map {
+    let mut rest = state.as_object().cloned().unwrap_or_default();
+    for read in ["id", "enabled", "feature_state_value", "value", "identity", "identity_identifier"] {
+        rest.remove(read);
+    }
+    if rest.get("multivariate_feature_state_values").is_some_and(Value::is_array) {
+        rest.remove("multivariate_feature_state_values");
+    }
+    take_read(&mut rest, "environment", &["id", "name"]);
+    take_read(&mut rest, "feature_segment.segment", &["id", "name"]);
+    take_read(&mut rest, "feature_segment", &["priority"]);
+    take_read(&mut rest, "feature.project", &["id", "name"]);
+    take_read(&mut rest, "feature", &["id", "name"]);
+    rest
+}
+
+/// Removes `read` from the object at `path`, and the object itself once it is empty, a bare id or null.
+pub(super) fn take_read(map: &mut Map, path: &str, read: &[&str]) {
+    if let Some((outer, inner)) = path.split_once('.') {
+        if let Some(Value::Object(object)) = map.get_mut(outer) {
+            take_read(object, inner, read);
+        }
+        return;
+    }
+    let done = match map.get_mut(path) {
+        Some(Value::Object(object)) => {
+            read.iter().for_each(|field| drop(object.remove(*field)));
+            object.is_empty()
+        }
+        Some(Value::Array(_)) | None => false,
+        Some(_) => true,
+    };
+    if done {
+        map.remove(path);
+    }
+}
+
+/// A setting in words: `enabled true, value "blue"`.
+pub(super) fn in_words(setting: &Value) -> String {
+    let entries = setting.as_object().into_iter().flatten();
+    let words = entries.map(|(name, value)| format!("{name} {}", super::sentence::short(value)));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// The settings of a version's states, as one value.
+pub(super) fn settings(states: &[Value]) -> Value {
+    json!({ "feature_states": states.iter().map(setting).collect::<Vec<_>>() })
+}

@@ -1,0 +1,230 @@
+//! One event of Unleash's log as a draft.
+
+use audit_record::{Action, Approval, Change, Draft, ObjectRef, Ref, RequestInfo, Target};
+use serde_json::{Value, json};
+
+use super::access::access;
+use super::author::author;
+use super::body::Body;
+use super::types::{EventType, Object, event_type};
+use crate::inbound::Refusal;
+use crate::inbound::hints::HandleIs;
+use crate::inbound::intake::{Intake, action};
+use crate::inbound::json::{object_type, text_at, time_at};
+
+/// What the project of an event of the whole installation may be called.
+const ALL_PROJECTS: &str = "*";
+
+pub(super) fn translate(intake: &Intake<'_>, body: Body) -> Result<Draft, Refusal> {
+    let Body { mut event, around } = body;
+    let kind = text_at(&event, "type").unwrap_or_default();
+    let known = event_type(&kind);
+    let object = known.map(|known| known.object);
+    let about = About { event: &event, object };
+    let project = project(intake, &about, &kind)?;
+    let flag = about.flag();
+    let environment = intake.environment(about.environment(), HandleIs::Key);
+    let what = about.what();
+    let related_object_type = match known {
+        Some(known) => known.object.related_object_type().to_owned(),
+        None => unknown_object_type(&kind, project.is_some()),
+    };
+    let author = author(&event);
+    let created_at = time_at(&event, "createdAt");
+    let occurred_at = created_at.unwrap_or_else(|| intake.received_at());
+    let approves = matches!(kind.as_str(), "change-request-approved" | "change-request-approval-added");
+    let approval = (object == Some(Object::ChangeRequest)).then(|| Approval {
+        change_request_id: what.id.clone(),
+        approvers: Some(author.clone()).filter(|_| approves).into_iter().collect(),
+        approved_at: Some(occurred_at).filter(|_| approves),
+        ..Approval::default()
+    });
+    let mut draft = Draft {
+        id: text_at(&event, "id").map(|id| intake.id_from("event", &id)),
+        action: Some(known.map_or_else(|| unknown_action(&kind), |known| action(known.action))),
+        occurred_at: Some(occurred_at),
+        author: Some(author),
+        project,
+        environment,
+        target: about.target(),
+        related_object: ObjectRef { uuid: None, what },
+        related_object_type: Some(related_object_type),
+        change: change(&event, &kind),
+        access: object.and_then(|object| access(&event, &kind, object)),
+        approval,
+        request: text_at(&event, "ip").map(|ip| RequestInfo { ip: Some(ip), ..RequestInfo::default() }),
+        flag,
+        ..intake.draft(&kind)
+    };
+    draft.log = Some(sentence(known, &kind, &draft));
+    if let Some(rest) = event.as_object_mut() {
+        let mut read = vec!["type", "createdBy", "data", "preData", "featureName", "environment", "ip"];
+        read.extend(created_at.map(|_| "createdAt"));
+        read.extend(draft.author.as_ref().and_then(|author| author.id.as_ref()).map(|_| "createdByUserId"));
+        if rest.get("project").and_then(Value::as_str) != Some(ALL_PROJECTS) {
+            read.push("project");
+        }
+        rest.retain(|name, value| !read.contains(&name.as_str()) && *value != json!([]) && !value.is_null());
+        draft.attributes.append(rest);
+    }
+    if !around.is_empty() {
+        draft.attributes.insert("template".to_owned(), Value::Object(around));
+    }
+    Ok(draft)
+}
+
+/// The project: the event's; the hints' only where an event can't do without one, because `null` says that
+/// it concerns the whole installation.
+fn project(intake: &Intake<'_>, about: &About<'_>, kind: &str) -> Result<Option<Ref>, Refusal> {
+    let named = text_at(about.event, "project").filter(|project| project != ALL_PROJECTS).map(Ref::by_id);
+    match about.object {
+        _ if named.is_some() => Ok(intake.project(named, HandleIs::Id)),
+        Some(object) if object.may_stand_above_projects() => Ok(None),
+        None if touches_flags(kind) => Ok(intake.project(None, HandleIs::Id)),
+        None if about.flag().is_none() => Ok(None),
+        _ => intake.require_project(None, HandleIs::Id, kind).map(Some),
+    }
+}
+
+/// An event, and what kind of thing it is about.
+struct About<'a> {
+    event: &'a Value,
+    object: Option<Object>,
+}
+
+impl About<'_> {
+    /// Of the thing as it is, or as it was.
+    fn said(&self, field: &str) -> Option<String> {
+        ["data", "preData"].into_iter().find_map(|side| text_at(self.event.get(side)?, field))
+    }
+
+    fn flag(&self) -> Option<Ref> {
+        let name = text_at(self.event, "featureName")
+            .or_else(|| self.said("name").filter(|_| self.object == Some(Object::Flag)));
+        name.map(key_and_name)
+    }
+
+    fn environment(&self) -> Option<Ref> {
+        let name = text_at(self.event, "environment")
+            .or_else(|| self.said("name").filter(|_| self.object == Some(Object::Environment)));
+        name.map(key_and_name)
+    }
+
+    /// The thing itself.
+    fn what(&self) -> Ref {
+        match self.object {
+            Some(Object::Flag | Object::FlagState) => self.flag().unwrap_or_default(),
+            Some(Object::Environment) => self.environment().unwrap_or_default(),
+            Some(Object::Project) => Ref {
+                id: text_at(self.event, "project").or_else(|| self.said("id")),
+                name: self.said("name"),
+                ..Ref::default()
+            },
+            Some(Object::ProjectAccess) => Ref { id: text_at(self.event, "project"), ..Ref::default() },
+            Some(Object::ChangeRequest) => Ref {
+                id: self.said("changeRequestId").or_else(|| self.said("id")),
+                name: self.said("changeRequestTitle").or_else(|| self.said("title")),
+                ..Ref::default()
+            },
+            Some(Object::Strategy) => Ref {
+                id: self.said("id"),
+                name: self.said("title").or_else(|| self.said("name")),
+                ..Ref::default()
+            },
+            Some(Object::Tag) => {
+                let tag = self.said("value").or_else(|| self.said("name"));
+                Ref { name: tag, ..Ref::default() }
+            }
+            _ => {
+                let name =
+                    ["name", "tokenName", "username", "description"].into_iter().find_map(|f| self.said(f));
+                Ref { id: self.said("id"), name, ..Ref::default() }
+            }
+        }
+    }
+
+    /// The strategy or segment concerned, the flag that another now depends on, or a flag's tag.
+    fn target(&self) -> Option<Target> {
+        let kind = match self.object? {
+            Object::Strategy => "strategy",
+            Object::Segment => "segment",
+            Object::Flag => {
+                let parent = || Some(Target::new("flag", key_and_name(self.said("feature")?)));
+                let tag = || Some(Target::new("tag", Ref::by_name(self.said("value")?)));
+                return parent().or_else(tag);
+            }
+            _ => return None,
+        };
+        Some(Target::new(kind, self.what())).filter(|target| !target.what.is_empty())
+    }
+}
+
+/// Unleash names flags and environments by what code calls them.
+fn key_and_name(name: String) -> Ref {
+    Ref::by_key(name.clone()).named(name)
+}
+
+/// Before and after. Switching says nothing but its own type; nothing is sent where nothing changed.
+fn change(event: &Value, kind: &str) -> Option<Change> {
+    let side = |name: &str| event.get(name).filter(|value| !value.is_null()).cloned();
+    let (before, after) = match kind {
+        "feature-environment-enabled" => (Some(json!({"enabled": false})), Some(json!({"enabled": true}))),
+        "feature-environment-disabled" => (Some(json!({"enabled": true})), Some(json!({"enabled": false}))),
+        "feature-stale-on" => (Some(json!({"stale": false})), Some(json!({"stale": true}))),
+        "feature-stale-off" => (Some(json!({"stale": true})), Some(json!({"stale": false}))),
+        _ => (side("preData"), side("data")),
+    };
+    (before.is_some() || after.is_some()).then(|| Change::between(before, after))
+}
+
+/// What happened, in words: the thing, whose it is, what became of it, where.
+fn sentence(known: Option<&EventType>, kind: &str, draft: &Draft) -> String {
+    let name = |thing: &Ref| thing.name.as_deref().or_else(|| thing.handle()).map(str::to_owned);
+    let named = |before: &str, thing: Option<&Ref>| match thing.and_then(name) {
+        Some(name) => format!("{before} \"{name}\""),
+        None => String::new(),
+    };
+    let object = known.map(|known| known.object);
+    let is_flag = matches!(object, Some(Object::Flag | Object::FlagState));
+    let what = named("", Some(&draft.related_object.what));
+    let of_flag = named(" of flag", draft.flag.as_ref().filter(|_| !is_flag));
+    let within = draft.environment.as_ref().filter(|_| object != Some(Object::Environment));
+    let within = named(" in", within);
+    let with = draft.target.as_ref().filter(|_| is_flag);
+    let with =
+        with.map(|target| named(&format!(": {}", target.kind), Some(&target.what))).unwrap_or_default();
+    match known {
+        Some(known) => format!("{}{what}{of_flag} {}{within}{with}", known.object.noun(), known.words),
+        None => format!("Unleash event {kind}{what}{of_flag}{within}"),
+    }
+}
+
+/// Whether an event of a type that is not known may change what a flag returns: what is about flags,
+/// segments and releases, but what people do beside them.
+fn touches_flags(kind: &str) -> bool {
+    let about = ["feature", "drop-feature", "segment", "release-plan", "milestone"];
+    let beside = ["feature-favorited", "feature-unfavorited", "features-exported", "feature-type-updated"];
+    about.iter().any(|start| kind.starts_with(start)) && !beside.contains(&kind)
+}
+
+/// `banner-created` is `banner.created`; whatever may change flags is `flag.changed`.
+fn unknown_action(kind: &str) -> Action {
+    if touches_flags(kind) {
+        return action("flag.changed");
+    }
+    let words = kind.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    let (noun, verb) = words.rsplit_once('_').unwrap_or((&words, "event"));
+    Action::try_new(format!("{noun}.{verb}")).unwrap_or_else(|_| action("unleash.event"))
+}
+
+/// `banner-created` is about a BANNER; what concerns no project is about the installation.
+fn unknown_object_type(kind: &str, has_project: bool) -> String {
+    if !has_project {
+        return "ACCOUNT".to_owned();
+    }
+    if touches_flags(kind) {
+        return "FEATURE".to_owned();
+    }
+    let noun = kind.rsplit_once('-').map_or(kind, |(noun, _)| noun);
+    object_type(noun).unwrap_or_else(|| "ACCOUNT".to_owned())
+}
