@@ -1,8 +1,10 @@
 //! The dialects from outside: requests in, drafts out.
 
 mod harness;
+mod recording;
 
 mod abtasty;
+mod catalogue;
 mod cloudevents;
 mod flagsmith;
 mod mozhno;

@@ -1,1 +1,4 @@
 //! Unleash, inbound.
+
+mod recorded;
+mod shapes;

@@ -1,0 +1,150 @@
+//! What Unleash can send beyond the recordings: types of events that need other editions, templates, and
+//! bodies that are none of it.
+
+use audit_dialect::Platform;
+use audit_record::Effect;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::harness::{Hook, any_json, finish};
+
+fn event(kind: &str, more: Value) -> Hook {
+    let mut event = json!({
+        "id": 5, "type": kind, "createdBy": "ada@example.com", "createdByUserId": 3,
+        "createdAt": "2026-11-21T08:14:43.163Z", "data": null, "preData": null, "tags": [],
+        "featureName": null, "project": null, "environment": null
+    });
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Hook::post(Platform::Unleash, event.to_string())
+}
+
+#[test]
+fn a_type_that_is_not_known_is_a_record_under_its_own_name() {
+    let record = event("banner-created", json!({"data": {"id": 1, "name": "x"}})).record();
+    assert_eq!(record.action().as_str(), "banner.created");
+    assert_eq!(record.related_object_type(), "ACCOUNT");
+    assert_eq!(record.draft().related_object.what.name.as_deref(), Some("x"));
+    let record = event("signal-endpoint-updated", json!({"project": "web"})).record();
+    assert_eq!(
+        (record.action().as_str(), record.related_object_type()),
+        ("signal_endpoint.updated", "SIGNAL_ENDPOINT")
+    );
+}
+
+#[test]
+fn a_type_that_is_not_known_but_may_change_flags_begins_with_flag() {
+    let record = event("feature-turned-inside-out", json!({"featureName": "f", "project": "web"})).record();
+    assert_eq!((record.action().as_str(), record.related_object_type()), ("flag.changed", "FEATURE"));
+    let record = event("drop-features", json!({})).record();
+    assert_eq!((record.action().as_str(), record.related_object_type()), ("flag.changed", "ACCOUNT"));
+    let record = event("feature-favorited", json!({"featureName": "f", "project": "web"})).record();
+    assert_eq!(record.action().as_str(), "feature.favorited");
+}
+
+#[test]
+fn access_to_a_project_says_who_got_which_role() {
+    let record = event(
+        "project-user-added",
+        json!({"project": "web", "data": {"userId": 7, "email": "bob@example.com", "roleName": "Member"}}),
+    )
+    .record();
+    let access = record.draft().access.clone().unwrap();
+    assert_eq!(record.action().as_str(), "access.granted");
+    assert_eq!((access.subject.kind.as_str(), access.subject.id.as_deref()), ("user", Some("7")));
+    assert_eq!((access.scope.kind.as_str(), access.scope.id.as_deref()), ("project", Some("web")));
+    assert_eq!((access.role.as_deref(), access.effect), (Some("Member"), Effect::Granted));
+
+    let removed = event(
+        "project-access-group-roles-deleted",
+        json!({"project": "web", "preData": {"groupId": 2, "roles": [{"name": "Owner"}, 5]}}),
+    )
+    .record();
+    let access = removed.draft().access.clone().unwrap();
+    assert_eq!((access.subject.kind.as_str(), access.effect), ("group", Effect::Removed));
+    assert_eq!(access.role.as_deref(), Some("Owner, 5"));
+}
+
+#[test]
+fn an_approved_change_request_names_its_approver() {
+    let record = event(
+        "change-request-approved",
+        json!({"project": "web", "environment": "production", "data": {"changeRequestId": 12}}),
+    )
+    .record();
+    let approval = record.draft().approval.clone().unwrap();
+    assert_eq!(approval.change_request_id.as_deref(), Some("12"));
+    assert_eq!(approval.approvers[0].email.as_deref(), Some("ada@example.com"));
+}
+
+#[test]
+fn secrets_of_tokens_and_integrations_are_redacted() {
+    let record =
+        event("api-token-created", json!({"data": {"tokenName": "t", "secret": "*:dev.abc"}})).record();
+    let text = String::from_utf8(record.canonical().to_vec()).unwrap();
+    assert!(!text.contains("abc") && text.contains("\"t\""));
+    assert_eq!(record.draft().attributes["redacted"], json!(["data.secret"]));
+
+    let parameters =
+        json!({"url": "https://x", "authorization": "Bearer abc", "customHeaders": "{\"X\":\"abc\"}"});
+    let record = event("addon-config-updated", json!({"data": {"id": 1, "parameters": parameters}})).record();
+    assert!(!String::from_utf8(record.canonical().to_vec()).unwrap().contains("abc"));
+
+    let signup = json!({"data": {"name": "all", "url": "https://unleash/new-user?invite=abc"}});
+    let record = event("public-signup-token-created", signup).record();
+    assert!(!String::from_utf8(record.canonical().to_vec()).unwrap().contains("abc"));
+}
+
+#[test]
+fn the_address_of_the_request_is_kept() {
+    let record = event("user-deleted", json!({"ip": "192.0.2.7"})).record();
+    assert_eq!(record.draft().request.clone().unwrap().ip.as_deref(), Some("192.0.2.7"));
+}
+
+#[test]
+fn the_recommended_template_gives_the_event_itself() {
+    let plain = event("feature-archived", json!({"featureName": "f \"q\"\n", "project": "web"}));
+    let text = String::from_utf8(plain.body.clone()).unwrap();
+    let wrapped = Hook::post(Platform::Unleash, json!({ "json": text }).to_string());
+    assert_eq!(wrapped.record(), plain.record());
+}
+
+#[test]
+fn a_template_without_the_project_needs_the_hint() {
+    let body = r#"{"type": "feature-archived", "featureToggle": "f", "user": "ada"}"#;
+    let refusal = Hook::post(Platform::Unleash, body).translate().unwrap_err();
+    assert!(refusal.reason.contains("?project="), "{refusal}");
+    let record = Hook::post(Platform::Unleash, body).with_query("project", "web").record();
+    assert_eq!(record.draft().flag.as_ref().unwrap().name.as_deref(), Some("f"));
+    assert_eq!(record.author().name.as_deref(), Some("ada"));
+    assert_eq!(record.id(), "(made by the server)");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_and_no_json_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), value in any_json()) {
+        for body in [bytes, value.to_string().into_bytes()] {
+            let hook = Hook::post(Platform::Unleash, body).with_query("project", "web");
+            for draft in hook.translate().into_iter().flat_map(|translation| translation.drafts) {
+                finish(draft, hook.received_at);
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_with_any_parts_never_panics(
+        kind in prop_oneof![Just("feature-created".to_owned()), Just("user-created".to_owned()), "[a-z-]{0,30}", any::<String>()],
+        data in any_json(),
+        before in any_json(),
+        feature in any_json(),
+        author in any_json(),
+    ) {
+        let hook = event(&kind, json!({"data": data, "preData": before, "featureName": feature, "createdByUserId": author}));
+        for draft in hook.with_query("project", "web").translate().into_iter().flat_map(|t| t.drafts) {
+            finish(draft, hook_time());
+        }
+    }
+}
+
+fn hook_time() -> audit_record::Timestamp {
+    audit_record::Timestamp::parse(crate::harness::RECEIVED_AT).unwrap()
+}
