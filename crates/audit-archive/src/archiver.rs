@@ -1,9 +1,17 @@
-//! The writer: follows the log into the files.
+//! The writer of an archive: follows the log and hands each partition's messages to that partition's writer.
 
-use audit_journal::Journal;
+use std::path::Path;
+
+use audit_journal::{Bookmark, FollowEvent, Journal, Partition, Stop, Topic};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ArchiveConfig;
+use crate::layout::{DirectoryLock, LockError, partition_file};
+use crate::partition::{PartitionWriter, QUEUED_WORK_MAX, Work};
+use crate::schema;
+use crate::store::{Store, StoreError, StoreIdentity};
 
 /// Why an archive can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -26,31 +34,131 @@ pub enum ArchiverError {
         known: i64,
     },
     /// The directory holds the archive of another log.
-    #[error("{0}")]
-    OtherLog(String),
+    #[error("{file} is not of this log: {why}")]
+    OtherLog {
+        /// The file.
+        file: String,
+        /// What differs, and the mend.
+        why: String,
+    },
     /// The files can't be opened or written.
-    #[error("the archive in {dir} can't be written: {problem}")]
+    #[error("the archive's {path} can't be written: {problem}")]
     Storage {
-        /// The directory.
-        dir: String,
+        /// The directory or file.
+        path: String,
         /// What the file system or SQLite says.
         problem: String,
     },
 }
 
-/// Writes one archive. Holds the directory's lock until dropped.
+/// Writes one archive. Holds the directory's lock until [`Archiver::run`] is through.
 #[derive(Debug)]
-pub struct Archiver {}
+pub struct Archiver {
+    config: ArchiveConfig,
+    lock: DirectoryLock,
+    stores: Vec<(Partition, Store)>,
+}
 
 impl Archiver {
-    /// Locks the directory and opens its files, making what is missing.
-    pub fn open(_config: ArchiveConfig, _journal: &Journal) -> Result<Self, ArchiverError> {
-        todo!()
+    /// Locks the directory and opens its files, making what is missing. A file of an earlier release is made
+    /// anew, to be filled from the log.
+    pub fn open(config: ArchiveConfig, journal: &Journal) -> Result<Self, ArchiverError> {
+        let identity = journal.identity();
+        let lock = lock(&config.dir)?;
+        let mut stores = Vec::new();
+        for partition in 0..identity.partitions {
+            let identity = StoreIdentity {
+                deployment: identity.deployment.to_string(),
+                partition,
+                partitions: identity.partitions,
+                full_text: config.full_text,
+            };
+            let path = partition_file(&config.dir, partition);
+            let store = Store::open(&path, &identity).map_err(|error| refusal(&path, error))?;
+            stores.push((partition, store));
+        }
+        Ok(Self { config, lock, stores })
     }
 
-    /// Follows the log until `shutdown`, then commits what is in hand and returns. A partition that can't
-    /// go on is stopped by name, and the others go on; [`crate::Reader::status`] says so.
-    pub async fn run(self, _journal: Journal, _shutdown: CancellationToken) -> Result<(), ArchiverError> {
-        todo!()
+    /// Follows the log until `shutdown` or until the journal is closed, then commits what is in hand and
+    /// returns. A partition that can't go on is stopped by name while the others go on: the trace says so,
+    /// and so does [`crate::Reader::status`].
+    pub async fn run(self, journal: Journal, shutdown: CancellationToken) {
+        let Self { config, lock, stores } = self;
+        let from: Vec<(Partition, Bookmark)> = stores
+            .iter()
+            .map(|(partition, store)| (*partition, store.bookmark()))
+            .filter(|(_, bookmark)| *bookmark != Bookmark::default())
+            .collect();
+        let mut writers = JoinSet::new();
+        let mut queues = Vec::with_capacity(stores.len());
+        for (_, store) in stores {
+            let (queue, work) = mpsc::channel(QUEUED_WORK_MAX);
+            queues.push(queue);
+            let writer = PartitionWriter {
+                store,
+                dir: config.dir.clone(),
+                free_bytes_min: config.free_bytes_min,
+                work,
+                shutdown: shutdown.clone(),
+                space_seen: None,
+            };
+            writers.spawn_blocking(move || writer.run());
+        }
+        let mut follow = journal.follow(Topic::Records, from).await;
+        let hand_out = async {
+            while let Some(event) = follow.next().await {
+                let (partition, work) = match event {
+                    FollowEvent::Messages(batch) => (batch.partition, Work::Messages(batch)),
+                    FollowEvent::Level { partition, next } => (partition, Work::Level(next)),
+                    FollowEvent::Stopped(stop) => (partition_of(&stop), Work::Stopped(stop)),
+                };
+                // A writer that ended has said why; its messages stay on the log.
+                if let Some(queue) = queues.get(partition as usize) {
+                    let _ = queue.send(work).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = hand_out => {}
+        }
+        drop(queues);
+        while let Some(ended) = writers.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "archive: a partition's writer ended abnormally");
+            }
+        }
+        drop(lock);
+    }
+}
+
+/// Locks a directory for writing.
+pub(crate) fn lock(dir: &Path) -> Result<DirectoryLock, ArchiverError> {
+    DirectoryLock::acquire(dir).map_err(|error| match error {
+        LockError::Held => ArchiverError::Held(dir.display().to_string()),
+        LockError::Io(error) => {
+            ArchiverError::Storage { path: dir.display().to_string(), problem: error.to_string() }
+        }
+    })
+}
+
+fn refusal(path: &Path, error: StoreError) -> ArchiverError {
+    let file = path.display().to_string();
+    match error {
+        StoreError::Newer { found } => ArchiverError::Newer { file, found, known: schema::SCHEMA_VERSION },
+        StoreError::Other(why) => ArchiverError::OtherLog { file, why },
+        StoreError::NotNow(problem) | StoreError::Broken(problem) => {
+            ArchiverError::Storage { path: file, problem }
+        }
+        StoreError::Superseded { .. } => ArchiverError::Held(file),
+    }
+}
+
+fn partition_of(stop: &Stop) -> Partition {
+    match stop {
+        Stop::Replaced { partition, .. }
+        | Stop::Truncated { partition, .. }
+        | Stop::Overtaken { partition, .. } => *partition,
     }
 }

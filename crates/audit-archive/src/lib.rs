@@ -9,11 +9,28 @@
 
 mod archiver;
 mod config;
+mod decode;
+mod layout;
+mod maintenance;
+mod partition;
 mod query;
+#[cfg(test)]
+mod samples;
+mod schema;
+mod space;
+mod spans;
+mod sql;
+mod store;
+mod text;
+mod things;
 
 pub use archiver::{Archiver, ArchiverError};
 pub use config::ArchiveConfig;
+pub use maintenance::{
+    BackupReport, CheckReport, FINDINGS_MAX, Finding, MaintenanceError, backup, check, rebuild,
+};
 pub use query::{
     Cursor, CursorError, Order, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus, Query, QueryError,
     Reader, Row, Scan, ScanPosition, Status,
 };
+pub use sql::{SYSTEM_SQLITE_FILES_MAX, SqlError, attach_script, shell, sql_session};

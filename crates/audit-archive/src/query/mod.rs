@@ -1,13 +1,21 @@
 //! The query side: read-only connections, short transactions, pages by cursor.
 
+mod budget;
+mod conditions;
 mod cursor;
 mod page;
+mod pool;
+mod postings;
 mod reader;
 mod scan;
 mod status;
+mod walk;
 
 pub use cursor::{Cursor, CursorError};
 pub use page::{Order, PAGE_ROWS_MAX, Page, Query, QueryError, Row};
 pub use reader::Reader;
 pub use scan::{Scan, ScanPosition};
 pub use status::{PartitionEnd, PartitionStatus, Status};
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,23 @@ pub enum QueryError {
     /// The text holds no word.
     #[error("the text {0:?} holds no letter or digit to search for")]
     EmptyText(String),
+    /// The text is longer than a search may be.
+    #[error("the text to search for has {bytes} bytes, {max} are allowed")]
+    TextTooLong {
+        /// What it has.
+        bytes: usize,
+        /// What it may have.
+        max: usize,
+    },
+    /// Full text does not cover all that is to be read yet.
+    #[error("full text is still being built over {missing} records: try again later, or leave out the text")]
+    TextTrails {
+        /// Records that it does not cover.
+        missing: u64,
+    },
+    /// Reading took longer than a question may.
+    #[error("the query takes too long: narrow the period, or name a project or a flag")]
+    TooLong,
     /// All readers are busy for too long.
     #[error("too many queries at once: try again")]
     Busy,

@@ -2,6 +2,11 @@
 
 use audit_journal::{Offset, Partition};
 
+use super::page::QueryError;
+use super::pool::{File, Session};
+use crate::schema::RECORDS;
+use crate::store::read_position;
+
 /// How far one partition is archived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionEnd {
@@ -48,4 +53,40 @@ impl PartitionStatus {
 pub struct Status {
     /// Every partition, by number.
     pub partitions: Vec<PartitionStatus>,
+}
+
+/// How far every file of a session is.
+pub(crate) fn ends(session: &Session<'_>) -> Result<Vec<PartitionEnd>, QueryError> {
+    let end = |file: &File| {
+        let (bookmark, seq) = read_position(&file.conn).map_err(|error| file.error(error))?;
+        Ok(PartitionEnd { partition: file.partition, next: bookmark.next, seq })
+    };
+    session.files.iter().map(end).collect()
+}
+
+/// The state of one file.
+pub(crate) fn partition_status(file: &File) -> Result<PartitionStatus, QueryError> {
+    let read = || {
+        file.conn.query_row(
+            "SELECT p.next, p.seq, p.duplicates, p.undecodable, p.log_end, a.full_text, a.text_seq, a.indexed,
+               a.stopped, (SELECT appended_at_ms FROM record ORDER BY seq DESC LIMIT 1)
+             FROM position p, archive a WHERE p.topic = ?1",
+            [RECORDS],
+            |row| {
+                let full_text: bool = row.get(5)?;
+                Ok(PartitionStatus {
+                    end: PartitionEnd { partition: file.partition, next: row.get(0)?, seq: row.get(1)? },
+                    messages: row.get(1)?,
+                    duplicates: row.get(2)?,
+                    undecodable: row.get(3)?,
+                    log_end: row.get(4)?,
+                    text_seq: if full_text { Some(row.get(6)?) } else { None },
+                    unindexed: !row.get::<_, bool>(7)?,
+                    stopped: row.get(8)?,
+                    last_appended_at_ms: row.get(9)?,
+                })
+            },
+        )
+    };
+    read().map_err(|error| file.error(error))
 }

@@ -1,0 +1,167 @@
+//! Whether an archive is what it says.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Row};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::{MaintenanceError, archived_partitions, open_to_read};
+use crate::layout::partition_file;
+use crate::schema::RECORDS;
+
+/// Most findings that are put into words; the rest is counted.
+pub const FINDINGS_MAX: usize = 100;
+
+/// Messages read in one short transaction.
+const CHUNK_ROWS: u64 = 2_000;
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file.
+    pub file: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Files looked at.
+    pub files: usize,
+    /// Messages looked at.
+    pub messages: u64,
+    /// The first [`FINDINGS_MAX`] findings.
+    pub findings: Vec<Finding>,
+    /// All findings.
+    pub found: u64,
+}
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.found == 0
+    }
+
+    fn add(&mut self, path: &Path, problem: impl Into<String>) {
+        self.found += 1;
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { file: path.display().to_string(), problem: problem.into() });
+        }
+    }
+}
+
+/// Checks every file: SQLite's own integrity check; that messages are numbered without holes up to the
+/// position; that each body still has the hash it was archived with; that each row's id is its record's; that
+/// the marks of duplicates point at earlier records of the same id. Reads only, beside a writer or without one.
+/// Whether the archive is what the log says is another question: that takes proofs.
+pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, MaintenanceError> {
+    let dir = dir.as_ref();
+    let mut report = CheckReport::default();
+    for partition in archived_partitions(dir)? {
+        let path = partition_file(dir, partition);
+        let conn = open_to_read(&path)?;
+        report.files += 1;
+        check_file(&conn, &path, &mut report).map_err(|error| MaintenanceError::at(&path, error))?;
+    }
+    Ok(report)
+}
+
+fn check_file(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
+    let mut integrity = conn.prepare("PRAGMA integrity_check")?;
+    for line in integrity.query_map((), |row| row.get::<_, String>(0))? {
+        let line = line?;
+        if line != "ok" {
+            report.add(path, format!("SQLite says: {line}"));
+        }
+    }
+    let position = "SELECT seq, duplicates, undecodable FROM position WHERE topic = ?1";
+    let (end, duplicates, undecodable): (u64, u64, u64) =
+        conn.query_row(position, [RECORDS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let mut counted = (0, 0);
+    let mut next = 0;
+    while next < end {
+        next = check_chunk(conn, path, next, end, &mut counted, report)?;
+    }
+    if counted != (duplicates, undecodable) {
+        report.add(
+            path,
+            format!(
+                "the position counts {duplicates} duplicates and {undecodable} undecodable messages, but there are {} and {}",
+                counted.0, counted.1
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// Checks the messages `from` on; returns the number after the last one looked at.
+fn check_chunk(
+    conn: &Connection,
+    path: &Path,
+    from: u64,
+    end: u64,
+    counted: &mut (u64, u64),
+    report: &mut CheckReport,
+) -> rusqlite::Result<u64> {
+    let to = end.min(from + CHUNK_ROWS);
+    let mut select = conn.prepare_cached(
+        "SELECT r.seq, r.salt, r.body_hash, r.json, r.raw, r.id, r.problem, r.duplicate_of, first.id, first.seq
+         FROM record r LEFT JOIN record first ON first.seq = r.duplicate_of
+         WHERE r.seq >= ?1 AND r.seq < ?2 ORDER BY r.seq",
+    )?;
+    let mut rows = select.query((from, to))?;
+    let mut next = from;
+    while let Some(row) = rows.next()? {
+        let seq: u64 = row.get(0)?;
+        if seq != next {
+            report.add(path, format!("messages {next} to {} are missing", seq - 1));
+        }
+        next = seq + 1;
+        report.messages += 1;
+        for problem in problems(row, seq, counted)? {
+            report.add(path, format!("message {seq}: {problem}"));
+        }
+    }
+    if next != to {
+        report.add(path, format!("messages {next} to {} are missing", to - 1));
+    }
+    Ok(to)
+}
+
+#[derive(Deserialize)]
+struct OnlyId {
+    id: String,
+}
+
+fn problems(row: &Row<'_>, seq: u64, counted: &mut (u64, u64)) -> rusqlite::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let salt: Option<Vec<u8>> = row.get(1)?;
+    let json: Option<String> = row.get(3)?;
+    let raw: Option<Vec<u8>> = row.get(4)?;
+    let body = json.as_deref().map(str::as_bytes).or(raw.as_deref()).unwrap_or_default();
+    let hash = Sha256::new().chain_update(salt.unwrap_or_default()).chain_update(body).finalize();
+    if row.get_ref(2)?.as_bytes()? != hash.as_slice() {
+        found.push("the body is not the one that was archived".to_owned());
+    }
+    if row.get_ref(6)?.as_str_or_null()?.is_some() {
+        counted.1 += 1;
+        return Ok(found);
+    }
+    let id: Option<String> = row.get(5)?;
+    let inside = json.as_deref().and_then(|json| serde_json::from_str::<OnlyId>(json).ok());
+    if inside.map(|record| record.id) != id {
+        found.push("the row's id is not the record's".to_owned());
+    }
+    if let Some(duplicate_of) = row.get::<_, Option<u64>>(7)? {
+        counted.0 += 1;
+        let first: Option<String> = row.get(8)?;
+        if duplicate_of >= seq || first != id {
+            found.push(format!(
+                "it is marked as a duplicate of message {duplicate_of}, which it does not repeat"
+            ));
+        }
+    }
+    Ok(found)
+}

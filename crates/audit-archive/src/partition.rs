@@ -1,0 +1,218 @@
+//! One partition's writer: takes what the log brings from its queue and puts it into its file.
+//!
+//! It makes one transaction of all that waits, up to a bound. So transactions are small at the tail, where
+//! little waits, and large while far behind, without a switch between the two.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use audit_journal::{Batch, Message, Offset, Stop};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::space::free_bytes;
+use crate::store::{Store, StoreError};
+
+/// Most messages of one transaction (one more batch may top it).
+const TRANSACTION_MESSAGES_MAX: usize = 10_000;
+
+/// Most bytes of values of one transaction (one more batch may top it).
+const TRANSACTION_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most work that waits for one partition's writer.
+pub(crate) const QUEUED_WORK_MAX: usize = 4;
+
+/// How often free space is looked at, and how long a pause lasts before it is looked at again.
+const SPACE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a pausing writer looks whether it is to end.
+const SHUTDOWN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a partition's writer is given.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Consecutive messages.
+    Messages(Batch),
+    /// The log's end is reached: everything before this offset was brought.
+    Level(Offset),
+    /// The log can't be followed any further.
+    Stopped(Stop),
+}
+
+/// Why a partition's writer ended before it was told to.
+enum End {
+    Shutdown,
+    Failed(StoreError),
+}
+
+/// A partition's writer.
+pub(crate) struct PartitionWriter {
+    pub(crate) store: Store,
+    pub(crate) dir: PathBuf,
+    pub(crate) free_bytes_min: u64,
+    pub(crate) work: mpsc::Receiver<Work>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) space_seen: Option<Instant>,
+}
+
+impl PartitionWriter {
+    /// Works until the queue is closed and empty, or the partition can't go on. Blocking.
+    pub(crate) fn run(mut self) {
+        if let Err(End::Failed(error)) = self.work_off() {
+            let why = sentence(&error, &self.store.name());
+            tracing::error!(file = self.store.name(), why, "archive: partition stopped");
+            // Best effort: the log line above is the alarm, this is for readers.
+            if let Err(error) = self.store.set_stopped(Some(&why)) {
+                tracing::warn!(file = self.store.name(), ?error, "archive: can't write down why it stopped");
+            }
+        }
+    }
+
+    fn work_off(&mut self) -> Result<(), End> {
+        let mut text_trails = true;
+        loop {
+            let next = match self.work.try_recv() {
+                Ok(work) => Some(work),
+                Err(TryRecvError::Disconnected) => None,
+                // Rows go first; words are caught up with while nothing else waits.
+                Err(TryRecvError::Empty) if text_trails => {
+                    text_trails = self.patiently(Store::catch_up_text)?;
+                    continue;
+                }
+                Err(TryRecvError::Empty) => self.work.blocking_recv(),
+            };
+            let Some(work) = next else { return Ok(()) };
+            self.work_on(work)?;
+            text_trails = true;
+        }
+    }
+
+    fn work_on(&mut self, first: Work) -> Result<(), End> {
+        let mut next = Some(first);
+        while let Some(work) = next.take() {
+            match work {
+                Work::Messages(batch) => {
+                    let (batch, left) = self.gather(batch);
+                    next = left;
+                    self.patiently(|store| store.append(&batch.messages, batch.epoch, batch.end))?;
+                }
+                Work::Level(offset) => {
+                    self.patiently(|store| store.advance(offset))?;
+                    self.patiently(Store::finish_catch_up)?;
+                }
+                Work::Stopped(stop) => {
+                    let why = stop.to_string();
+                    tracing::error!(file = self.store.name(), why, "archive: partition stopped");
+                    self.patiently(|store| store.set_stopped(Some(&why)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds batches that wait already. Returns the work that came after them, if any was taken out.
+    fn gather(&mut self, mut batch: Batch) -> (Batch, Option<Work>) {
+        let mut bytes = bytes_of(&batch.messages);
+        while batch.messages.len() < TRANSACTION_MESSAGES_MAX && bytes < TRANSACTION_BYTES_MAX {
+            match self.work.try_recv() {
+                Ok(Work::Messages(more)) if more.epoch == batch.epoch => {
+                    bytes += bytes_of(&more.messages);
+                    batch.messages.extend(more.messages);
+                    batch.end = batch.end.max(more.end);
+                }
+                Ok(other) => return (batch, Some(other)),
+                Err(_) => break,
+            }
+        }
+        (batch, None)
+    }
+
+    /// Does it once there is space, and again after what passes by itself. Meanwhile the archive says that it
+    /// pauses, and everything else goes on.
+    fn patiently<T>(&mut self, mut what: impl FnMut(&mut Store) -> Result<T, StoreError>) -> Result<T, End> {
+        let mut paused = false;
+        loop {
+            let obstacle = match self.obstacle() {
+                Some(obstacle) => obstacle,
+                None => match what(&mut self.store) {
+                    Ok(done) => {
+                        if paused {
+                            tracing::info!(file = self.store.name(), "archive: goes on");
+                            self.store.set_stopped(None).map_err(End::Failed)?;
+                        }
+                        return Ok(done);
+                    }
+                    Err(StoreError::NotNow(why)) => why,
+                    Err(error) => return Err(End::Failed(error)),
+                },
+            };
+            if !paused {
+                paused = true;
+                tracing::error!(file = self.store.name(), why = obstacle, "archive: paused");
+                if let Err(error) = self.store.set_stopped(Some(&format!("paused: {obstacle}"))) {
+                    tracing::warn!(
+                        file = self.store.name(),
+                        ?error,
+                        "archive: can't write down that it pauses"
+                    );
+                }
+            }
+            self.pause()?;
+        }
+    }
+
+    /// What stands against writing, looked at once a second.
+    fn obstacle(&mut self) -> Option<String> {
+        if self.space_seen.is_some_and(|seen| seen.elapsed() < SPACE_INTERVAL) {
+            return None;
+        }
+        let obstacle = match free_bytes(&self.dir) {
+            Ok(free) if free < self.free_bytes_min => format!(
+                "{} has {free} bytes free, less than archive.free_bytes_min = {}: make room",
+                self.dir.display(),
+                self.free_bytes_min
+            ),
+            // Not being able to tell is no reason to stop: SQLite will say when the disk is full.
+            Ok(_) | Err(_) => {
+                self.space_seen = Some(Instant::now());
+                return None;
+            }
+        };
+        self.space_seen = None;
+        Some(obstacle)
+    }
+
+    fn pause(&self) -> Result<(), End> {
+        let until = Instant::now() + SPACE_INTERVAL;
+        while Instant::now() < until {
+            if self.shutdown.is_cancelled() {
+                return Err(End::Shutdown);
+            }
+            std::thread::sleep(SHUTDOWN_INTERVAL);
+        }
+        Ok(())
+    }
+}
+
+fn bytes_of(messages: &[Message]) -> usize {
+    messages.iter().map(|message| message.value.as_ref().map_or(0, bytes::Bytes::len)).sum()
+}
+
+/// What went wrong, for people.
+fn sentence(error: &StoreError, file: &str) -> String {
+    match error {
+        StoreError::Superseded { expected, found } => format!(
+            "{file}: another writer moved the position from {expected} to {}: two processes write this archive; \
+             stop one of them",
+            found.map_or_else(|| "nothing".to_owned(), |found| found.to_string())
+        ),
+        StoreError::Newer { found } => format!("{file} has version {found}, of a later release"),
+        StoreError::Other(why) | StoreError::NotNow(why) => format!("{file}: {why}"),
+        StoreError::Broken(why) => {
+            format!(
+                "{file} can't be written: {why}; `flagtrail archive check` tells more, `flagtrail archive rebuild` makes it anew from the log"
+            )
+        }
+    }
+}

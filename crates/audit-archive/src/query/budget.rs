@@ -1,0 +1,37 @@
+//! How much looking one page may cost.
+
+/// What a page may cost: about ten thousand records looked at, or many more numbers in indexes. Measured: a
+/// page that uses it up takes 10 to 20 ms. Common questions need a hundredth of it; a rare conjunction that no
+/// index narrows gives a partial page, and its cursor goes on.
+const SCAN_BUDGET: u64 = 80_000;
+
+/// A record looked at.
+const COST_ROW: u64 = 8;
+
+/// A list asked for more numbers.
+const COST_FETCH: u64 = 16;
+
+/// What is left of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    left: u64,
+}
+
+impl Budget {
+    /// A page's.
+    pub(crate) fn of_a_page() -> Self {
+        Self { left: SCAN_BUDGET }
+    }
+
+    pub(crate) fn is_spent(self) -> bool {
+        self.left == 0
+    }
+
+    pub(crate) fn row(&mut self) {
+        self.left = self.left.saturating_sub(COST_ROW);
+    }
+
+    pub(crate) fn fetched(&mut self, numbers: usize) {
+        self.left = self.left.saturating_sub(COST_FETCH + numbers as u64);
+    }
+}

@@ -1,0 +1,283 @@
+//! What a file holds after messages of every kind, and after every way of being interrupted.
+
+use audit_journal::Message;
+use audit_record::Filter;
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{Store, StoreError, body_hash};
+use crate::query::{Query, Reader};
+use crate::samples::{file, identity, ids, message, record, store};
+
+fn of_flag(flag: &str) -> Query {
+    Query {
+        filter: Filter { flag: vec![flag.to_owned()], ..Filter::default() },
+        limit: 100,
+        ..Query::default()
+    }
+}
+
+fn messages(range: std::ops::Range<u64>) -> Vec<Message> {
+    range.map(|n| message(n, &record(&format!("r{n}"), json!({})))).collect()
+}
+
+#[test]
+fn rows_and_position_move_together() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    store.append(&messages(0..3), 0, 10).expect("appended");
+    assert_eq!(store.bookmark().next, 3);
+    drop(store);
+    let status = Reader::open(dir.path()).status().expect("a status");
+    let [partition] = &status.partitions[..] else { panic!("one file") };
+    assert_eq!((partition.end.next, partition.end.seq, partition.messages), (3, 3, 3));
+    assert_eq!(partition.lag(), 7);
+    assert_eq!(partition.text_seq, Some(3));
+}
+
+#[test]
+fn messages_brought_again_are_passed_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    store.append(&messages(0..3), 0, 3).expect("appended");
+    store.append(&messages(0..5), 0, 5).expect("appended");
+    let rows = Reader::open(dir.path()).query(&of_flag("checkout")).expect("a page").rows;
+    assert_eq!(ids(&rows), ["r4", "r3", "r2", "r1", "r0"]);
+}
+
+#[test]
+fn a_transaction_that_fails_leaves_nothing_and_can_be_repeated() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    store.append(&messages(0..1), 0, 3).expect("appended");
+    // Another flag, so that a thing is written in the transaction that fails.
+    let second = message(1, &record("r1", json!({"flag": {"key": "search"}})));
+    store
+        .conn
+        .execute_batch(
+            "CREATE TEMP TRIGGER no BEFORE UPDATE ON position BEGIN SELECT raise(ABORT, 'no'); END",
+        )
+        .expect("a trigger");
+    assert!(matches!(store.append(std::slice::from_ref(&second), 0, 3), Err(StoreError::Broken(_))));
+    assert_eq!(store.bookmark().next, 1);
+    store.conn.execute_batch("DROP TRIGGER no").expect("dropped");
+    store.append(&[second], 0, 3).expect("appended");
+    let rows = Reader::open(dir.path()).query(&of_flag("search")).expect("a page").rows;
+    assert_eq!(ids(&rows), ["r1"]);
+}
+
+#[test]
+fn a_second_writer_of_the_same_file_is_stopped_by_the_position() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut zombie = store(dir.path());
+    let mut present = store(dir.path());
+    present.append(&messages(0..2), 0, 2).expect("appended");
+    let refused = zombie.append(&messages(0..1), 0, 2);
+    assert!(matches!(refused, Err(StoreError::Broken(_) | StoreError::Superseded { .. })), "{refused:?}");
+    let refused = zombie.advance(9);
+    assert!(matches!(refused, Err(StoreError::Superseded { expected: 0, found: Some(2) })), "{refused:?}");
+    present.append(&messages(2..3), 0, 3).expect("appended");
+    let rows = Reader::open(dir.path()).query(&of_flag("checkout")).expect("a page").rows;
+    assert_eq!(ids(&rows), ["r2", "r1", "r0"]);
+}
+
+#[test]
+fn a_record_that_repeats_an_id_is_kept_and_shown_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let first = record("same", json!({}));
+    let again = record("same", json!({"log": "something else"}));
+    store
+        .append(
+            &[
+                message(0, &first),
+                message(1, &first),
+                message(2, &again),
+                message(3, &record("next", json!({}))),
+            ],
+            0,
+            4,
+        )
+        .expect("appended");
+    let reader = Reader::open(dir.path());
+    assert_eq!(ids(&reader.query(&of_flag("checkout")).expect("a page").rows), ["next", "same"]);
+    assert_eq!(reader.get("same").expect("found").len(), 1);
+    assert_eq!(reader.status().expect("a status").partitions[0].duplicates, 2);
+    let marks: Vec<(u64, Option<u64>)> =
+        query(&store, "SELECT seq, duplicate_of FROM record ORDER BY seq", |row| {
+            (row.get_unwrap(0), row.get_unwrap(1))
+        });
+    assert_eq!(marks, [(0, None), (1, Some(0)), (2, Some(0)), (3, None)]);
+    let same: Vec<bool> = query(&store, "SELECT same FROM duplicates ORDER BY seq", |row| row.get_unwrap(0));
+    assert_eq!(same, [true, false]);
+    let shown: Vec<u64> = query(&store, "SELECT seq FROM audit_log ORDER BY seq", |row| row.get_unwrap(0));
+    assert_eq!(shown, [0, 3]);
+}
+
+#[test]
+fn one_id_under_two_routing_keys_is_two_records() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let one = message(0, &record("same", json!({})));
+    let other = message(1, &record("same", json!({"project": {"id": "2"}})));
+    let keyless = |offset| Message { key: Bytes::new(), ..message(offset, &record("same", json!({}))) };
+    store.append(&[one, other, keyless(2), keyless(3)], 0, 4).expect("appended");
+    let reader = Reader::open(dir.path());
+    assert_eq!(reader.get("same").expect("found").len(), 3);
+    assert_eq!(reader.status().expect("a status").partitions[0].duplicates, 1);
+}
+
+#[test]
+fn what_is_no_record_is_kept_as_it_came() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let good = message(0, &record("good", json!({})));
+    let with = |offset, value: Option<&[u8]>| Message {
+        offset,
+        value: value.map(Bytes::copy_from_slice),
+        key: Bytes::from_static(b"\xff"),
+        ..good.clone()
+    };
+    let author_is_a_word = String::from_utf8(record("x", json!({})).canonical().to_vec())
+        .expect("JSON")
+        .replace(r#""email":"ada@example.com""#, r#""email":5"#);
+    let batch = [
+        with(0, Some(b"\xfe not UTF-8")),
+        with(1, Some(b"{\"id\":\"cut sho")),
+        with(2, None),
+        with(3, Some(b"{}")),
+        with(4, Some(author_is_a_word.as_bytes())),
+        Message { offset: 5, ..good.clone() },
+    ];
+    store.append(&batch, 0, 6).expect("appended");
+    let reader = Reader::open(dir.path());
+    assert_eq!(ids(&reader.query(&of_flag("checkout")).expect("a page").rows), ["good"]);
+    let status = reader.status().expect("a status");
+    assert_eq!((status.partitions[0].messages, status.partitions[0].undecodable), (6, 5));
+    type Kept = (Option<Vec<u8>>, Vec<u8>, Vec<u8>, String);
+    let kept: Vec<Kept> = query(
+        &store,
+        "SELECT raw, key, body_hash, problem FROM record WHERE problem IS NOT NULL ORDER BY seq",
+        |row| (row.get_unwrap(0), row.get_unwrap(1), row.get_unwrap(2), row.get_unwrap(3)),
+    );
+    for (message, (raw, key, hash, problem)) in batch.iter().zip(kept) {
+        assert_eq!(raw.as_deref(), message.value.as_deref());
+        assert_eq!(key, b"\xff");
+        assert_eq!(hash, body_hash(message));
+        assert!(!problem.is_empty());
+    }
+}
+
+#[test]
+fn the_bytes_of_a_record_come_back_as_they_were() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let many: serde_json::Map<_, _> = (0..100_000).map(|n| (n.to_string(), json!(0))).collect();
+    let hard: serde_json::Value = serde_json::from_str(
+        r#"{"n":9007199254740993,"big":123456789012345678901234567890.10,"nul":"a\u0000b"}"#,
+    )
+    .expect("JSON");
+    let records = [
+        record("emoji", json!({"flag": {"key": "🎉"}, "log": "\u{202e}right to left\u{202c} שלום"})),
+        record("nul", json!({"flag": {"key": "a\u{0}b"}, "attributes": hard})),
+        record("formula", json!({"flag": {"name": "=cmd|' /C calc'!A0"}})),
+        record("many", json!({"attributes": many})),
+    ];
+    let batch: Vec<Message> = (0..).zip(&records).map(|(n, record)| message(n, record)).collect();
+    store.append(&batch, 0, 4).expect("appended");
+    let reader = Reader::open(dir.path());
+    for (flag, wanted) in [("🎉", 0), ("a\u{0}b", 1), ("=cmd|' /C calc'!A0", 2), ("checkout", 3)] {
+        let rows = reader.query(&of_flag(flag)).expect("a page").rows;
+        let [row] = &rows[..] else { panic!("{flag:?} finds {} records", rows.len()) };
+        assert_eq!(row.json.as_bytes(), records[wanted].canonical(), "{flag:?}");
+    }
+    let exact: String =
+        query(&store, "SELECT attributes FROM audit_log WHERE id = 'nul'", |row| row.get_unwrap(0))
+            .pop()
+            .expect("a row");
+    assert!(
+        exact.contains("9007199254740993") && exact.contains("123456789012345678901234567890.10"),
+        "{exact}"
+    );
+}
+
+#[test]
+fn a_new_epoch_goes_on_with_the_next_number() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    store.append(&messages(0..3), 0, 3).expect("appended");
+    let other: Vec<Message> = (0..2).map(|n| message(n, &record(&format!("new{n}"), json!({})))).collect();
+    store.append(&other, 1, 2).expect("appended");
+    assert_eq!((store.bookmark().next, store.bookmark().epoch), (2, 1));
+    let epochs: Vec<(u32, u64)> =
+        query(&store, "SELECT epoch, first_seq FROM epoch", |row| (row.get_unwrap(0), row.get_unwrap(1)));
+    assert_eq!(epochs, [(0, 0), (1, 3)]);
+    let rows = Reader::open(dir.path()).query(&of_flag("checkout")).expect("a page").rows;
+    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [4, 3, 2, 1, 0]);
+}
+
+#[test]
+fn a_file_of_a_later_release_is_not_touched() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = store(dir.path());
+    store.conn.pragma_update(None, "user_version", 99).expect("set");
+    drop(store);
+    assert!(matches!(Store::open(&file(dir.path()), &identity(0)), Err(StoreError::Newer { found: 99 })));
+    let error = Reader::open(dir.path()).status().expect_err("a refusal").to_string();
+    assert!(error.contains("later release"), "{error}");
+}
+
+#[test]
+fn a_file_of_an_earlier_release_is_made_anew() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut old = store(dir.path());
+    old.append(&messages(0..3), 0, 3).expect("appended");
+    old.conn.pragma_update(None, "user_version", 0).expect("set");
+    drop(old);
+    assert_eq!(store(dir.path()).bookmark().next, 0);
+}
+
+#[test]
+fn a_file_of_another_log_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    drop(store(dir.path()));
+    let other = super::StoreIdentity { deployment: "another".to_owned(), ..identity(0) };
+    assert!(matches!(Store::open(&file(dir.path()), &other), Err(StoreError::Other(_))));
+    let fewer = super::StoreIdentity { partitions: 1, ..identity(0) };
+    assert!(matches!(Store::open(&file(dir.path()), &fewer), Err(StoreError::Other(_))));
+}
+
+#[test]
+fn a_write_ahead_log_left_behind_is_not_taken_for_a_new_files() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut old = store(dir.path());
+    old.append(&messages(0..3), 0, 3).expect("appended");
+    // The file goes and its log stays, as when a rebuild is killed between the two.
+    std::fs::remove_file(file(dir.path())).expect("removed");
+    let new = store(dir.path());
+    assert_eq!(new.bookmark().next, 0);
+    let rows: Vec<u64> = query(&new, "SELECT count(*) FROM record", |row| row.get_unwrap(0));
+    assert_eq!(rows, [0]);
+}
+
+#[test]
+fn words_are_caught_up_with_in_steps() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    store.append(&messages(0..5_000), 0, 5_000).expect("appended");
+    let search = Query { text: Some("CHECKOUT".to_owned()), limit: 10, ..Query::default() };
+    let reader = Reader::open(dir.path());
+    assert_eq!(reader.query(&search).expect("a page").unsearched, 5_000);
+    assert!(store.catch_up_text().expect("some words"));
+    assert_eq!(reader.query(&search).expect("a page").unsearched, 904);
+    assert!(!store.catch_up_text().expect("all words"));
+    let page = reader.query(&search).expect("a page");
+    assert_eq!((page.unsearched, page.rows[0].seq, page.rows.len()), (0, 4_999, 10));
+    store.append(&messages(5_000..5_001), 0, 5_001).expect("appended");
+    assert_eq!(reader.query(&search).expect("a page").rows[0].seq, 5_000);
+}
+
+fn query<T>(store: &Store, sql: &str, read: impl Fn(&rusqlite::Row<'_>) -> T) -> Vec<T> {
+    let mut statement = store.conn.prepare(sql).expect("a statement");
+    statement.query_map((), |row| Ok(read(row))).expect("rows").map(|row| row.expect("a row")).collect()
+}
