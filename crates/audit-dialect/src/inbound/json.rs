@@ -1,6 +1,6 @@
 //! Reading a platform's JSON with tolerance for how it writes ids, names and times.
 
-use audit_record::{Ref, Timestamp};
+use audit_record::{Map, Ref, Timestamp};
 use serde_json::Value;
 
 /// An id, key or name: a string as it is, a number as its digits. Empty text, `null` and every other
@@ -41,6 +41,27 @@ pub(crate) fn reference(value: &Value) -> Option<Ref> {
 /// The [`reference`] at `field` of an object.
 pub(crate) fn reference_at(object: &Value, field: &str) -> Option<Ref> {
     object.get(field).and_then(reference)
+}
+
+/// Removes `read` from the object at `path`, and the object itself once it is empty, a bare id or null.
+pub(crate) fn take_read(map: &mut Map, path: &str, read: &[&str]) {
+    if let Some((outer, inner)) = path.split_once('.') {
+        if let Some(Value::Object(object)) = map.get_mut(outer) {
+            take_read(object, inner, read);
+        }
+        return;
+    }
+    let done = match map.get_mut(path) {
+        Some(Value::Object(object)) => {
+            read.iter().for_each(|field| drop(object.remove(*field)));
+            object.is_empty()
+        }
+        Some(Value::Array(_)) | None => false,
+        Some(_) => true,
+    };
+    if done {
+        map.remove(path);
+    }
 }
 
 /// Longest object type made of a platform's word, in characters.

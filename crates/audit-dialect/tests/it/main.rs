@@ -6,6 +6,7 @@ mod recording;
 mod abtasty;
 mod catalogue;
 mod cloudevents;
+mod faithful;
 mod flagsmith;
 mod mozhno;
 mod native;

@@ -59,6 +59,17 @@ impl Recording {
 
 /// Every recorded request of `platform`, in order of arrival.
 pub(crate) fn all(platform: Platform) -> Vec<Recording> {
+    files(platform).iter().map(|path| read(platform, path)).collect()
+}
+
+/// The recording whose name begins with `number`.
+pub(crate) fn numbered(platform: Platform, number: &str) -> Recording {
+    let files = files(platform);
+    let file = files.iter().find(|path| file_stem(path).split('-').next() == Some(number));
+    read(platform, file.unwrap_or_else(|| panic!("no recording {number} of {platform}")))
+}
+
+fn files(platform: Platform) -> Vec<PathBuf> {
     let directory = directory(platform);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
@@ -67,14 +78,7 @@ pub(crate) fn all(platform: Platform) -> Vec<Recording> {
         .collect();
     files.sort();
     assert!(files.len() > 50, "the recordings of {platform} are there");
-    files.iter().map(|path| read(platform, path)).collect()
-}
-
-/// The recording whose name begins with `number`.
-pub(crate) fn numbered(platform: Platform, number: &str) -> Recording {
-    let mut all = all(platform);
-    let at = all.iter().position(|r| r.name.split('-').next() == Some(number));
-    all.swap_remove(at.unwrap_or_else(|| panic!("no recording {number} of {platform}")))
+    files
 }
 
 fn directory(platform: Platform) -> PathBuf {

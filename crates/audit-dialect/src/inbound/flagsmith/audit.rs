@@ -8,13 +8,12 @@ use super::envelope::Envelope;
 use super::template::Filled;
 use super::{author, messages};
 use crate::inbound::Refusal;
-use crate::inbound::flagsmith::flag_state::take_read;
 use crate::inbound::hints::HandleIs;
 use crate::inbound::intake::{Intake, action};
-use crate::inbound::json::{is_subsecond_time, object_type, reference, text};
+use crate::inbound::json::{is_subsecond_time, object_type, reference, take_read, text};
 
 pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Result<Draft, Refusal> {
-    let (event, mut data, beside) = envelope.into_parts();
+    let Envelope { event, mut data, .. } = envelope;
     let log = data.remove("log").as_ref().and_then(text);
     let log = log.ok_or_else(|| Refusal::new(format!("{event} has no log: nothing says what happened")))?;
     let kind = data.remove("related_object_type").as_ref().and_then(text);
@@ -51,12 +50,9 @@ pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Result<Draft
     if message.is_none() {
         draft.attributes.insert("unrecognised_log".to_owned(), true.into());
     }
-    for (thing, read) in [("project", &["id", "name"]), ("environment", &["id", "name"])] {
-        take_read(&mut data, thing, read);
-    }
+    take_read(&mut data, "project", &["id", "name"]);
+    take_read(&mut data, "environment", &["id", "name"]);
     draft.attributes.extend(data);
-    Envelope::keep_rest(beside, &mut draft);
-    drop(found);
     draft.log = Some(log);
     Ok(draft)
 }
@@ -80,7 +76,7 @@ fn who_and_when(intake: &Intake<'_>, data: &mut Map, draft: &mut Draft) -> Resul
     draft.occurred_at = Some(match Timestamp::parse(stamp) {
         Ok(at) => at,
         Err(_) => {
-            draft.attributes.insert("created_date".to_owned(), created.clone().unwrap_or_default());
+            draft.attributes.extend(created.clone().map(|at| ("created_date".to_owned(), at)));
             intake.received_at()
         }
     });

@@ -17,8 +17,10 @@ pub(super) fn from_changed_by(changed_by: Option<&Value>) -> Author {
 /// Of a user object, as audit entries (`author`) and versions (`published_by`) carry it, with what it says
 /// beyond the author's fields. `null` is an API key: Flagsmith names nobody then, not even the key.
 pub(super) fn from_user(user: Option<Value>) -> (Author, Map) {
-    let Some(Value::Object(mut fields)) = user else {
-        return (Author::new(AuthorKind::ApiKey), Map::new());
+    let mut fields = match user {
+        None | Some(Value::Null) => return (Author::new(AuthorKind::ApiKey), Map::new()),
+        Some(Value::Object(fields)) => fields,
+        other => return (from_changed_by(other.as_ref()), Map::new()),
     };
     let value = Value::Object(fields.clone());
     let names = [text_at(&value, "first_name"), text_at(&value, "last_name")];

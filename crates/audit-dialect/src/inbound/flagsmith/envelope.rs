@@ -1,7 +1,7 @@
 //! The wrapper `{"data": …, "event_type": …}`. The software always sends it; its documentation shows some
 //! bodies without, so those are understood too.
 
-use audit_record::{Draft, Map};
+use audit_record::Map;
 use serde_json::Value;
 
 use crate::inbound::Refusal;
@@ -25,7 +25,7 @@ pub(super) struct Envelope {
     pub(super) shape: Shape,
     pub(super) data: Map,
     /// What stood beside `data` and `event_type`: nothing, today.
-    beside: Map,
+    pub(super) beside: Map,
 }
 
 impl Envelope {
@@ -51,18 +51,6 @@ impl Envelope {
         let shape = shape(event.as_deref(), &data)?;
         let event = event.unwrap_or_else(|| implied_event(shape, &data).to_owned());
         Ok(Self { event, shape, data, beside })
-    }
-
-    /// Keeps in `draft` what stood beside the data.
-    pub(super) fn keep_rest(beside: Map, draft: &mut Draft) {
-        if !beside.is_empty() {
-            draft.attributes.insert("envelope".to_owned(), Value::Object(beside));
-        }
-    }
-
-    /// The data, and what stood beside it.
-    pub(super) fn into_parts(self) -> (String, Map, Map) {
-        (self.event, self.data, self.beside)
     }
 }
 

@@ -4,7 +4,8 @@
 use audit_record::{Change, Map};
 use serde_json::{Value, json};
 
-use crate::inbound::json::text;
+use super::sentence::short;
+use crate::inbound::json::{take_read, text};
 
 /// Where a setting keeps its variants.
 const MULTIVARIATE: &str = "multivariate";
@@ -81,8 +82,7 @@ pub(super) fn field_in_words(field: &str, setting: &Value) -> String {
     let share = field.strip_prefix(MULTIVARIATE).and_then(|rest| rest.strip_prefix('.'));
     let variant_id = share.and_then(|rest| rest.strip_suffix(".percentage_allocation"));
     let variant = variant_id.and_then(|id| setting.get(MULTIVARIATE)?.get(id)?.get("value"));
-    variant
-        .map_or_else(|| field.to_owned(), |variant| format!("share of {}", super::sentence::short(variant)))
+    variant.map_or_else(|| field.to_owned(), |variant| format!("share of {}", short(variant)))
 }
 
 /// What a state says beyond the setting and what it is a state of: the flag's metadata, a segment's
@@ -103,32 +103,19 @@ pub(super) fn leftover(state: &Value) -> Map {
     rest
 }
 
-/// Removes `read` from the object at `path`, and the object itself once it is empty, a bare id or null.
-pub(super) fn take_read(map: &mut Map, path: &str, read: &[&str]) {
-    if let Some((outer, inner)) = path.split_once('.') {
-        if let Some(Value::Object(object)) = map.get_mut(outer) {
-            take_read(object, inner, read);
-        }
-        return;
-    }
-    let done = match map.get_mut(path) {
-        Some(Value::Object(object)) => {
-            read.iter().for_each(|field| drop(object.remove(*field)));
-            object.is_empty()
-        }
-        Some(Value::Array(_)) | None => false,
-        Some(_) => true,
-    };
-    if done {
-        map.remove(path);
-    }
-}
-
 /// A setting in words: `enabled true, value "blue"`.
 pub(super) fn in_words(setting: &Value) -> String {
+    let in_words = |(name, value): (&String, &Value)| match value.as_object() {
+        Some(variants) if name == MULTIVARIATE => {
+            let share = |variant: &Value| {
+                format!("share of {} {}", short(&variant["value"]), short(&variant["percentage_allocation"]))
+            };
+            variants.values().map(share).collect::<Vec<_>>().join(", ")
+        }
+        _ => format!("{name} {}", short(value)),
+    };
     let entries = setting.as_object().into_iter().flatten();
-    let words = entries.map(|(name, value)| format!("{name} {}", super::sentence::short(value)));
-    words.collect::<Vec<_>>().join(", ")
+    entries.map(in_words).collect::<Vec<_>>().join(", ")
 }
 
 /// The settings of a version's states, as one value.

@@ -15,6 +15,7 @@ mod test_request;
 mod version;
 
 use envelope::{Envelope, Shape};
+use serde_json::Value;
 
 use super::intake::Intake;
 use super::{Refusal, Translation};
@@ -26,7 +27,8 @@ const SECRETS: &[&str] = &["environment.api_key", "author.last_login"];
 pub(super) fn translate(intake: &Intake<'_>) -> Result<Translation, Refusal> {
     let mut body = intake.json()?;
     let redacted = intake.redact(&mut body, SECRETS);
-    let envelope = Envelope::open(body)?;
+    let mut envelope = Envelope::open(body)?;
+    let beside = std::mem::take(&mut envelope.beside);
     let mut draft = if test_request::is_test(&envelope) {
         test_request::translate(intake, envelope)
     } else {
@@ -36,6 +38,9 @@ pub(super) fn translate(intake: &Intake<'_>) -> Result<Translation, Refusal> {
             Shape::Audit => audit::translate(intake, envelope)?,
         }
     };
+    if !beside.is_empty() {
+        draft.attributes.insert("envelope".to_owned(), Value::Object(beside));
+    }
     redacted.note(&mut draft);
     Ok(Translation { drafts: vec![draft] })
 }

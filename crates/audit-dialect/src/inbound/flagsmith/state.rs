@@ -3,7 +3,7 @@
 //! There is no FLAG_CREATED. An event without a previous state is the first state of a new flag in its
 //! environment (`flag.created`), or a new override (`flag.override.created`).
 
-use audit_record::{Author, AuthorKind, Draft, FieldChange, Map, ObjectRef, Ref, Target};
+use audit_record::{Author, AuthorKind, Draft, FieldChange, Map, ObjectRef, Ref, Target, Timestamp};
 use serde_json::Value;
 
 use super::envelope::Envelope;
@@ -13,10 +13,9 @@ use crate::inbound::Refusal;
 use crate::inbound::hints::HandleIs;
 use crate::inbound::intake::{Intake, action};
 use crate::inbound::json::{is_subsecond_time, reference, reference_at, text_at};
-use audit_record::Timestamp;
 
 pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Result<Draft, Refusal> {
-    let (event, mut data, beside) = envelope.into_parts();
+    let Envelope { event, mut data, .. } = envelope;
     let (before, after) = (take_state(&mut data, "previous_state"), take_state(&mut data, "new_state"));
     let state = after.as_ref().or(before.as_ref()).ok_or_else(|| {
         Refusal::new(format!(
@@ -62,7 +61,6 @@ pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Result<Draft
     };
     who_and_when(intake, &mut data, verb, &mut draft)?;
     keep_rest(before.as_ref(), after.as_ref(), data, &mut draft);
-    Envelope::keep_rest(beside, &mut draft);
     Ok(draft)
 }
 
@@ -127,7 +125,7 @@ fn who_and_when(intake: &Intake<'_>, data: &mut Map, verb: Verb, draft: &mut Dra
     draft.occurred_at = Some(match Timestamp::parse(stamp) {
         Ok(at) => at,
         Err(_) => {
-            draft.attributes.insert("timestamp".to_owned(), timestamp.unwrap_or_default());
+            draft.attributes.extend(timestamp.map(|at| ("timestamp".to_owned(), at)));
             intake.received_at()
         }
     });

@@ -41,7 +41,7 @@ pub(super) fn is_test(envelope: &Envelope) -> bool {
 
 /// The record of the test. It has no derived id: every press of the button sends the same bytes.
 pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Draft {
-    let (event, data, beside) = envelope.into_parts();
+    let Envelope { event, data, .. } = envelope;
     let mut draft = Draft {
         action: Some(action("webhook.test")),
         log: Some(format!("Flagsmith sent a test request ({event})")),
@@ -53,6 +53,5 @@ pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Draft {
         ..intake.draft(&event)
     };
     draft.attributes.insert("sample".to_owned(), Value::Object(data));
-    Envelope::keep_rest(beside, &mut draft);
     draft
 }

@@ -7,13 +7,12 @@ use serde_json::Value;
 use super::envelope::Envelope;
 use super::{author, flag_state};
 use crate::inbound::Refusal;
-use crate::inbound::flagsmith::flag_state::take_read;
 use crate::inbound::hints::HandleIs;
 use crate::inbound::intake::{Intake, action};
-use crate::inbound::json::{reference, text};
+use crate::inbound::json::{reference, take_read, text};
 
 pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Result<Draft, Refusal> {
-    let (event, mut data, beside) = envelope.into_parts();
+    let Envelope { event, mut data, .. } = envelope;
     let uuid = data.remove("uuid").as_ref().and_then(text);
     let flag = data.get("feature").and_then(reference);
     let flag = flag.ok_or_else(|| Refusal::new(format!("{event} names no feature: which flag changed?")))?;
@@ -48,6 +47,5 @@ pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Result<Draft
         draft.attributes.insert("published_by".to_owned(), Value::Object(user));
     }
     draft.attributes.extend(data);
-    Envelope::keep_rest(beside, &mut draft);
     Ok(draft)
 }

@@ -78,7 +78,7 @@ fn a_hundred_thousand_unknown_fields_are_kept() {
         data[format!("k{index}")] = 1.into();
     }
     let draft = Hook::post(Platform::Flagsmith, data.to_string()).translate().unwrap().drafts.remove(0);
-    assert_eq!(draft.attributes.len(), 100_000 + 1, "and a missing date");
+    assert_eq!(draft.attributes.len(), 100_000);
 }
 
 /// Whatever comes of a body can be a record, but for its size.
