@@ -7,6 +7,6 @@ mod inbound;
 mod platform;
 mod signature;
 
-pub use inbound::{HookRequest, Refusal, SourceContext, Translation, translate};
+pub use inbound::{HookRequest, MOZHNO_TEMPLATE, Refusal, SourceContext, Translation, translate};
 pub use platform::Platform;
 pub use signature::{SignatureCheck, check_signature};

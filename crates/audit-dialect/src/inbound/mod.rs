@@ -1,16 +1,18 @@
 //! From a request to drafts: one module a platform, and what they share in [`intake`], [`hints`],
-//! [`identity`], [`json`] and [`redact`].
+//! [`identity`], [`json`], [`fields`] and [`redact`].
 
 use audit_record::{Authenticated, Draft, Ref, Timestamp};
 use uuid::Uuid;
 
 use crate::platform::Platform;
 use intake::Intake;
+pub use mozhno::MOZHNO_TEMPLATE;
 
 mod abtasty;
 #[cfg(test)]
 mod catalogue;
 mod cloudevents;
+mod fields;
 mod flagsmith;
 mod hints;
 mod identity;

@@ -1,12 +1,28 @@
 //! Taking secrets out of what a platform said, visibly.
 //!
 //! A rule is a field's name, or the last names of its path (`environment.api_key`); case does not
-//! matter. It fits wherever the path of a value ends with it, at any depth.
+//! matter, and a name may begin with `*` for any beginning (`*_token`). It fits wherever the path of a value ends with it, at any depth.
 
 use serde_json::Value;
 
 /// What stands where a secret stood.
 pub(crate) const REDACTED: &str = "[REDACTED]";
+
+/// What is a secret in most systems: the rules of a platform that documents none of its own.
+pub(crate) const USUAL_SECRETS: &[&str] = &[
+    "*password",
+    "passwd",
+    "*secret",
+    "token",
+    "*_token",
+    "*-token",
+    "api_key",
+    "apikey",
+    "*_api_key",
+    "*private_key",
+    "authorization",
+    "cookie",
+];
 
 /// Replaces every value that a rule fits and no entry of `keep` does, and returns the paths of what was
 /// replaced. `null`, `""` and what is redacted already stay: there is nothing to hide.
@@ -63,8 +79,14 @@ fn walk(
 /// Whether the path ends with `rule`; places in arrays are skipped.
 fn fits(rule: &str, names: &[String]) -> bool {
     let mut path = names.iter().rev().filter(|name| !name.starts_with('['));
-    !rule.is_empty()
-        && rule.rsplit('.').all(|part| path.next().is_some_and(|name| name.eq_ignore_ascii_case(part)))
+    !rule.is_empty() && rule.rsplit('.').all(|part| path.next().is_some_and(|name| is_called(name, part)))
+}
+
+/// Whether a field's name is the one that a rule's part means.
+fn is_called(name: &str, part: &str) -> bool {
+    let Some(ending) = part.strip_prefix('*') else { return name.eq_ignore_ascii_case(part) };
+    let (name, ending) = (name.as_bytes(), ending.as_bytes());
+    name.len() >= ending.len() && name[name.len() - ending.len()..].eq_ignore_ascii_case(ending)
 }
 
 #[cfg(test)]
@@ -82,6 +104,13 @@ mod tests {
             value,
             json!({"data": {"environment": {"api_key": "[REDACTED]"}, "api_key": "other", "list": [{"Secret": "[REDACTED]"}]}})
         );
+    }
+
+    #[test]
+    fn a_rule_with_a_star_fits_every_name_with_that_ending() {
+        let mut value = json!({"deploy_TOKEN": "t", "dbPassword": "p", "tokens": 3, "ключ_token": "k"});
+        assert_eq!(redact(&mut value, USUAL_SECRETS, &[]), ["dbPassword", "deploy_TOKEN", "ключ_token"]);
+        assert_eq!(value["tokens"], 3);
     }
 
     #[test]

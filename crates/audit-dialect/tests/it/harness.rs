@@ -169,3 +169,8 @@ pub(crate) fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
         ]
     })
 }
+
+/// The record as JSON text, for snapshots: numbers as they are.
+pub(crate) fn pretty(record: &AuditRecord) -> String {
+    serde_json::to_string_pretty(&value(record)).expect("JSON")
+}

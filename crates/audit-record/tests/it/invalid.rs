@@ -77,7 +77,8 @@ fn a_record_without_a_project_is_refused_with_the_hint_to_add() {
 
 #[test]
 fn a_draft_made_in_code_is_held_to_the_same_rules_as_one_that_is_read() {
-    let broken: [(&str, fn(&mut Draft)); 6] = [
+    type Damage = fn(&mut Draft);
+    let broken: [(&str, Damage); 6] = [
         ("id is missing", |draft| draft.id = Some(String::new())),
         ("log is missing", |draft| draft.log = Some(String::new())),
         ("target.type is missing", |draft| draft.target = Some(Target::new("", Ref::by_id("1")))),
