@@ -19,7 +19,7 @@ pub enum NewEpochError {
 /// Writes the identity anew with the next epoch. A settings change like any other: of two at once, one wins.
 pub(crate) async fn new_epoch(journal: &Journal) -> Result<LogIdentity, NewEpochError> {
     let control = Control::open(journal.clone()).await?;
-    let (base_version, mut identity) = match control.get(IDENTITY_KIND, IDENTITY_ID) {
+    let (base_version, identity): (u64, LogIdentity) = match control.get(IDENTITY_KIND, IDENTITY_ID) {
         Some(entity) => {
             let identity = serde_json::from_value(entity.value.clone()).map_err(|e| {
                 OpenError::Refused(format!("the log's identity in the control topic can't be read: {e}"))
@@ -28,7 +28,7 @@ pub(crate) async fn new_epoch(journal: &Journal) -> Result<LogIdentity, NewEpoch
         }
         None => (0, journal.identity().clone()),
     };
-    LogIdentity::next_epoch(&mut identity);
+    let identity = identity.in_next_epoch();
     let value = serde_json::to_value(&identity).expect("an identity has string keys only");
     let change = SettingsChange {
         kind: IDENTITY_KIND.to_owned(),

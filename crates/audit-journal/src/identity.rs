@@ -26,7 +26,8 @@ pub struct LogIdentity {
     pub partitions: u32,
     /// The namespace of ids derived from a platform's ids and bodies; secret to the deployment.
     pub namespace: Uuid,
-    /// Rises with every `flagtrail log new-epoch`; the first is 0.
+    /// Rises with every `flagtrail log new-epoch`; the first is 0, later ones are the second since 1970 in
+    /// which they began: so they are later than those of a log that this one has replaced, too.
     pub epoch: u32,
 }
 
@@ -37,8 +38,10 @@ impl LogIdentity {
         Self { v: IDENTITY_VERSION, deployment, partitions, namespace, epoch: 0 }
     }
 
-    pub(crate) fn next_epoch(&mut self) {
-        self.epoch += 1;
+    /// The same log in its next epoch.
+    pub(crate) fn in_next_epoch(self) -> Self {
+        let now_s = u32::try_from(chrono::Utc::now().timestamp()).unwrap_or(u32::MAX);
+        Self { epoch: now_s.max(self.epoch.saturating_add(1)), ..self }
     }
 
     /// The first message of a new log's `control`.

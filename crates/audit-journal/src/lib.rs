@@ -21,7 +21,9 @@ mod partitioner;
 mod position;
 mod progress;
 mod read;
+mod resume;
 mod spool;
+mod sqlite;
 mod topic;
 
 pub use append::{AppendError, AppendOutcome};

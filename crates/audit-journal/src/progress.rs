@@ -37,3 +37,35 @@ pub(crate) fn document_key(group: &str, document: &[u8]) -> Bytes {
 pub(crate) fn document_of<'a>(group: &str, key: &'a [u8]) -> Option<&'a [u8]> {
     key.strip_prefix(group.as_bytes())?.strip_prefix(b"/")
 }
+
+/// Why a watermark can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WatermarkError {
+    #[error(
+        "it was written by a later release (its version is {0}, this release reads up to {WATERMARK_VERSION}): use that release"
+    )]
+    Newer(u32),
+    #[error("it can't be read: {0}")]
+    Unreadable(String),
+}
+
+impl Watermark {
+    /// As it is written.
+    pub(crate) fn bytes(&self) -> Bytes {
+        serde_json::to_vec(self).expect("a watermark has string keys only").into()
+    }
+
+    /// Reads what an owner, perhaps of a later release, wrote.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, WatermarkError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        let unreadable = |e: serde_json::Error| WatermarkError::Unreadable(e.to_string());
+        let Versioned { v } = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if v > WATERMARK_VERSION {
+            return Err(WatermarkError::Newer(v));
+        }
+        serde_json::from_slice(bytes).map_err(unreadable)
+    }
+}

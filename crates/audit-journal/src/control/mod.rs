@@ -2,17 +2,35 @@
 //! the same version the first in log order wins.
 
 mod event;
+mod fold;
+mod follower;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use audit_record::AuditRecord;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
 
+use self::fold::{Fold, Verdict};
+use self::follower::Stopped;
+use crate::append::AppendError;
 use crate::error::OpenError;
 use crate::journal::Journal;
+use crate::message::record_message;
+use crate::position::Offset;
+use crate::topic::Topic;
 
 pub(crate) use event::{CONTROL_VERSION, ControlEvent, EventError};
+
+/// How long opening waits for the fold to reach the present end.
+const READ_UP_MAX: Duration = Duration::from_secs(60);
+
+/// How long a write waits for its own event to come back.
+const READ_BACK_MAX: Duration = Duration::from_secs(10);
 
 /// One setting: an endpoint, a source, a token, …, as a JSON document of its owner's making.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +54,7 @@ pub struct SettingsChange {
     pub id: String,
     /// The version that the writer saw; 0 to create.
     pub base_version: u64,
-    /// The new document; `None` deletes.
+    /// The new document; `None`, or null, deletes.
     pub value: Option<Value>,
 }
 
@@ -54,38 +72,153 @@ pub enum WriteError {
     Unknown(String),
 }
 
-/// The fold of `control`, kept current by a follower. Cheap to clone.
+/// The fold of `control`, kept current by a follower. Cheap to clone; the follower ends with the last clone.
 #[derive(Clone, Debug)]
-pub struct Control {}
+pub struct Control {
+    journal: Journal,
+    state: Arc<State>,
+    /// One write of this process at a time, so that of two only one reaches the log and the other's audit
+    /// record does not tell of what never happened.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    _follower: Arc<DropGuard>,
+}
+
+/// What the follower writes and everybody reads.
+#[derive(Debug)]
+struct State {
+    folded: RwLock<Folded>,
+    revision: watch::Sender<u64>,
+    /// Everything before this offset is folded.
+    reached: watch::Sender<Offset>,
+}
+
+#[derive(Debug, Default)]
+struct Folded {
+    fold: Fold,
+    /// Our own writes that are waited for, by the id of their event.
+    awaited: HashMap<Uuid, oneshot::Sender<Verdict>>,
+    /// Why folding ended for good.
+    stopped: Option<Stopped>,
+}
 
 impl Control {
     /// Reads `control` from its start to its present end, then keeps following.
-    pub async fn open(_journal: Journal) -> Result<Self, OpenError> {
-        todo!()
+    pub async fn open(journal: Journal) -> Result<Self, OpenError> {
+        let bounds = journal.bounds(Topic::Control).await;
+        let bounds = bounds.map_err(|e| OpenError::Unavailable(e.to_string()))?;
+        let end = bounds.first().map_or(0, |bounds| bounds.end);
+        let state = Arc::new(State {
+            folded: RwLock::default(),
+            revision: watch::Sender::new(0),
+            reached: watch::Sender::new(0),
+        });
+        let stop = CancellationToken::new();
+        // From 0, always: no position in `control` is persisted.
+        let follow = journal.follow(Topic::Control, Vec::new()).await;
+        let mut reached = state.reached.subscribe();
+        tokio::spawn(follower::run(follow, Arc::clone(&state), stop.clone()));
+        let follower = Arc::new(stop.drop_guard());
+        let read_up = reached.wait_for(|next| *next >= end || state.read().stopped.is_some());
+        let ended = || OpenError::Unavailable("the log was closed".to_owned());
+        tokio::time::timeout(READ_UP_MAX, read_up)
+            .await
+            .map_err(|_| OpenError::Unavailable("the settings were not read in time".to_owned()))?
+            .map_err(|_| ended())?;
+        let stopped = state.read().stopped.clone();
+        match stopped {
+            None => Ok(Self { journal, state, turn: Arc::default(), _follower: follower }),
+            Some(Stopped::Event(error)) => Err(error.into()),
+            Some(Stopped::Log(reason)) => Err(OpenError::Refused(reason)),
+            Some(Stopped::Closed) => Err(ended()),
+        }
     }
 
     /// One entity, as of the last event folded.
-    pub fn get(&self, _kind: &str, _id: &str) -> Option<Arc<Entity>> {
-        todo!()
+    pub fn get(&self, kind: &str, id: &str) -> Option<Arc<Entity>> {
+        self.state.read().fold.get(kind, id)
     }
 
     /// All entities of a kind, by id.
-    pub fn list(&self, _kind: &str) -> Vec<Arc<Entity>> {
-        todo!()
+    pub fn list(&self, kind: &str) -> Vec<Arc<Entity>> {
+        self.state.read().fold.list(kind)
     }
 
     /// Rises with every event folded: wait on it, then look again.
     pub fn revision(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.state.revision.subscribe()
     }
 
     /// Appends the change, and the audit record that tells of it, in one transaction, and reads its own
     /// write back. `Ok` holds the new entity (`None` after a deletion).
+    ///
+    /// A change to a version that is known to be outdated is refused without writing anything. When two
+    /// *processes* write at the same moment both events and both records reach the log; the later event
+    /// changes nothing, and its record tells of an attempt that was answered with a conflict.
     pub async fn write(
         &self,
-        _change: SettingsChange,
-        _record: Option<&AuditRecord>,
+        change: SettingsChange,
+        record: Option<&AuditRecord>,
     ) -> Result<Option<Arc<Entity>>, WriteError> {
-        todo!()
+        let _turn = self.turn.lock().await;
+        let SettingsChange { kind, id, base_version, value } = change;
+        let (sender, verdict) = oneshot::channel();
+        let event = ControlEvent::new(&kind, &id, base_version, value);
+        {
+            let mut folded = self.state.write();
+            if let Some(stopped) = &folded.stopped {
+                return Err(WriteError::NotWritten(stopped.to_string()));
+            }
+            let current = folded.fold.get(&kind, &id);
+            if current.as_ref().map_or(0, |entity| entity.version) != base_version {
+                return Err(conflict(current));
+            }
+            folded.awaited.insert(event.event, sender);
+        }
+        let _awaited = Awaited { state: &self.state, event: event.event };
+        let mut messages = vec![(Topic::Control, event.message())];
+        messages.extend(record.map(|record| (Topic::Records, record_message(record))));
+        let unanswered = match self.journal.append_together(messages).await {
+            Ok(_) => "it was written, but not read back in time".to_owned(),
+            Err(AppendError::NotAppended(reason)) => return Err(WriteError::NotWritten(reason)),
+            // If the event is on the log, the follower meets it and we know after all.
+            Err(AppendError::Unknown(reason)) => reason,
+        };
+        match tokio::time::timeout(READ_BACK_MAX, verdict).await {
+            Ok(Ok(Verdict::Changed(entity))) => Ok(entity),
+            Ok(Ok(Verdict::Conflict(current))) => Err(conflict(current)),
+            Ok(Err(_)) | Err(_) => Err(WriteError::Unknown(unanswered)),
+        }
+    }
+}
+
+fn conflict(current: Option<Arc<Entity>>) -> WriteError {
+    WriteError::Conflict(current.map(|entity| Entity::clone(&entity)))
+}
+
+/// Forgets a write that is no longer waited for, however the waiting ends.
+struct Awaited<'a> {
+    state: &'a State,
+    event: Uuid,
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.state.write().awaited.remove(&self.event);
+    }
+}
+
+impl State {
+    /// Notes that everything before `next` is folded.
+    fn reach(&self, next: Offset) {
+        self.reached.send_modify(|reached| *reached = next.max(*reached));
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Folded> {
+        // Nothing panics while it holds the lock.
+        self.folded.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Folded> {
+        self.folded.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

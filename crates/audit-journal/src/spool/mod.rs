@@ -1,0 +1,174 @@
+//! The spool: where a hook's raw request is kept, fsynced and in order, while the log does not answer. One
+//! SQLite file of its own, for one process.
+
+mod backlog;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use self::backlog::Backlog;
+use self::writer::{Job, Writer};
+use crate::error::OpenError;
+use crate::read::ReadError;
+use crate::sqlite::file::{self, WriteLock};
+use crate::sqlite::queue::Queue;
+use crate::sqlite::readers::Readers;
+
+/// Where and how much.
+#[derive(Clone, Debug)]
+pub struct SpoolConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// Most bytes of payload kept.
+    pub bytes_max: u64,
+}
+
+/// Why a request can't be spooled.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The bound is reached.
+    #[error("the spool is full: {bytes} of {bytes_max} bytes wait for the log")]
+    Full {
+        /// What waits.
+        bytes: u64,
+        /// The bound.
+        bytes_max: u64,
+    },
+    /// The file can't be written.
+    #[error("the spool can't be written: {0}")]
+    Broken(String),
+    /// Another process holds the file.
+    #[error("the spool {0} is held by another process: every process needs its own")]
+    Held(String),
+    /// The file was written by a later release.
+    #[error(
+        "the spool was written by a later release (its version is {found}, this release reads up to {known}): use that release"
+    )]
+    Newer {
+        /// What stands there.
+        found: u32,
+        /// What is known.
+        known: u32,
+    },
+}
+
+/// A request that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spooled {
+    /// Rises with every request.
+    pub number: u64,
+    /// The source it belongs to.
+    pub source: String,
+    /// When it came in, microseconds since 1970.
+    pub received_at_us: i64,
+    /// The request, in the caller's encoding.
+    pub request: Bytes,
+}
+
+/// The spool. Cheap to clone; the file is let go of with the last clone.
+///
+/// A request is removed after it is on the log. If the process dies in between, it is redriven and
+/// appended a second time: so whoever spools a request fixes the ids of the records that it will become
+/// *before* that, inside the request, and the second append has the same ids as the first.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    queue: Arc<Queue<Job>>,
+    readers: Readers,
+    backlog: Arc<Backlog>,
+    /// The writing thread, until it is waited for.
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Spool {
+    /// Opens the file, making it where it is missing, and counts what waits in it.
+    pub async fn open(config: SpoolConfig) -> Result<Self, SpoolError> {
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&config));
+        opening.await.unwrap_or_else(|e| Err(SpoolError::Broken(e.to_string())))
+    }
+
+    fn open_blocking(config: &SpoolConfig) -> Result<Self, SpoolError> {
+        let lock = WriteLock::take(&config.path)?;
+        let connection = file::open_writer(&config.path, writer::SCHEMA, writer::SCHEMA_VERSION)?;
+        let waiting = writer::count(&connection).map_err(|e| SpoolError::Broken(e.to_string()))?;
+        let backlog = Arc::new(Backlog::new(config.bytes_max, waiting));
+        let queue = Arc::new(Queue::new());
+        let writer = Writer::new(connection, Arc::clone(&queue), Arc::clone(&backlog), lock);
+        let thread = std::thread::Builder::new()
+            .name("spool-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|e| SpoolError::Broken(e.to_string()))?;
+        let readers = Readers::new(config.path.clone());
+        Ok(Self { inner: Arc::new(Inner { queue, readers, backlog, writer: Some(thread) }) })
+    }
+
+    /// Keeps a request. When it returns the number, the request is fsynced. Requests of one source that
+    /// are pushed one after the other keep their order.
+    pub async fn push(&self, source: &str, received_at_us: i64, request: Bytes) -> Result<u64, SpoolError> {
+        let bytes = request.len();
+        let place = Backlog::reserve(&self.inner.backlog, source, bytes as u64)?;
+        let (answer, outcome) = oneshot::channel();
+        let job = Job::Push { place, received_at_us, request, answer };
+        self.inner.queue.push(job, bytes).await.map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())?.map_err(SpoolError::Broken)
+    }
+
+    /// Whether anything of `source` waits, or is being pushed: then its next request must wait behind it.
+    pub fn holds(&self, source: &str) -> bool {
+        self.inner.backlog.holds(source)
+    }
+
+    /// How many requests and bytes wait.
+    pub fn backlog(&self) -> (u64, u64) {
+        self.inner.backlog.total()
+    }
+
+    /// The oldest requests, in order, at most `count`.
+    pub async fn oldest(&self, count: usize) -> Result<Vec<Spooled>, SpoolError> {
+        let reading = self.inner.readers.read(move |connection| {
+            writer::oldest(connection, count).map_err(|e| ReadError::Unavailable(e.to_string()))
+        });
+        reading.await.map_err(|e| SpoolError::Broken(e.to_string()))
+    }
+
+    /// Forgets a request that is on the log by now (or in `rejected`). When it returns, that is durable; one
+    /// that is not there is forgotten already.
+    pub async fn remove(&self, number: u64) -> Result<(), SpoolError> {
+        let (answer, outcome) = oneshot::channel();
+        self.inner.queue.push(Job::Remove { number, answer }, 0).await.map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())?.map_err(SpoolError::Broken)
+    }
+}
+
+fn closed() -> SpoolError {
+    SpoolError::Broken("its writing thread ended".to_owned())
+}
+
+impl Drop for Inner {
+    /// Waits for the writing thread, so that the file can be opened again at once.
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl From<OpenError> for SpoolError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Held(path) => Self::Held(path),
+            OpenError::Newer { found, known } => Self::Newer { found, known },
+            OpenError::Unavailable(reason) | OpenError::Refused(reason) => Self::Broken(reason),
+        }
+    }
+}

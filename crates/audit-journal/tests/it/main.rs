@@ -1,0 +1,6 @@
+//! The journal from outside. What both backends promise is written once, in `contract`, and run against
+//! each.
+
+mod contract;
+mod embedded;
+mod spool;

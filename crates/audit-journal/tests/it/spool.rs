@@ -1,0 +1,106 @@
+//! The spool.
+
+use audit_journal::{Spool, SpoolConfig, SpoolError};
+use bytes::Bytes;
+use tempfile::TempDir;
+
+fn config(directory: &TempDir) -> SpoolConfig {
+    SpoolConfig { path: directory.path().join("spool.db"), bytes_max: 1000 }
+}
+
+async fn open(directory: &TempDir) -> Spool {
+    Spool::open(config(directory)).await.expect("the spool opens")
+}
+
+#[tokio::test]
+async fn what_was_pushed_is_there_in_order_after_a_restart() {
+    let directory = TempDir::new().expect("a directory for the test");
+    let spool = open(&directory).await;
+    for number in 0..5_u8 {
+        spool.push("flagsmith", i64::from(number), Bytes::from(vec![number])).await.expect("there is room");
+    }
+    drop(spool);
+    let spool = open(&directory).await;
+    assert_eq!(spool.backlog(), (5, 5));
+    assert!(spool.holds("flagsmith"));
+    assert!(!spool.holds("unleash"));
+    let oldest = spool.oldest(3).await.expect("it can be read");
+    let requests: Vec<(u64, i64, u8)> =
+        oldest.iter().map(|spooled| (spooled.number, spooled.received_at_us, spooled.request[0])).collect();
+    assert_eq!(requests, [(1, 0, 0), (2, 1, 1), (3, 2, 2)]);
+}
+
+#[tokio::test]
+async fn a_request_is_forgotten_once_and_its_number_is_never_used_again() {
+    let directory = TempDir::new().expect("a directory for the test");
+    let spool = open(&directory).await;
+    let number = spool.push("a", 0, Bytes::from_static(b"x")).await.expect("there is room");
+    spool.remove(number).await.expect("it is there");
+    spool.remove(number).await.expect("it is gone already, which is as well");
+    assert!(!spool.holds("a"));
+    assert_eq!(spool.backlog(), (0, 0));
+    drop(spool);
+    let spool = open(&directory).await;
+    let next = spool.push("a", 0, Bytes::from_static(b"y")).await.expect("there is room");
+    assert!(next > number);
+}
+
+#[tokio::test]
+async fn a_full_spool_says_so_and_takes_again_what_was_made_room_for() {
+    let directory = TempDir::new().expect("a directory for the test");
+    let spool = open(&directory).await;
+    let first = spool.push("a", 0, Bytes::from(vec![0; 600])).await.expect("there is room");
+    let full = spool.push("b", 0, Bytes::from(vec![0; 600])).await;
+    assert!(matches!(full, Err(SpoolError::Full { bytes: 600, bytes_max: 1000 })), "{full:?}");
+    assert!(!spool.holds("b"), "what was refused does not wait");
+    spool.remove(first).await.expect("it is there");
+    spool.push("b", 0, Bytes::from(vec![0; 600])).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_request_that_is_being_pushed_already_holds_its_source() {
+    let directory = TempDir::new().expect("a directory for the test");
+    let spool = open(&directory).await;
+    let mut push = std::pin::pin!(spool.push("a", 0, Bytes::from_static(b"x")));
+    // Polled once, so that it has begun.
+    let began = tokio::time::timeout(std::time::Duration::ZERO, push.as_mut()).await;
+    assert!(spool.holds("a"), "{began:?}");
+    if began.is_err() {
+        push.await.expect("there is room");
+    }
+}
+
+/// The second failure of a durable write: the answer was lost.
+#[tokio::test]
+async fn a_push_whose_caller_went_away_is_kept_or_not_but_counted_right() {
+    let directory = TempDir::new().expect("a directory for the test");
+    let spool = open(&directory).await;
+    for micros in 0..20 {
+        let push = spool.push("a", 0, Bytes::from_static(b"x"));
+        let _ = tokio::time::timeout(std::time::Duration::from_micros(micros * 20), push).await;
+    }
+    spool.push("b", 0, Bytes::from_static(b"y")).await.expect("there is room");
+    let waiting = spool.oldest(100).await.expect("it can be read");
+    assert_eq!(spool.backlog(), (waiting.len() as u64, waiting.len() as u64));
+    drop(spool);
+    assert_eq!(open(&directory).await.backlog().0, waiting.len() as u64);
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_by_name() {
+    let directory = TempDir::new().expect("a directory for the test");
+    let _spool = open(&directory).await;
+    let second = Spool::open(config(&directory)).await;
+    assert!(matches!(second, Err(SpoolError::Held(_))), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_spool_of_a_later_release_is_not_touched() {
+    let directory = TempDir::new().expect("a directory for the test");
+    drop(open(&directory).await);
+    let file = rusqlite::Connection::open(config(&directory).path).expect("the file opens");
+    file.pragma_update(None, "user_version", 99).expect("the version can be set");
+    drop(file);
+    let refused = Spool::open(config(&directory)).await;
+    assert!(matches!(refused, Err(SpoolError::Newer { found: 99, known: 1 })), "{refused:?}");
+}
