@@ -4,7 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use audit_archive::Reader;
+use audit_export::ExportJobs;
 use audit_journal::{Control, Journal, Spool};
+use audit_webhook::{Deliverer, Endpoints};
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,8 +20,10 @@ use crate::hooks::acknowledge::Spooling;
 use crate::hooks::activity::Activity;
 use crate::hooks::drain;
 use crate::metrics::Metrics;
+use crate::problem::{Kind, Problem};
 use crate::routes;
 use crate::settings::token::Token;
+use crate::tail::Tail;
 
 /// The name of the given admin token, and of the source of records that are appended with it.
 const ADMIN_NAME: &str = "admin";
@@ -32,6 +37,14 @@ pub struct Parts {
     pub control: Control,
     /// Where hooks wait while the log does not answer.
     pub spool: Spool,
+    /// The endpoints among the settings.
+    pub endpoints: Endpoints,
+    /// What delivers in this process, to tell how endpoints stand; absent where nothing does.
+    pub deliverer: Option<Deliverer>,
+    /// This machine's archive; without it queries are answered 503.
+    pub archive: Option<Reader>,
+    /// This process's export jobs; without them exports are answered 503.
+    pub exports: Option<ExportJobs>,
 }
 
 /// The server's state. Cheap to clone.
@@ -52,6 +65,7 @@ struct Shared {
     repeats: Repeats,
     spooling: Spooling,
     metrics: Metrics,
+    tail: Tail,
     /// Whether the spool took what it was given last.
     spool_accepts: AtomicBool,
 }
@@ -82,6 +96,7 @@ impl App {
             process: Uuid::new_v4(),
             repeats: Repeats::default(),
             spooling: Spooling::default(),
+            tail: Tail::default(),
             spool_accepts: AtomicBool::new(true),
         };
         Self { shared: Arc::new(shared) }
@@ -113,6 +128,30 @@ impl App {
 
     pub(crate) fn spool(&self) -> &Spool {
         &self.shared.parts.spool
+    }
+
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.shared.parts.endpoints
+    }
+
+    pub(crate) fn deliverer(&self) -> Option<&Deliverer> {
+        self.shared.parts.deliverer.as_ref()
+    }
+
+    /// The archive, or why there is no answer.
+    pub(crate) fn archive(&self) -> Result<&Reader, Problem> {
+        self.shared.parts.archive.as_ref().ok_or_else(|| {
+            Problem::new(Kind::Unavailable, "this process answers no queries")
+                .hint("ask one that runs with the role query")
+        })
+    }
+
+    /// The export jobs, or why there are none.
+    pub(crate) fn exports(&self) -> Result<&ExportJobs, Problem> {
+        self.shared.parts.exports.as_ref().ok_or_else(|| {
+            Problem::new(Kind::Unavailable, "this process makes no exports")
+                .hint("ask one that runs with the role query")
+        })
     }
 
     pub(crate) fn config(&self) -> &ServerConfig {
@@ -150,6 +189,10 @@ impl App {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.shared.tail
     }
 
     /// Remembers whether the spool took what it was given last.

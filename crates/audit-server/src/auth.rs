@@ -39,6 +39,11 @@ impl Caller {
     pub(crate) fn token(&self) -> &Token {
         &self.token
     }
+
+    /// The projects that it is limited to; `None` for all.
+    pub(crate) fn projects(&self) -> Option<&[String]> {
+        self.token.projects.as_deref()
+    }
 }
 
 /// Lets through whoever holds a token with the scope; every route of the administration but the health

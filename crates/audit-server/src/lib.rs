@@ -19,6 +19,7 @@ mod routes;
 mod serve;
 mod settings;
 mod stall;
+mod tail;
 mod trace;
 
 pub use app::{App, Parts};

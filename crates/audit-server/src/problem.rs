@@ -147,9 +147,12 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// An error on its way to the client.
+/// An error on its way to the client. Boxed, because it is the rare end of most functions here.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     kind: Kind,
     detail: String,
     hint: Option<Cow<'static, str>>,
@@ -162,7 +165,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             kind,
             detail: detail.into(),
             hint: None,
@@ -171,7 +174,7 @@ impl Problem {
             results: Vec::new(),
             retry_after_s: None,
             cause: None,
-        }
+        }))
     }
 
     /// One field or parameter is wrong.
@@ -186,50 +189,50 @@ impl Problem {
 
     /// How to mend it.
     pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// Names fields and lines, the first [`ERRORS_LISTED_MAX`] of them.
     pub(crate) fn with_errors(mut self, mut errors: Vec<ErrorItem>) -> Self {
-        self.errors_left_out = errors.len().saturating_sub(ERRORS_LISTED_MAX);
+        self.0.errors_left_out = errors.len().saturating_sub(ERRORS_LISTED_MAX);
         errors.truncate(ERRORS_LISTED_MAX);
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
     /// Adds errors that were counted but not kept.
     pub(crate) fn left_out(mut self, count: usize) -> Self {
-        self.errors_left_out += count;
+        self.0.errors_left_out += count;
         self
     }
 
     /// What became of each line.
     pub(crate) fn with_results(mut self, results: Vec<LineResult>) -> Self {
-        self.results = results;
+        self.0.results = results;
         self
     }
 
     /// When it is worth trying again.
     pub(crate) fn retry_after_s(mut self, seconds: u32) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(seconds);
         self
     }
 
     /// What the log is told and the client is not.
     pub(crate) fn cause(mut self, cause: impl std::fmt::Display) -> Self {
-        self.cause = Some(cause.to_string());
+        self.0.cause = Some(cause.to_string());
         self
     }
 
     /// What is wrong this time.
     pub(crate) fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     #[cfg(test)]
     pub(crate) fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 }
 
@@ -240,29 +243,30 @@ pub(crate) fn items(line: Option<usize>, violations: Vec<Violation>) -> impl Ite
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, name, title) = self.kind.parts();
-        if let Some(cause) = &self.cause {
+        let inner = *self.0;
+        let (status, name, title) = inner.kind.parts();
+        if let Some(cause) = &inner.cause {
             tracing::warn!(status = status.as_u16(), problem = name, cause, "a request failed");
         }
         let body = ProblemBody {
             kind: format!("urn:flagtrail:problem:{name}"),
             title,
             status: status.as_u16(),
-            detail: self.detail,
-            hint: self.hint,
-            errors: self.errors,
-            errors_left_out: self.errors_left_out,
-            results: self.results,
+            detail: inner.detail,
+            hint: inner.hint,
+            errors: inner.errors,
+            errors_left_out: inner.errors_left_out,
+            results: inner.results,
         };
         // A struct of strings and numbers always serialises.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = inner.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if status == StatusCode::UNAUTHORIZED && self.kind == Kind::Unauthenticated {
+        if status == StatusCode::UNAUTHORIZED && inner.kind == Kind::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"flagtrail\""));
         }
         response

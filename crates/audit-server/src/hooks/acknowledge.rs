@@ -109,7 +109,7 @@ async fn spool(app: &App, waiting: Waiting) -> Result<Acknowledged, Problem> {
             app.spool_accepts(false);
             let detail = match error {
                 SpoolError::Full { .. } => "the log does not answer and the spool is full",
-                SpoolError::Broken(_) => "the log does not answer and the spool can't be written",
+                _ => "the log does not answer and the spool can't be written",
             };
             Err(Problem::new(Kind::Unavailable, detail).retry_after_s(5).cause(error))
         }

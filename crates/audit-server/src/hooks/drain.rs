@@ -112,15 +112,15 @@ impl Drainer<'_> {
         }
         // From here on it may be on the log until we know better.
         self.unsure.extend(entries.iter().map(|(number, _)| *number));
-        if !messages.is_empty() {
-            if let Err(error) = self.app.journal().append_together(messages).await {
-                if matches!(error, AppendError::NotAppended(_)) {
-                    entries.iter().for_each(|(number, _)| {
-                        self.unsure.remove(number);
-                    });
-                }
-                return Err(error.into());
+        if !messages.is_empty()
+            && let Err(error) = self.app.journal().append_together(messages).await
+        {
+            if matches!(error, AppendError::NotAppended(_)) {
+                entries.iter().for_each(|(number, _)| {
+                    self.unsure.remove(number);
+                });
             }
+            return Err(error.into());
         }
         for (number, _) in &entries {
             spool.remove(*number).await?;

@@ -15,6 +15,7 @@ mod waiting;
 
 pub(crate) use repeats::Repeats;
 
+use audit_record::AuditRecord;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -37,10 +38,24 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 /// What a webhook became.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Taken {
-    /// The ids of the records that it became, in order. A webhook that tells of no change becomes none.
-    pub(crate) ids: Vec<String>,
+    /// The records that it became, in order. A webhook that tells of no change becomes none.
+    pub(crate) records: Vec<TakenRecord>,
     /// Whether the records wait in the spool for the log to come back.
     pub(crate) spooled: bool,
+}
+
+/// A record that a webhook became.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TakenRecord {
+    /// Its id.
+    pub(crate) id: String,
+}
+
+impl Taken {
+    pub(crate) fn new(records: &[AuditRecord], spooled: bool) -> Self {
+        let records = records.iter().map(|record| TakenRecord { id: record.id().to_owned() }).collect();
+        Self { records, spooled }
+    }
 }
 
 impl IntoResponse for Taken {

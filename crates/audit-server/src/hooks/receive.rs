@@ -67,16 +67,16 @@ pub(crate) async fn receive(app: &App, source: &Source, request: Request) -> Res
             return reject(app, source, unshared(held), Why::Unfit, problem).await;
         }
     };
-    let ids: Vec<String> = records.iter().map(|record| record.id().to_owned()).collect();
     if records.is_empty() {
         activity.accepted();
-        return Ok(Taken { ids, spooled: false });
+        return Ok(Taken::new(&records, false));
     }
     let waiting = Waiting::records(app.process(), &source.name, received_at, &records);
     let outcome = acknowledge(app, waiting).await?;
+    let ids: Vec<String> = records.iter().map(|record| record.id().to_owned()).collect();
     app.repeats().remember(Fingerprint::of(&source.name, &held), &ids, received_at);
     activity.accepted();
-    Ok(Taken { ids, spooled: outcome == Acknowledged::InSpool })
+    Ok(Taken::new(&records, outcome == Acknowledged::InSpool))
 }
 
 /// Translates off the async threads where the body is large.

@@ -8,7 +8,7 @@ mod idempotency;
 mod native;
 mod prepare;
 
-pub(crate) use answer::Appended;
+pub(crate) use answer::{Appended, answer};
 
 use audit_record::AuditRecord;
 use axum::extract::{Request, State};
@@ -104,7 +104,7 @@ async fn append(app: &App, records: &[AuditRecord]) -> Result<Appended, Problem>
     let started = std::time::Instant::now();
     let outcomes = app.journal().append_records(records).await;
     app.metrics().append_took(started.elapsed());
-    let answer = answer::answer(records, outcomes);
-    app.metrics().ingested(answer.as_ref().map_or(0, |appended| appended.records.len()));
-    answer
+    let appended = answer(records, outcomes);
+    app.metrics().ingested(appended.as_ref().map_or(0, |appended| appended.records.len()));
+    appended
 }

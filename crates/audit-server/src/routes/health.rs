@@ -1,5 +1,6 @@
 //! Liveness, readiness by role, figures.
 
+use audit_archive::{PartitionStatus, Status};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +11,10 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::problem::{Kind, Problem, ProblemBody};
+use crate::routes::records::refused;
+
+/// How many messages the archive may be behind the log and yet be ready.
+const ARCHIVE_LAG_MAX: u64 = 10_000;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
@@ -32,6 +37,8 @@ enum Role {
     /// A webhook that came now would be kept.
     #[default]
     Ingest,
+    /// The archive is near the log's end.
+    Archive,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -43,7 +50,8 @@ struct Ready {
 
 /// Whether a role can do its work now
 ///
-/// `ingest`: a webhook that came now would be kept, on the log or in the spool.
+/// `ingest`: a webhook that came now would be kept, on the log or in the spool. `archive`: the archive is near the log's
+/// end.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -61,7 +69,32 @@ async fn readyz(State(app): State<App>, Query(ready): Query<Ready>) -> Result<&'
         Role::Ingest => {
             Err(Problem::new(Kind::Unavailable, "the log does not answer and the spool takes nothing"))
         }
+        Role::Archive => {
+            let status = archive_status(&app).await?;
+            if let Some(stopped) = status.partitions.iter().find_map(|partition| partition.stopped.as_ref()) {
+                return Err(Problem::new(Kind::Unavailable, stopped.clone()));
+            }
+            match lag(&status) {
+                lag if lag <= ARCHIVE_LAG_MAX => Ok("ready\n"),
+                lag => Err(Problem::new(
+                    Kind::Unavailable,
+                    format!("the archive is {lag} messages behind the log"),
+                )),
+            }
+        }
     }
+}
+
+async fn archive_status(app: &App) -> Result<Status, Problem> {
+    let reader = app.archive()?.clone();
+    tokio::task::spawn_blocking(move || reader.status())
+        .await
+        .map_err(|error| Problem::new(Kind::Internal, "the archive's state can't be read").cause(error))?
+        .map_err(refused)
+}
+
+fn lag(status: &Status) -> u64 {
+    status.partitions.iter().map(PartitionStatus::lag).sum()
 }
 
 /// Figures in the OpenMetrics text format
@@ -69,6 +102,10 @@ async fn readyz(State(app): State<App>, Query(ready): Query<Ready>) -> Result<&'
 async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
     let (entries, bytes) = app.spool().backlog();
     app.metrics().spool(entries, bytes);
+    // Without an archive here there is no lag to tell of.
+    if let Ok(status) = archive_status(&app).await {
+        app.metrics().archive_lag(lag(&status));
+    }
     let text = app
         .metrics()
         .encode()

@@ -1,9 +1,15 @@
 //! The two routers. Who may call what is decided here and nowhere else.
 
+mod asked;
+mod backwards;
+mod endpoints;
+mod exports;
 mod health;
 mod openapi;
+mod records;
 mod rejected;
 mod sources;
+mod stream;
 mod tokens;
 
 use axum::extract::DefaultBodyLimit;
@@ -40,10 +46,15 @@ pub(crate) fn admin_router(app: &App) -> Router {
         .merge(health::routes())
         .merge(metrics)
         .merge(behind(ingest::routes(), Scope::RecordsWrite))
+        .merge(behind(records::routes(), Scope::RecordsRead))
+        .merge(behind(stream::routes(), Scope::RecordsRead))
+        .merge(behind(exports::routes(), Scope::Exports))
         .merge(behind(sources::read_routes(), Scope::SettingsRead))
         .merge(behind(sources::write_routes(), Scope::SettingsWrite))
         .merge(behind(tokens::read_routes(), Scope::SettingsRead))
         .merge(behind(tokens::write_routes(), Scope::Admin))
+        .merge(behind(endpoints::read_routes(), Scope::SettingsRead))
+        .merge(behind(endpoints::write_routes(), Scope::SettingsWrite))
         .merge(behind(rejected::read_routes(), Scope::SettingsRead))
         .merge(behind(rejected::write_routes(), Scope::SettingsWrite))
         .split_for_parts();

@@ -19,8 +19,10 @@ use crate::problem::{Kind, Problem};
     security(("token" = [])),
     tags(
         (name = "records", description = "Append, query and follow audit records"),
+        (name = "exports", description = "Files that check themselves"),
         (name = "hooks", description = "What platforms call; served by the hooks listener"),
         (name = "sources", description = "Installations of platforms"),
+        (name = "endpoints", description = "Where records are delivered to"),
         (name = "tokens", description = "Who may use this interface"),
         (name = "rejected", description = "Webhooks that could not become records"),
         (name = "operations", description = "Health and figures"),

@@ -1,6 +1,6 @@
 //! `/v1/rejected`: webhooks that could not become records, to be looked at and taken in again.
 
-use audit_journal::{AppendOutcome, Message, Offset, ReadError, ReadLimit, Topic};
+use audit_journal::{Message, Offset, ReadError, ReadLimit, Topic};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,9 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::hooks::rejected::{Rejected, Why};
 use crate::hooks::translation::{Ids, Unfit, translated};
+use crate::ingest::{Appended, answer};
 use crate::problem::{Kind, Problem, ProblemBody};
+use crate::routes::backwards::window;
 use crate::settings::source::{self, Source};
 
 /// The topic has this partition only.
@@ -24,7 +26,7 @@ const LIST_MAX: usize = 200;
 /// Entries of a list unless told otherwise.
 const LIST_DEFAULT: usize = 50;
 
-/// How much of the log is read at a time: bodies are not kept while a list is made.
+/// How much is read to find one.
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) fn read_routes() -> OpenApiRouter<App> {
@@ -90,13 +92,6 @@ struct RejectedView {
     rejected: Rejected,
 }
 
-/// What a re-driven request became.
-#[derive(Serialize, ToSchema)]
-struct Redriven {
-    /// The ids of the records.
-    ids: Vec<String>,
-}
-
 fn id_of(offset: Offset) -> String {
     format!("{PARTITION}-{offset}")
 }
@@ -152,35 +147,29 @@ async fn list_rejected(
 }
 
 async fn summaries(app: &App, start: Offset, end: Offset) -> Result<Vec<(Offset, RejectedSummary)>, Problem> {
-    let mut found = Vec::new();
-    let mut next = start;
-    while next < end {
-        let limit = ReadLimit { messages: (end - next) as usize, bytes: READ_BYTES };
-        let range = app.journal().read(Topic::Rejected, PARTITION, next, limit).await.map_err(unreadable)?;
-        for message in range.messages.iter().filter(|message| message.offset < end) {
-            let Some(rejected) = read_message(message) else { continue };
-            let body_bytes =
-                rejected.body.len() / 4 * 3 - rejected.body.bytes().rev().take_while(|b| *b == b'=').count();
-            let summary = RejectedSummary {
-                id: id_of(message.offset),
-                at: rejected.at,
-                source: rejected.source,
-                platform: rejected.platform,
-                why: rejected.why,
-                reason: rejected.reason,
-                status: rejected.status,
-                method: rejected.method,
-                body_bytes,
-                is_cut: rejected.is_cut,
-            };
-            found.push((message.offset, summary));
-        }
-        if range.next <= next {
-            break;
-        }
-        next = range.next;
-    }
-    Ok(found)
+    let summary = |message: &Message| {
+        let rejected = read_message(message)?;
+        let summary = RejectedSummary {
+            id: id_of(message.offset),
+            body_bytes: decoded_bytes(&rejected.body),
+            at: rejected.at,
+            source: rejected.source,
+            platform: rejected.platform,
+            why: rejected.why,
+            reason: rejected.reason,
+            status: rejected.status,
+            method: rejected.method,
+            is_cut: rejected.is_cut,
+        };
+        Some((message.offset, summary))
+    };
+    window(app.journal(), Topic::Rejected, PARTITION, (start, end), summary).await.map_err(unreadable)
+}
+
+/// How many bytes a base64 text stands for.
+fn decoded_bytes(base64: &str) -> usize {
+    let padding = base64.bytes().rev().take_while(|byte| *byte == b'=').count();
+    (base64.len() / 4 * 3).saturating_sub(padding)
 }
 
 async fn find(app: &App, id: &str) -> Result<Rejected, Problem> {
@@ -221,7 +210,7 @@ async fn get_rejected(State(app): State<App>, Path(id): Path<String>) -> Result<
     post, path = "/v1/rejected/{id}/redrive", tag = "rejected",
     params(("id" = String, Path, description = "The id, such as 0-17")),
     responses(
-        (status = 200, body = Redriven),
+        (status = 200, body = Appended),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It can't be re-driven: the source is gone, or only the beginning was kept", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "It still does not fit", body = ProblemBody, content_type = "application/problem+json"),
@@ -232,7 +221,7 @@ async fn redrive_rejected(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<Redriven>, Problem> {
+) -> Result<Json<Appended>, Problem> {
     let rejected = find(&app, &id).await?;
     let request = rejected
         .request()
@@ -252,23 +241,14 @@ async fn redrive_rejected(
                     .hint("the request was signed with a secret that the source does not have"),
                 Unfit::Refused(reason) => Problem::new(Kind::UnfitHook, reason),
             })?;
+    // If we crash before the answer, re-driving it again gives records of the same ids.
     let outcomes = app.journal().append_records(&records).await;
-    let lost = outcomes.iter().find_map(|outcome| match outcome {
-        AppendOutcome::Appended(_) => None,
-        AppendOutcome::NotAppended(cause) | AppendOutcome::Unknown(cause) => Some(cause),
-    });
-    if let Some(cause) = lost {
-        return Err(Problem::new(Kind::Unavailable, "not every record is known to be durable")
-            .hint("re-drive it again: the records have the same ids")
-            .retry_after_s(2)
-            .cause(cause));
-    }
+    let appended = answer(&records, outcomes)?;
     tracing::info!(
         rejected = id,
         records = records.len(),
         token = caller.name(),
         "a rejected webhook was re-driven"
     );
-    let ids = records.iter().map(|record| record.id().to_owned()).collect();
-    Ok(Json(Redriven { ids }))
+    Ok(Json(appended))
 }

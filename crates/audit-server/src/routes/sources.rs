@@ -35,7 +35,7 @@ pub(crate) fn write_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(create_source))
         .routes(routes!(change_source, delete_source))
-        .routes(routes!(rotate_source_token))
+        .routes(routes!(rotate_source_url))
 }
 
 /// A source to make.
@@ -333,10 +333,10 @@ async fn change_source(
 ///
 /// The old URL stops working at once.
 #[utoipa::path(
-    post, path = "/v1/sources/{name}/rotate-token", tag = "sources",
+    post, path = "/v1/sources/{name}/rotate", tag = "sources",
     params(
         ("name" = String, Path, description = "The source's name"),
-        ("If-Match" = String, Header, description = "The ETag of the version to change, or *"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the version to change; whichever there is by default"),
     ),
     responses(
         (status = 200, body = SourceView, headers(("ETag" = String))),
@@ -344,14 +344,16 @@ async fn change_source(
         (status = 412, body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-async fn rotate_source_token(
+async fn rotate_source_url(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (entity, source) = find(&app, &name)?;
-    if_match(&headers, entity.version)?;
+    if headers.contains_key(header::IF_MATCH) {
+        if_match(&headers, entity.version)?;
+    }
     let mut changed = source.clone();
     let token = changed.rotate_token();
     let log = format!("Source {name} was given a new URL");

@@ -1,0 +1,217 @@
+//! What a query asks for, as parameters.
+
+use audit_archive::{Cursor, Order, Query};
+use audit_record::{ActionPattern, Filter, Period, Timestamp};
+
+use crate::auth::Caller;
+use crate::problem::{Kind, Problem};
+
+/// Rows of a page unless told otherwise.
+const LIMIT_DEFAULT: usize = 100;
+
+/// Most rows of a page.
+pub(crate) const LIMIT_MAX: usize = 1_000;
+
+/// Most values of one filter.
+const VALUES_MAX: usize = 100;
+
+/// Longest text to search for, in bytes.
+const TEXT_BYTES_MAX: usize = 1_000;
+
+/// Reads parameters one by one; what nobody asked for is an error that names it.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) filter: Filter,
+    pub(crate) period: Period,
+    text: Option<String>,
+    order: Order,
+    limit: Option<usize>,
+    cursor: Option<Cursor>,
+}
+
+/// The names of parameters that choose records; they may be repeated, and then one must fit.
+const FILTERS: &str =
+    "organisation, project, environment, flag, author, action, related_object_type, object, source";
+
+impl Asked {
+    /// The parameters of a page.
+    pub(crate) fn page(pairs: Vec<(String, String)>, now: Timestamp) -> Result<Self, Problem> {
+        let mut asked = Self::default();
+        for (name, value) in pairs {
+            if asked.take_filter(&name, &value)? {
+                continue;
+            }
+            match name.as_str() {
+                "from" => asked.period.from = Some(moment("from", &value, now)?),
+                "to" => asked.period.to = Some(moment("to", &value, now)?),
+                "text" if value.len() > TEXT_BYTES_MAX => {
+                    return Err(Problem::field("text", format!("may have {TEXT_BYTES_MAX} bytes")));
+                }
+                "text" => asked.text = Some(value),
+                "order" => asked.order = order(&value)?,
+                "limit" => asked.limit = Some(limit(&value)?),
+                "cursor" => {
+                    let cursor = value.parse();
+                    asked.cursor =
+                        Some(cursor.map_err(|e: audit_archive::CursorError| {
+                            Problem::field("cursor", e.to_string())
+                        })?);
+                }
+                other => {
+                    return Err(Problem::field(other, "is no parameter here")
+                        .hint(format!("there are {FILTERS}, from, to, text, order, limit, cursor")));
+                }
+            }
+        }
+        Ok(asked)
+    }
+
+    /// The parameters of a stream.
+    pub(crate) fn stream(pairs: Vec<(String, String)>) -> Result<(Self, Option<String>), Problem> {
+        let (mut asked, mut from) = (Self::default(), None);
+        for (name, value) in pairs {
+            if asked.take_filter(&name, &value)? {
+                continue;
+            }
+            match name.as_str() {
+                "from" => from = Some(value),
+                other => {
+                    return Err(Problem::field(other, "is no parameter here")
+                        .hint(format!("there are {FILTERS} and from")));
+                }
+            }
+        }
+        Ok((asked, from))
+    }
+
+    fn take_filter(&mut self, name: &str, value: &str) -> Result<bool, Problem> {
+        let filter = &mut self.filter;
+        let values = match name {
+            "organisation" => &mut filter.organisation,
+            "project" => &mut filter.project,
+            "environment" => &mut filter.environment,
+            "flag" => &mut filter.flag,
+            "author" => &mut filter.author,
+            "related_object_type" => &mut filter.related_object_type,
+            "object" => &mut filter.object,
+            "source" => &mut filter.source,
+            "action" => {
+                let pattern =
+                    ActionPattern::try_new(value).map_err(|e| Problem::field("action", e.to_string()))?;
+                return bounded(name, &mut filter.action, pattern).map(|()| true);
+            }
+            _ => return Ok(false),
+        };
+        if value.is_empty() {
+            return Err(Problem::field(name, "must not be empty"));
+        }
+        bounded(name, values, value.to_owned()).map(|()| true)
+    }
+
+    /// The archive's question, within what the caller may see.
+    pub(crate) fn into_query(mut self, caller: &Caller) -> Result<Query, Problem> {
+        narrow(&mut self.filter, caller)?;
+        Ok(Query {
+            filter: self.filter,
+            period: self.period,
+            text: self.text,
+            order: self.order,
+            limit: self.limit.unwrap_or(LIMIT_DEFAULT),
+            cursor: self.cursor,
+        })
+    }
+}
+
+/// Holds a filter to the caller's projects.
+pub(crate) fn narrow(filter: &mut Filter, caller: &Caller) -> Result<(), Problem> {
+    let Some(projects) = caller.projects() else { return Ok(()) };
+    if filter.project.is_empty() {
+        filter.project = projects.to_vec();
+        return Ok(());
+    }
+    match filter.project.iter().find(|project| !projects.contains(project)) {
+        None => Ok(()),
+        Some(other) => {
+            Err(Problem::new(Kind::Forbidden, format!("the token may not read the project {other:?}"))
+                .hint(format!("it may read {}", projects.join(", "))))
+        }
+    }
+}
+
+fn bounded<T>(name: &str, values: &mut Vec<T>, value: T) -> Result<(), Problem> {
+    if values.len() >= VALUES_MAX {
+        return Err(Problem::field(name, format!("may be given {VALUES_MAX} times")));
+    }
+    values.push(value);
+    Ok(())
+}
+
+fn order(value: &str) -> Result<Order, Problem> {
+    match value {
+        "newest" => Ok(Order::Newest),
+        "oldest" => Ok(Order::Oldest),
+        _ => Err(Problem::field("order", "must be newest or oldest")),
+    }
+}
+
+fn limit(value: &str) -> Result<usize, Problem> {
+    let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| Problem::field("limit", format!("must be a whole number from 1 to {LIMIT_MAX}")))
+}
+
+/// A moment: RFC 3339, a day, or a duration back from now.
+pub(crate) fn moment(field: &str, value: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+    let parsed = Timestamp::parse(value)
+        .or_else(|_| Timestamp::parse(&format!("{value}T00:00:00Z")))
+        .ok()
+        .or_else(|| ago(value, now));
+    parsed.ok_or_else(|| {
+        Problem::field(field, "must be an RFC 3339 time, a day such as 2026-11-21, or a duration back from now such as 7d, 12h or 30m")
+    })
+}
+
+fn ago(value: &str, now: Timestamp) -> Option<Timestamp> {
+    let unit = value.chars().last()?;
+    let count: i64 = value.strip_suffix(unit)?.parse().ok().filter(|count| *count >= 0)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return None,
+    };
+    let micros = count.checked_mul(seconds)?.checked_mul(1_000_000)?;
+    Timestamp::from_micros(now.micros().checked_sub(micros)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_moment_is_a_time_a_day_or_a_duration_back_from_now() {
+        let now = at("2026-11-21T12:00:00Z");
+        for (text, expected) in [
+            ("2026-01-01T00:00:00+01:00", "2025-12-31T23:00:00Z"),
+            ("2026-11-20", "2026-11-20T00:00:00Z"),
+            ("7d", "2026-11-14T12:00:00Z"),
+            ("90m", "2026-11-21T10:30:00Z"),
+        ] {
+            assert_eq!(moment("from", text, now).unwrap(), at(expected), "{text}");
+        }
+        for text in ["", "d", "-1d", "7", "yesterday", "99999999999999999w", "7ж"] {
+            assert!(moment("from", text, now).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_named() {
+        let asked = Asked::page(vec![("fl_ag".to_owned(), "x".to_owned())], at("2026-11-21T12:00:00Z"));
+        assert!(asked.unwrap_err().detail().contains("fl_ag"));
+    }
+}

@@ -1,0 +1,352 @@
+//! `/v1/endpoints`: where records are delivered to. What an endpoint is, and what makes one valid, is the
+//! webhook crate's.
+
+use audit_journal::{Bounds, Message, Topic};
+use audit_webhook::{
+    AttemptEntry, AttemptOutcome, EndpointError, EndpointId, EndpointStatus, EndpointUpdate, EndpointView,
+    NewEndpoint,
+};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::problem::{Kind, Problem, ProblemBody, items};
+use crate::routes::backwards::window;
+use crate::settings::change::author_of;
+use crate::settings::etag::{etag, if_match};
+
+/// Most attempts of one list.
+const ATTEMPTS_MAX: usize = 500;
+
+/// Attempts of a list unless told otherwise.
+const ATTEMPTS_DEFAULT: usize = 50;
+
+/// How many attempts of all endpoints are looked at, a partition, to find those of one.
+const SCANNED_MAX: u64 = 20_000;
+
+/// How many are looked at at a time.
+const SCANNED_AT_A_TIME: u64 = 1_000;
+
+pub(crate) fn read_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_endpoints))
+        .routes(routes!(get_endpoint))
+        .routes(routes!(list_deliveries))
+}
+
+pub(crate) fn write_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(create_endpoint)).routes(routes!(change_endpoint, delete_endpoint))
+}
+
+/// An endpoint and how it stands.
+#[derive(Serialize, ToSchema)]
+struct EndpointAnswer {
+    /// Its settings; secrets and header values are masked.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    endpoint: EndpointView,
+    /// How it stands in the process that answers; absent where that process does not deliver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    status: Option<StatusAnswer>,
+    /// The secrets that its deliveries are signed with. Shown only when it is made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signing_secrets: Vec<String>,
+    /// The first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// How an endpoint stands.
+#[derive(Serialize)]
+struct StatusAnswer {
+    #[serde(flatten)]
+    status: EndpointStatus,
+    last_error: Option<audit_webhook::LastError>,
+}
+
+/// Every endpoint.
+#[derive(Serialize, ToSchema)]
+struct EndpointList {
+    /// By id, which is by age.
+    endpoints: Vec<EndpointAnswer>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+struct ListDeliveries {
+    /// At most so many, up to 500; 50 by default.
+    limit: Option<usize>,
+    /// Only of this record.
+    record: Option<String>,
+}
+
+/// One delivery attempt.
+#[derive(Serialize, ToSchema)]
+struct Attempt {
+    /// When it ended.
+    at: String,
+    /// The record's id.
+    record_id: String,
+    /// Which attempt, from 1.
+    attempt: u32,
+    /// What became of the delivery.
+    #[schema(value_type = String)]
+    outcome: AttemptOutcome,
+    /// The status that came back.
+    status: Option<u16>,
+    /// Why it failed.
+    #[schema(value_type = Option<String>)]
+    error: Option<audit_webhook::FailureClass>,
+    /// How long it took.
+    duration_ms: u64,
+    /// The beginning of the answer's body.
+    excerpt: String,
+    /// When the next attempt is due.
+    next_due: Option<String>,
+    /// The record's partition.
+    partition: u32,
+    /// The record's offset.
+    offset: u64,
+}
+
+/// Attempts, the latest first.
+#[derive(Serialize, ToSchema)]
+struct DeliveryList {
+    /// The attempts.
+    deliveries: Vec<Attempt>,
+    /// Whether everything that is kept was looked at; otherwise only the latest attempts of all endpoints were.
+    complete: bool,
+}
+
+fn refused(error: EndpointError) -> Problem {
+    match error {
+        EndpointError::Invalid(violations) => {
+            let errors: Vec<_> = items(None, violations).collect();
+            let detail = errors
+                .iter()
+                .map(|item| format!("{} {}", item.field.as_deref().unwrap_or_default(), item.problem));
+            Problem::new(Kind::BadRequest, detail.collect::<Vec<_>>().join("; ")).with_errors(errors)
+        }
+        EndpointError::Unknown(_) => Problem::new(Kind::NotFound, error.to_string()),
+        EndpointError::NameTaken(_) | EndpointError::Conflict | EndpointError::Stored(_) => {
+            Problem::new(Kind::Conflict, error.to_string())
+        }
+        EndpointError::Start(_) => {
+            Problem::new(Kind::Unavailable, "the log can't be read now").retry_after_s(2).cause(error)
+        }
+        EndpointError::Write(_) => {
+            Problem::new(Kind::Unavailable, "the change was not written, or it is not known whether it was")
+                .hint("read it again: the version shows whether it was")
+                .cause(error)
+        }
+    }
+}
+
+fn answer(endpoint: EndpointView, status: Option<EndpointStatus>) -> EndpointAnswer {
+    let status = status.map(|status| StatusAnswer { last_error: status.totals.last_error.clone(), status });
+    EndpointAnswer { endpoint, status, signing_secrets: Vec::new(), secret: None }
+}
+
+async fn with_status(app: &App, endpoint: EndpointView) -> EndpointAnswer {
+    let statuses = match app.deliverer() {
+        Some(deliverer) => deliverer.status().await,
+        None => Vec::new(),
+    };
+    let status = statuses.into_iter().find(|status| status.id.as_str() == endpoint.id);
+    answer(endpoint, status)
+}
+
+/// List endpoints
+#[utoipa::path(get, path = "/v1/endpoints", tag = "endpoints", responses((status = 200, body = EndpointList)))]
+async fn list_endpoints(State(app): State<App>) -> Json<EndpointList> {
+    let mut statuses = match app.deliverer() {
+        Some(deliverer) => deliverer.status().await,
+        None => Vec::new(),
+    };
+    let one = |endpoint: EndpointView| {
+        let index = statuses.iter().position(|status| status.id.as_str() == endpoint.id);
+        answer(endpoint, index.map(|index| statuses.swap_remove(index)))
+    };
+    Json(EndpointList { endpoints: app.endpoints().list().into_iter().map(one).collect() })
+}
+
+/// One endpoint
+#[utoipa::path(
+    get, path = "/v1/endpoints/{id}", tag = "endpoints",
+    params(("id" = String, Path, description = "The endpoint's id")),
+    responses(
+        (status = 200, body = EndpointAnswer, headers(("ETag" = String))),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn get_endpoint(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let view = app.endpoints().get(&EndpointId::from(id.as_str())).map_err(refused)?;
+    let tag = etag(view.version);
+    Ok(([(header::ETAG, tag)], Json(with_status(&app, view).await)).into_response())
+}
+
+/// Make an endpoint
+///
+/// `name` and `url` must be given; `description`, `method` (POST, PUT, PATCH), `headers`, `events` (actions, `flag.*`, `*`),
+/// `filter`, `secrets` (`whsec_…`), `max_age`, `max_in_flight`, `timeout` and `start` (now, earliest, a time) may be. The
+/// answer holds the signing secrets, once.
+#[utoipa::path(
+    post, path = "/v1/endpoints", tag = "endpoints",
+    request_body(content = Object, content_type = "application/json"),
+    responses(
+        (status = 201, body = EndpointAnswer, headers(("ETag" = String), ("Location" = String))),
+        (status = 400, description = "Every field that is wrong is named", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn create_endpoint(
+    State(app): State<App>,
+    caller: Caller,
+    Json(new): Json<NewEndpoint>,
+) -> Result<Response, Problem> {
+    let created = app.endpoints().create(new, author_of(Some(&caller))).await.map_err(refused)?;
+    let secrets = created.secrets.iter().map(|secret| secret.expose_secret().to_owned());
+    let headers = [
+        (header::ETAG, etag(created.view.version)),
+        (
+            header::LOCATION,
+            format!("/v1/endpoints/{}", created.view.id).parse().expect("an id is a header value"),
+        ),
+    ];
+    let mut body = answer(created.view, None);
+    body.signing_secrets = secrets.collect();
+    body.secret = body.signing_secrets.first().cloned();
+    Ok((StatusCode::CREATED, headers, Json(body)).into_response())
+}
+
+/// Change an endpoint
+///
+/// What is given replaces, what is left out stays. With `start` it is moved: its progress so far no longer counts.
+#[utoipa::path(
+    patch, path = "/v1/endpoints/{id}", tag = "endpoints",
+    params(
+        ("id" = String, Path, description = "The endpoint's id"),
+        ("If-Match" = String, Header, description = "The ETag of the version to change, or *"),
+    ),
+    request_body(content = Object, content_type = "application/json"),
+    responses(
+        (status = 200, body = EndpointAnswer, headers(("ETag" = String))),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Somebody else changed it at the same moment", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed since", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 428, description = "There is no If-Match", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn change_endpoint(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(update): Json<EndpointUpdate>,
+) -> Result<Response, Problem> {
+    let id = EndpointId::from(id.as_str());
+    let current = app.endpoints().get(&id).map_err(refused)?;
+    let version = if_match(&headers, current.version)?;
+    let view =
+        app.endpoints().update(&id, version, update, author_of(Some(&caller))).await.map_err(refused)?;
+    let tag = etag(view.version);
+    Ok(([(header::ETAG, tag)], Json(with_status(&app, view).await)).into_response())
+}
+
+/// Delete an endpoint
+///
+/// What was not delivered to it never will be.
+#[utoipa::path(
+    delete, path = "/v1/endpoints/{id}", tag = "endpoints",
+    params(
+        ("id" = String, Path, description = "The endpoint's id"),
+        ("If-Match" = String, Header, description = "The ETag of the version to delete, or *"),
+    ),
+    responses(
+        (status = 204),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn delete_endpoint(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let id = EndpointId::from(id.as_str());
+    let current = app.endpoints().get(&id).map_err(refused)?;
+    let version = if_match(&headers, current.version)?;
+    app.endpoints().delete(&id, version, author_of(Some(&caller))).await.map_err(refused)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// An endpoint's latest attempts
+#[utoipa::path(
+    get, path = "/v1/endpoints/{id}/deliveries", tag = "endpoints",
+    params(("id" = String, Path, description = "The endpoint's id"), ListDeliveries),
+    responses(
+        (status = 200, body = DeliveryList),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn list_deliveries(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(query): Query<ListDeliveries>,
+) -> Result<Json<DeliveryList>, Problem> {
+    let _held = app.bounds().hold_query()?;
+    app.endpoints().get(&EndpointId::from(id.as_str())).map_err(refused)?;
+    let limit = query.limit.unwrap_or(ATTEMPTS_DEFAULT).clamp(1, ATTEMPTS_MAX);
+    let unreadable =
+        |error| Problem::new(Kind::Unavailable, "the log can't be read now").retry_after_s(2).cause(error);
+    let pick = |message: &Message| {
+        let entry: AttemptEntry = (message.key == id.as_bytes())
+            .then(|| serde_json::from_slice(message.value.as_deref()?).ok())??;
+        query.record.as_ref().is_none_or(|record| *record == entry.record).then_some(entry)
+    };
+    let mut found: Vec<AttemptEntry> = Vec::new();
+    let mut complete = true;
+    for Bounds { partition, start, end } in
+        app.journal().bounds(Topic::Deliveries).await.map_err(unreadable)?
+    {
+        let oldest = start.max(end.saturating_sub(SCANNED_MAX));
+        let (mut end, mut here) = (end, 0);
+        while end > oldest && here < limit {
+            let begin = oldest.max(end.saturating_sub(SCANNED_AT_A_TIME));
+            let window = window(app.journal(), Topic::Deliveries, partition, (begin, end), pick).await;
+            let window = window.map_err(unreadable)?;
+            here += window.len();
+            found.extend(window);
+            end = begin;
+        }
+        complete &= end <= start;
+    }
+    // RFC 3339 with a fixed number of digits: text order is time order.
+    found.sort_by(|a, b| b.at.cmp(&a.at));
+    complete &= found.len() <= limit;
+    found.truncate(limit);
+    let attempt = |entry: AttemptEntry| Attempt {
+        at: entry.at,
+        record_id: entry.record,
+        attempt: entry.attempt,
+        outcome: entry.outcome,
+        status: entry.status,
+        error: entry.error,
+        duration_ms: entry.duration_ms,
+        excerpt: entry.excerpt,
+        next_due: entry.next_due,
+        partition: entry.partition,
+        offset: entry.offset,
+    };
+    Ok(Json(DeliveryList { deliveries: found.into_iter().map(attempt).collect(), complete }))
+}
