@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::{self, Cursor, Step};
 use super::group::{Change, Order};
+use super::log::size_of_new;
 use super::owning::Claimed;
 use super::shared::Shared;
 use super::writer::Job;
-use crate::owned::{CommitError, CommitRequest, OwnedEvent};
+use crate::owned::{CommitError, CommitRequest, OwnedCommit, OwnedEvent};
 use crate::position::{Bookmark, Partition};
 use crate::topic::Topic;
 
@@ -138,14 +140,23 @@ pub(crate) async fn take_commits(
         () = closed.cancelled() => None,
         request = requests.recv() => request,
     } {
-        let messages = (commit.messages.iter()).map(|(topic, message)| shared.tables.place(*topic, message));
-        if let Some(Err(refused)) = messages.into_iter().find(Result::is_err) {
+        let mut places = commit.messages.iter().map(|(topic, message)| shared.tables.place(*topic, message));
+        if let Some(Err(refused)) = places.find(Result::is_err) {
             let _ = answer.send(Err(CommitError::NotCommitted(refused)));
             continue;
         }
+        let bytes = size_of(&commit);
         let job = Job::Commit { group: group.clone(), commit, answer };
-        if shared.queue.push(job, 0).await.is_err() {
+        if shared.queue.push(job, bytes).await.is_err() {
             break;
         }
     }
+}
+
+/// What a commit weighs in the writing thread's queue.
+fn size_of(commit: &OwnedCommit) -> usize {
+    let documents = commit.partitions.iter().flat_map(|partition| &partition.documents);
+    let documents: usize =
+        documents.map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum();
+    documents + commit.messages.iter().map(|(_, message)| size_of_new(message)).sum::<usize>()
 }

@@ -68,3 +68,87 @@ pub(crate) fn step(
     }
     Ok(is_through)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use rusqlite::Connection;
+
+    use super::{MESSAGES_MAX, PartitionState, Tables, step};
+    use crate::embedded::schema;
+    use crate::message::{NewMessage, Placement};
+    use crate::topic::Topic;
+
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+    const NOW_MS: i64 = 500 * DAY_MS;
+
+    /// A log with messages of these ages in partition 0 of a topic.
+    fn log(
+        topic: Topic,
+        days_old: impl IntoIterator<Item = i64>,
+    ) -> (Connection, Tables, Vec<PartitionState>) {
+        let connection = Connection::open_in_memory().expect("memory is there");
+        connection.execute_batch(schema::SCHEMA).expect("the schema is valid");
+        let tables = Tables::new(1);
+        tables.create(&connection).expect("the tables are valid");
+        let mut states = vec![PartitionState::default(); tables.all().len()];
+        let state = &mut states[tables.index(topic, 0)];
+        let message = NewMessage {
+            key: Bytes::from_static(b"key"),
+            headers: Vec::new(),
+            value: None,
+            placement: Placement::ByKey,
+        };
+        for age in days_old {
+            state.last_appended_at_ms = NOW_MS - age * DAY_MS;
+            tables.of(topic)[0]
+                .insert(&connection, state.next, state.last_appended_at_ms, &message)
+                .expect("a message can be written");
+            state.next += 1;
+        }
+        state.store(&connection, &tables.of(topic)[0]).expect("the state can be written");
+        (connection, tables, states)
+    }
+
+    fn count(connection: &Connection, topic: Topic) -> u64 {
+        let count = format!("SELECT count(*) FROM {}_0", topic.suffix());
+        connection.query_row(&count, [], |row| row.get::<_, i64>(0)).expect("the table is there") as u64
+    }
+
+    #[test]
+    fn attempts_and_rejected_requests_are_kept_for_400_days() {
+        for topic in [Topic::Deliveries, Topic::Rejected] {
+            let (connection, tables, mut states) = log(topic, [402, 401, 399, 0]);
+            let is_through = step(&connection, &tables, &mut states, NOW_MS).expect("the step succeeds");
+            let bounds = tables.of(topic)[0].bounds(&connection).expect("the bounds are there");
+            assert_eq!((is_through, count(&connection, topic), bounds.start, bounds.end), (true, 2, 2, 4));
+        }
+    }
+
+    #[test]
+    fn records_settings_and_checkpoints_are_kept_for_ever() {
+        for topic in [Topic::Records, Topic::Control, Topic::Checkpoints] {
+            let (connection, tables, mut states) = log(topic, [499, 0]);
+            step(&connection, &tables, &mut states, NOW_MS).expect("the step succeeds");
+            assert_eq!(count(&connection, topic), 2);
+        }
+    }
+
+    #[test]
+    fn much_that_is_old_goes_in_bounded_steps() {
+        let old = i64::try_from(MESSAGES_MAX).expect("it is small") + 10;
+        let (connection, tables, mut states) = log(Topic::Deliveries, std::iter::repeat_n(450, old as usize));
+        assert_eq!(step(&connection, &tables, &mut states, NOW_MS), Ok(false));
+        assert_eq!(count(&connection, Topic::Deliveries), 10);
+        assert_eq!(step(&connection, &tables, &mut states, NOW_MS), Ok(true));
+        assert_eq!(count(&connection, Topic::Deliveries), 0);
+        assert_eq!(states[tables.index(Topic::Deliveries, 0)].first, old as u64);
+    }
+
+    #[test]
+    fn the_mark_of_a_deleted_document_is_kept_for_a_day() {
+        let (connection, tables, mut states) = log(Topic::Progress, [2, 0]);
+        step(&connection, &tables, &mut states, NOW_MS).expect("the step succeeds");
+        assert_eq!(count(&connection, Topic::Progress), 1);
+    }
+}

@@ -10,7 +10,7 @@ use crate::sqlite::file;
 /// The schema that this release writes, and the highest that it reads.
 const SCHEMA_VERSION: u32 = 1;
 
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
 -- Where every partition stands. The messages themselves are in one table for each: see `log`.
 CREATE TABLE partitions (
   topic TEXT NOT NULL,

@@ -1,8 +1,15 @@
 //! The spool.
 
+use std::process::{Command, Stdio};
+
 use audit_journal::{Spool, SpoolConfig, SpoolError};
 use bytes::Bytes;
 use tempfile::TempDir;
+
+use crate::contract::kill::{child_arguments, kill_after, say};
+
+/// Tells a child process which file to push to.
+const FILE_VARIABLE: &str = "FLAGTRAIL_TEST_SPOOL_FILE";
 
 fn config(directory: &TempDir) -> SpoolConfig {
     SpoolConfig { path: directory.path().join("spool.db"), bytes_max: 1000 }
@@ -103,4 +110,35 @@ async fn a_spool_of_a_later_release_is_not_touched() {
     drop(file);
     let refused = Spool::open(config(&directory)).await;
     assert!(matches!(refused, Err(SpoolError::Newer { found: 99, known: 1 })), "{refused:?}");
+}
+
+/// A child's whole life: it pushes until it is killed. Does nothing in any other process.
+#[tokio::test]
+async fn a_child_process_pushes_until_it_is_killed() {
+    let Some(path) = std::env::var_os(FILE_VARIABLE) else { return };
+    let config = SpoolConfig { path: path.into(), bytes_max: 1 << 30 };
+    let spool = Spool::open(config).await.expect("the spool opens");
+    for number in 0_u64.. {
+        let pushed = spool.push("a", 0, Bytes::from(number.to_string())).await.expect("there is room");
+        say(&format!("pushed {pushed}"));
+    }
+}
+
+#[tokio::test]
+async fn every_answered_push_survives_a_killed_process() {
+    let directory = TempDir::new().expect("a directory for the test");
+    let mut child = Command::new(std::env::current_exe().expect("the test binary has a path"));
+    child.args(child_arguments("spool::a_child_process_pushes_until_it_is_killed"));
+    child.env(FILE_VARIABLE, config(&directory).path).stdout(Stdio::piped());
+    let child = child.spawn().expect("the child starts");
+    let said = tokio::task::spawn_blocking(|| kill_after(child, "pushed ", 100)).await;
+    let said = said.expect("the child was heard");
+    let answered: u64 = said[said.len() - 2].parse().expect("a number");
+
+    let spool = open(&directory).await;
+    let there = spool.oldest(1_000_000).await.expect("it can be read");
+    assert!(there.len() as u64 >= answered, "{} < {answered}", there.len());
+    for (index, spooled) in there.iter().enumerate() {
+        assert_eq!((spooled.number, &spooled.request[..]), (index as u64 + 1, index.to_string().as_bytes()));
+    }
 }

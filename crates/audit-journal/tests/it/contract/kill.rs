@@ -75,24 +75,25 @@ async fn own_for_ever(journal: &Journal) {
 }
 
 /// One line, written at once: the harness does not capture it.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).expect("the parent reads");
 }
 
 /// Starts a child with a role.
 fn start<H: Harness>(log: &H, role: &str) -> Child {
-    Command::new(std::env::current_exe().expect("the test binary has a path"))
-        .args(["--exact", H::child_test(), "--nocapture", "--test-threads=1"])
-        .envs(log.child_environment())
-        .env(ROLE_VARIABLE, role)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the child starts")
+    let mut child = Command::new(std::env::current_exe().expect("the test binary has a path"));
+    child.args(child_arguments(H::child_test())).envs(log.child_environment()).env(ROLE_VARIABLE, role);
+    child.stdout(Stdio::piped()).spawn().expect("the child starts")
+}
+
+/// What makes this test binary run one test, whose full name is given, and nothing else.
+pub(crate) fn child_arguments(test: &str) -> [&str; 4] {
+    ["--exact", test, "--nocapture", "--test-threads=1"]
 }
 
 /// Reads what a child says with this word until there are `count`, kills it, and reads the rest.
-fn kill_after(mut child: Child, word: &str, count: usize) -> Vec<String> {
+pub(crate) fn kill_after(mut child: Child, word: &str, count: usize) -> Vec<String> {
     let out = BufReader::new(child.stdout.take().expect("it is piped"));
     let mut said = Vec::new();
     for line in out.lines() {
