@@ -68,8 +68,12 @@ fn split(row: Row) -> Result<(Box<RawValue>, Place), Problem> {
 pub(crate) fn refused(error: QueryError) -> Problem {
     match error {
         QueryError::Cursor(error) => Problem::field("cursor", error.to_string()),
-        QueryError::NoFullText | QueryError::EmptyText(_) => Problem::field("text", error.to_string()),
-        QueryError::Busy => Problem::new(Kind::Busy, error.to_string()).retry_after_s(1),
+        QueryError::NoFullText | QueryError::EmptyText(_) | QueryError::TextTooLong { .. } => {
+            Problem::field("text", error.to_string())
+        }
+        QueryError::Busy | QueryError::TooLong | QueryError::TextTrails { .. } => {
+            Problem::new(Kind::Busy, error.to_string()).retry_after_s(1)
+        }
         QueryError::NoArchive(_) => {
             Problem::new(Kind::Unavailable, "there is no archive yet").retry_after_s(2).cause(error)
         }
