@@ -1,2 +1,45 @@
 //! The one binary: subcommands, configuration, tracing, signals.
-fn main() {}
+
+mod cli;
+mod client;
+mod command;
+mod config;
+mod exit;
+mod moment;
+mod print;
+mod sample;
+mod signal;
+mod system;
+mod telemetry;
+mod token_file;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            let _ = message.print();
+            return if message.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the process can't start its threads: {error}");
+            return Exit::Failed.into();
+        }
+    };
+    match runtime.block_on(command::run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit::of(&error).into()
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! `flagtrail source`: the platforms that send changes.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::print;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Make a source and print the URL to paste into the platform
+    Create(Create),
+    /// List sources, with what they last sent
+    List,
+    /// Make a new URL; the old one stops working
+    Rotate {
+        /// The source
+        name: String,
+    },
+    /// Remove a source; its URL stops working
+    Delete {
+        /// The source
+        name: String,
+    },
+}
+
+/// A new source.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    /// Its name: lower-case, part of where its records are kept, never changed
+    name: String,
+    /// flagsmith, zenmanage, abtasty, mozhno, unleash, cloudevents or native
+    #[arg(long)]
+    platform: String,
+    /// The organisation of its records
+    #[arg(long)]
+    organisation: String,
+    /// The project where a request names none: an id or a key
+    #[arg(long)]
+    project: Option<String>,
+    /// The environment where a request names none
+    #[arg(long)]
+    environment: Option<String>,
+    /// File with the secret that the platform signs with; several during a rotation
+    #[arg(long)]
+    secret_file: Vec<PathBuf>,
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
+    let client = context.client()?;
+    match command {
+        Command::Create(create) => {
+            made(&context, &client.send(Method::POST, "/v1/sources", &body(&create)?).await?)
+        }
+        Command::List => list(&context, &client.get("/v1/sources").await?),
+        Command::Rotate { name } => made(
+            &context,
+            &client.replace(Method::POST, &format!("/v1/sources/{name}/rotate-token"), None, "*").await?,
+        ),
+        Command::Delete { name } => {
+            client.replace(Method::DELETE, &format!("/v1/sources/{name}"), None, "*").await?;
+            print::line(&format!("source {name} is gone"))
+        }
+    }
+}
+
+fn body(create: &Create) -> Result<Value> {
+    let mut body = json!({
+        "name": create.name, "platform": create.platform, "organisation": {"key": create.organisation},
+    });
+    if let Some(project) = &create.project {
+        body["project"] = json!({"id": project});
+    }
+    if let Some(environment) = &create.environment {
+        body["environment"] = json!({"id": environment});
+    }
+    if let Some(description) = &create.description {
+        body["description"] = json!(description);
+    }
+    let secret = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("the secret in {} can't be read", file.display()))?;
+        Ok(json!(text.trim_end_matches(['\r', '\n'])))
+    };
+    if !create.secret_file.is_empty() {
+        body["secrets"] = create.secret_file.iter().map(secret).collect::<Result<Value>>()?;
+    }
+    Ok(body)
+}
+
+/// The URL is shown this once.
+fn made(context: &Context, source: &Value) -> Result<()> {
+    if context.json {
+        return print::json(source);
+    }
+    print::line(&format!(
+        "paste this URL into {}; it holds a secret and is not shown again:",
+        print::cell(&source["platform"])
+    ))?;
+    print::line(&print::cell(&source["url"]))?;
+    if source["platform"] == "mozhno" {
+        print::line("\nand this as the body template, with the header Content-Type: text/plain")?;
+        print::line(audit_dialect::MOZHNO_TEMPLATE)?;
+    }
+    Ok(())
+}
+
+fn list(context: &Context, answer: &Value) -> Result<()> {
+    if context.json {
+        return print::json(answer);
+    }
+    let row = |source: &Value| {
+        let status = &source["status"];
+        let counts = ["last_received_at", "accepted", "rejected", "bad_signatures"];
+        let columns = ["name", "platform"].iter().map(|field| print::cell(&source[field]));
+        columns.chain(counts.iter().map(|field| print::cell(&status[field]))).collect()
+    };
+    let rows = answer["sources"].as_array().into_iter().flatten().map(row).collect();
+    let header = ["name", "platform", "last received", "accepted", "rejected", "bad signatures"];
+    print::table(&header, rows, "no sources; make one with `flagtrail source create`")
+}

@@ -1,0 +1,37 @@
+//! `flagtrail up`: everything in one process.
+
+use anyhow::{Context as _, Result};
+
+use super::Context;
+use crate::cli::ListenArgs;
+use crate::config::Config;
+use crate::signal;
+use crate::system::{Role, System};
+use crate::token_file;
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+}
+
+/// Serves until told to stop. The first start makes the admin token.
+pub(crate) async fn run(context: Context, _args: Args) -> Result<()> {
+    let shutdown = signal::shutdown();
+    ensure_admin_token(&context.config)?;
+    let Some(system) = System::start(&context.config, Role::ALL, shutdown).await? else { return Ok(()) };
+    system.run().await
+}
+
+/// The first start makes the admin token.
+pub(crate) fn ensure_admin_token(config: &Config) -> Result<()> {
+    let file = config.admin_token_file();
+    if !file.exists() && config.admin.token_file.as_os_str().is_empty() {
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("data_dir {}", config.data_dir.display()))?;
+        token_file::make(&file).with_context(|| format!("the admin token {}", file.display()))?;
+        tracing::info!(file = %file.display(), "admin token made");
+    }
+    Ok(())
+}

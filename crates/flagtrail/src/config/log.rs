@@ -1,0 +1,60 @@
+//! From configuration to the log.
+
+use audit_journal::{EmbeddedConfig, JournalConfig};
+
+use super::{Backend, Config};
+use crate::exit::{Exit, Stop};
+
+impl Config {
+    /// How the log is opened.
+    pub(crate) fn journal(&self) -> anyhow::Result<JournalConfig> {
+        match self.log.backend {
+            Backend::Embedded => Ok(JournalConfig::Embedded(EmbeddedConfig {
+                path: self.data_dir.join("journal.sqlite"),
+                partitions: self.log.partitions,
+            })),
+            Backend::Kafka => self.kafka(),
+        }
+    }
+
+    #[cfg(feature = "kafka")]
+    fn kafka(&self) -> anyhow::Result<JournalConfig> {
+        Ok(JournalConfig::Kafka(self.kafka_config()?))
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    fn kafka(&self) -> anyhow::Result<JournalConfig> {
+        Err(Stop::new(
+            Exit::Usage,
+            "this build has no Kafka in it (--no-default-features): build it with default features",
+        ))
+    }
+
+    /// How Kafka is reached.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn kafka_config(&self) -> anyhow::Result<audit_journal::KafkaConfig> {
+        let mut librdkafka = std::collections::BTreeMap::new();
+        for (key, value) in &self.kafka.librdkafka {
+            match key.strip_suffix("_file") {
+                None => drop(librdkafka.insert(key.clone(), value.clone())),
+                Some(key) => {
+                    let secret = std::fs::read_to_string(value).map_err(|error| {
+                        Stop::new(
+                            Exit::Usage,
+                            format!("kafka.librdkafka.{key}_file: {value} can't be read: {error}"),
+                        )
+                    })?;
+                    librdkafka.insert(key.to_owned(), secret.trim_end_matches(['\r', '\n']).to_owned());
+                }
+            }
+        }
+        Ok(audit_journal::KafkaConfig {
+            brokers: self.kafka.brokers.clone(),
+            prefix: self.kafka.prefix.clone(),
+            partitions: self.kafka.partitions,
+            create_topics: self.kafka.create_topics,
+            append_timeout: self.kafka.append_timeout,
+            librdkafka,
+        })
+    }
+}

@@ -1,0 +1,338 @@
+//! Configuration: defaults, under a file, under variables, under flags. One struct per concern; a wrong
+//! or unknown key is an error that names it.
+
+mod egress;
+mod log;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::exit::{Exit, Stop};
+
+/// The commented defaults: what `flagtrail config default` prints and what every run starts from.
+pub(crate) const DEFAULT: &str = include_str!("default.toml");
+
+/// Where a configuration is looked for when none is named.
+const PLACES: [&str; 2] = ["flagtrail.toml", "/etc/flagtrail/flagtrail.toml"];
+
+/// What separates levels in a variable's name: `FLAGTRAIL_KAFKA__BROKERS`.
+const LEVELS: &str = "__";
+
+/// Variables that are flags of the command line and no settings.
+const FLAG_VARIABLES: [&str; 4] = ["config", "server", "token", "token_file"];
+
+/// Everything.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) log: Log,
+    pub(crate) kafka: Kafka,
+    pub(crate) hooks: Hooks,
+    pub(crate) admin: Admin,
+    pub(crate) spool: Spool,
+    pub(crate) archive: Archive,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) egress: Egress,
+    pub(crate) redact: Redact,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) telemetry: Telemetry,
+}
+
+/// Which log.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) backend: Backend,
+    pub(crate) partitions: u32,
+}
+
+/// Where the log lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Backend {
+    Embedded,
+    Kafka,
+}
+
+/// Apache Kafka.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kafka {
+    pub(crate) brokers: String,
+    pub(crate) prefix: String,
+    pub(crate) partitions: u32,
+    pub(crate) create_topics: bool,
+    #[serde(with = "humantime_text")]
+    pub(crate) append_timeout: Duration,
+    #[serde(serialize_with = "masked", deserialize_with = "dotted")]
+    pub(crate) librdkafka: BTreeMap<String, String>,
+}
+
+/// What platforms call.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hooks {
+    pub(crate) listen: SocketAddr,
+    pub(crate) public_url: String,
+}
+
+/// What operators and programs call.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Admin {
+    pub(crate) listen: SocketAddr,
+    pub(crate) token_file: PathBuf,
+    pub(crate) organisation: String,
+}
+
+/// The spool.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spool {
+    pub(crate) bytes_max: u64,
+}
+
+/// The archive.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Archive {
+    pub(crate) dir: PathBuf,
+    pub(crate) free_bytes_min: u64,
+}
+
+/// Webhook delivery.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Webhooks {
+    pub(crate) in_flight_max: usize,
+}
+
+/// Where endpoints may be.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Egress {
+    pub(crate) allow_networks: Vec<String>,
+    pub(crate) allow_hosts: Vec<String>,
+}
+
+/// Redaction on the way in.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Redact {
+    pub(crate) keep: Vec<String>,
+}
+
+/// Stopping.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shutdown {
+    #[serde(with = "humantime_text")]
+    pub(crate) drain: Duration,
+}
+
+/// Logging.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Telemetry {
+    pub(crate) format: LogFormat,
+    pub(crate) filter: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Auto,
+    Human,
+    Json,
+}
+
+/// Flags that stand over the file and the variables.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    pub(crate) data_dir: Option<PathBuf>,
+    /// `--kafka host:9092`: chooses the backend, too.
+    pub(crate) kafka: Option<String>,
+    pub(crate) hooks_listen: Option<SocketAddr>,
+    pub(crate) admin_listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// Reads the configuration in force.
+    pub(crate) fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self> {
+        let found = match file {
+            Some(file) if !file.is_file() => {
+                return Err(Stop::new(
+                    Exit::Usage,
+                    format!("the configuration {} can't be read: no such file", file.display()),
+                ));
+            }
+            Some(file) => Some(file.to_owned()),
+            None => PLACES.iter().map(PathBuf::from).find(|place| place.is_file()),
+        };
+        let mut figment = Figment::from(Toml::string(DEFAULT));
+        if let Some(found) = &found {
+            figment = figment.merge(Toml::file_exact(found));
+        }
+        let variables = Env::prefixed("FLAGTRAIL_").ignore(&FLAG_VARIABLES).split(LEVELS);
+        let mut config: Self = figment.merge(variables).extract().map_err(wrong)?;
+        config.apply(overrides);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn apply(&mut self, overrides: Overrides) {
+        if let Some(data_dir) = overrides.data_dir {
+            self.data_dir = data_dir;
+        }
+        if let Some(brokers) = overrides.kafka {
+            self.log.backend = Backend::Kafka;
+            self.kafka.brokers = brokers;
+        }
+        if let Some(listen) = overrides.hooks_listen {
+            self.hooks.listen = listen;
+        }
+        if let Some(listen) = overrides.admin_listen {
+            self.admin.listen = listen;
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |problem: &str| Err(Stop::new(Exit::Usage, problem));
+        if self.log.backend == Backend::Kafka && self.kafka.brokers.is_empty() {
+            return refuse(
+                "kafka.brokers is empty: name at least one broker, or set log.backend = \"embedded\"",
+            );
+        }
+        if self.log.partitions == 0 || self.kafka.partitions == 0 {
+            return refuse("log.partitions and kafka.partitions must be at least 1");
+        }
+        if self.webhooks.in_flight_max == 0 {
+            return refuse("webhooks.in_flight_max must be at least 1");
+        }
+        if !self.hooks.public_url.is_empty() && !self.hooks.public_url.starts_with("http") {
+            return refuse("hooks.public_url must begin with https:// (or http://)");
+        }
+        Ok(())
+    }
+
+    /// The archive's directory.
+    pub(crate) fn archive_dir(&self) -> PathBuf {
+        if self.archive.dir.as_os_str().is_empty() {
+            self.data_dir.join("archive")
+        } else {
+            self.archive.dir.clone()
+        }
+    }
+
+    /// Where the admin token is.
+    pub(crate) fn admin_token_file(&self) -> PathBuf {
+        let given = &self.admin.token_file;
+        if given.as_os_str().is_empty() { self.data_dir.join("admin.token") } else { given.clone() }
+    }
+}
+
+fn wrong(error: figment::Error) -> anyhow::Error {
+    Stop::new(Exit::Usage, format!("the configuration is wrong: {error}"))
+}
+
+/// TOML keys with dots in them (`security.protocol` unquoted) arrive as nested tables: flattened back.
+fn dotted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let tree = figment::value::Dict::deserialize(deserializer)?;
+    let mut flat = BTreeMap::new();
+    flatten("", tree, &mut flat);
+    Ok(flat)
+}
+
+fn flatten(prefix: &str, tree: figment::value::Dict, flat: &mut BTreeMap<String, String>) {
+    for (key, value) in tree {
+        let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        match value {
+            figment::value::Value::Dict(_, inner) => flatten(&path, inner, flat),
+            figment::value::Value::String(_, text) => drop(flat.insert(path, text)),
+            figment::value::Value::Bool(_, word) => drop(flat.insert(path, word.to_string())),
+            figment::value::Value::Num(_, number) => {
+                let text = number
+                    .to_i128()
+                    .map(|n| n.to_string())
+                    .or_else(|| number.to_f64().map(|n| n.to_string()));
+                drop(flat.insert(path, text.unwrap_or_default()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `config show` never prints a secret.
+fn masked<S: Serializer>(settings: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let secret = |key: &str| key.contains("password") || key.contains("secret") || key.contains("pem");
+    serializer.collect_map(
+        settings.iter().map(|(key, value)| (key, if secret(key) { "[REDACTED]" } else { value })),
+    )
+}
+
+/// Durations as people write them: `20s`, `1500ms`.
+mod humantime_text {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text)
+            .map_err(|_| D::Error::custom(format!("{text:?} is no duration such as 20s or 1500ms")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backend, Config, DEFAULT, Overrides};
+    use std::path::Path;
+
+    fn load(text: &str) -> anyhow::Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("flagtrail.toml");
+        std::fs::write(&file, text).unwrap();
+        Config::load(Some(&file), Overrides::default())
+    }
+
+    #[test]
+    fn the_default_file_is_a_whole_configuration() {
+        assert_eq!(load(DEFAULT).unwrap().log.backend, Backend::Embedded);
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_wrong_value_are_refused_by_name() {
+        assert!(load("[hooks]\nlisen = \"x\"").unwrap_err().to_string().contains("lisen"));
+        assert!(load("[shutdown]\ndrain = \"soon\"").unwrap_err().to_string().contains("drain"));
+        assert!(load("[log]\nbackend = \"kafka\"").unwrap_err().to_string().contains("kafka.brokers"));
+    }
+
+    #[test]
+    fn a_named_file_that_is_missing_is_refused() {
+        let missing = Config::load(Some(Path::new("/nowhere/flagtrail.toml")), Overrides::default());
+        assert!(missing.unwrap_err().to_string().contains("/nowhere/flagtrail.toml"));
+    }
+
+    #[test]
+    fn librdkafkas_settings_pass_through_quoted_or_nested_and_secrets_are_masked() {
+        let config =
+            load("[kafka.librdkafka]\n\"sasl.password\" = \"hunter2\"\nsecurity.protocol = \"SSL\"\n")
+                .unwrap();
+        assert_eq!(config.kafka.librdkafka["security.protocol"], "SSL");
+        let shown = serde_json::to_string(&config).unwrap();
+        assert!(!shown.contains("hunter2") && shown.contains("[REDACTED]"));
+    }
+}

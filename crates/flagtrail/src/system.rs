@@ -1,0 +1,248 @@
+//! The life of a serving process on one screen: open the log, build the roles, serve until told to stop, drain
+//! under a deadline.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use audit_archive::{ArchiveConfig, Archiver, Reader};
+use audit_export::{ExportJobs, ExportRunner};
+use audit_journal::{Control, Journal, OpenError, Spool, SpoolConfig};
+use audit_server::{AdminToken, App, Limits, Named, Parts, ServerConfig, serve};
+use audit_webhook::{Deliverer, DelivererConfig, Endpoints};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::exit::{Exit, Stop};
+use crate::token_file;
+
+/// Pause between attempts to reach a log that does not answer at start.
+const OPEN_RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Role {
+    /// Take changes in: hooks and POST /v1/records
+    Ingest,
+    /// Deliver to webhook endpoints
+    Deliver,
+    /// Keep an archive of the whole log
+    Archive,
+    /// Answer queries, and make exports, from this machine's archive
+    Query,
+}
+
+impl Role {
+    /// Every role.
+    pub(crate) const ALL: &[Self] = &[Self::Ingest, Self::Deliver, Self::Archive, Self::Query];
+}
+
+/// A process that is built and bound, and not yet serving.
+pub(crate) struct System {
+    journal: Journal,
+    app: App,
+    hooks: Option<TcpListener>,
+    admin: TcpListener,
+    archiver: Option<Archiver>,
+    exports: Option<(ExportRunner, Reader)>,
+    deliverer: Option<Deliverer>,
+    drain: Duration,
+    shutdown: CancellationToken,
+}
+
+impl System {
+    /// Opens and binds everything. `None`: told to stop before the log answered.
+    pub(crate) async fn start(
+        config: &Config,
+        roles: &[Role],
+        shutdown: CancellationToken,
+    ) -> Result<Option<Self>> {
+        let has = |role| roles.contains(&role);
+        std::fs::create_dir_all(&config.data_dir).map_err(|error| {
+            Stop::new(Exit::Usage, format!("data_dir {}: {error}", config.data_dir.display()))
+        })?;
+        // Ports first: a second process on the same ports is told so before it touches anything.
+        let admin = bind("admin.listen", config.admin.listen).await?;
+        let hooks =
+            if has(Role::Ingest) { Some(bind("hooks.listen", config.hooks.listen).await?) } else { None };
+        let Some(journal) = open_journal(config, &shutdown).await? else { return Ok(None) };
+        let control =
+            Control::open(journal.clone()).await.context("the settings can't be read from the log")?;
+        let spool =
+            SpoolConfig { path: config.data_dir.join("spool.sqlite"), bytes_max: config.spool.bytes_max };
+        let spool = Spool::open(spool).await.context("spool")?;
+        let archive = ArchiveConfig {
+            free_bytes_min: config.archive.free_bytes_min,
+            ..ArchiveConfig::new(config.archive_dir())
+        };
+        let archiver = has(Role::Archive).then(|| Archiver::open(archive, &journal)).transpose()?;
+        let reader = has(Role::Query).then(|| Reader::open(config.archive_dir()));
+        let exports = match &reader {
+            Some(_) => {
+                Some(ExportJobs::open(config.data_dir.join("exports")).context("the folder of exports")?)
+            }
+            None => None,
+        };
+        let egress = config.egress()?;
+        let deliverer = if has(Role::Deliver) {
+            let delivery = DelivererConfig {
+                egress: egress.clone(),
+                max_in_flight: config.webhooks.in_flight_max,
+                ..DelivererConfig::default()
+            };
+            Some(Deliverer::new(journal.clone(), control.clone(), delivery)?)
+        } else {
+            None
+        };
+        let (jobs, runner) = exports.unzip();
+        let parts = Parts {
+            journal: journal.clone(),
+            control: control.clone(),
+            spool,
+            endpoints: Endpoints::new(journal.clone(), control, egress),
+            archive: reader.clone(),
+            exports: jobs,
+            deliverer: deliverer.clone(),
+        };
+        let app = App::new(parts, server_config(config, hooks.as_ref())?, shutdown.clone());
+        Ok(Some(Self {
+            journal,
+            app,
+            hooks,
+            admin,
+            archiver,
+            exports: runner.zip(reader),
+            deliverer,
+            drain: config.shutdown.drain,
+            shutdown,
+        }))
+    }
+
+    /// Where platforms reach the hooks on this machine.
+    pub(crate) fn hooks_url(&self) -> String {
+        let address = self.hooks.as_ref().and_then(|hooks| hooks.local_addr().ok());
+        address.map(|address| format!("http://{address}")).unwrap_or_default()
+    }
+
+    /// Where the administration is reached on this machine.
+    pub(crate) fn admin_url(&self) -> String {
+        self.admin.local_addr().map(|address| format!("http://{address}")).unwrap_or_default()
+    }
+
+    /// Serves until told to stop or a part fails, then drains. Parts that take work in stop first; the log
+    /// closes last.
+    pub(crate) async fn run(self) -> Result<()> {
+        let mut parts: JoinSet<(&'static str, Result<()>)> = JoinSet::new();
+        let shutdown = self.shutdown.clone();
+        let limits = Limits { drain_timeout: self.drain, ..Limits::default() };
+        let admin = serve("admin", self.admin, self.app.admin_router(), limits.clone(), shutdown.clone());
+        parts.spawn(async move { ("admin", admin.await.map_err(Into::into)) });
+        if let Some(listener) = self.hooks {
+            let hooks = serve("hooks", listener, self.app.hooks_router(), limits, shutdown.clone());
+            parts.spawn(async move { ("hooks", hooks.await.map_err(Into::into)) });
+            let app = self.app.clone();
+            parts.spawn(async move {
+                app.run().await;
+                ("spool", Ok(()))
+            });
+        }
+        if let Some(archiver) = self.archiver {
+            let archive = archiver.run(self.journal.clone(), shutdown.clone());
+            parts.spawn(async move {
+                archive.await;
+                ("archive", Ok(()))
+            });
+        }
+        if let Some((runner, reader)) = self.exports {
+            let exports = runner.run(self.journal.clone(), reader, shutdown.clone());
+            parts.spawn(async move {
+                exports.await;
+                ("exports", Ok(()))
+            });
+        }
+        if let Some(deliverer) = self.deliverer {
+            let stop = shutdown.clone();
+            parts.spawn(async move { ("deliver", deliverer.run(stop).await.map_err(Into::into)) });
+        }
+        let outcome = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            ended = parts.join_next() => failed(ended),
+        };
+        shutdown.cancel();
+        let drained = tokio::time::timeout(self.drain, drain(&mut parts)).await;
+        self.journal.close().await;
+        match drained {
+            Ok(drained) => outcome.and(drained),
+            Err(_) => outcome
+                .and(Err(anyhow!("the drain took longer than shutdown.drain; what is durable stays so"))),
+        }
+    }
+}
+
+async fn drain(parts: &mut JoinSet<(&'static str, Result<()>)>) -> Result<()> {
+    let mut outcome = Ok(());
+    while let Some(ended) = parts.join_next().await {
+        let ended = match ended {
+            Ok((name, ended)) => ended.with_context(|| name),
+            Err(panic) => Err(anyhow!("a part of the process panicked: {panic}")),
+        };
+        outcome = outcome.and(ended);
+    }
+    outcome
+}
+
+/// A part that ends before it is told to has failed, whatever it says.
+fn failed(ended: Option<Result<(&'static str, Result<()>), tokio::task::JoinError>>) -> Result<()> {
+    match ended {
+        Some(Ok((name, Err(error)))) => Err(error.context(name)),
+        Some(Ok((name, Ok(())))) => Err(anyhow!("{name} ended by itself")),
+        Some(Err(panic)) => Err(anyhow!("a part of the process panicked: {panic}")),
+        None => Ok(()),
+    }
+}
+
+/// Opens the log, waiting for one that does not answer yet.
+async fn open_journal(config: &Config, shutdown: &CancellationToken) -> Result<Option<Journal>> {
+    loop {
+        match Journal::open(config.journal()?).await {
+            Ok(journal) => return Ok(Some(journal)),
+            Err(OpenError::Unavailable(problem)) => {
+                tracing::warn!(problem, "the log does not answer; trying again");
+                if shutdown.run_until_cancelled(tokio::time::sleep(OPEN_RETRY_PAUSE)).await.is_none() {
+                    return Ok(None);
+                }
+            }
+            Err(error @ OpenError::Held(_)) => return Err(Stop::new(Exit::Unavailable, error.to_string())),
+            Err(error) => return Err(Stop::new(Exit::Usage, error.to_string())),
+        }
+    }
+}
+
+async fn bind(key: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
+    let refuse = |error| Stop::new(Exit::Usage, format!("{key} = {address} can't be bound: {error}"));
+    TcpListener::bind(address).await.map_err(refuse)
+}
+
+fn server_config(config: &Config, hooks: Option<&TcpListener>) -> Result<ServerConfig> {
+    let listening =
+        hooks.map_or(config.hooks.listen, |hooks| hooks.local_addr().unwrap_or(config.hooks.listen));
+    let public = config.hooks.public_url.trim_end_matches('/');
+    let token_file = config.admin_token_file();
+    let token = token_file::read(&token_file).map_err(|error| {
+        Stop::new(Exit::Usage, format!("the admin token {}: {error}", token_file.display()))
+    })?;
+    if token.is_none() && !config.admin.token_file.as_os_str().is_empty() {
+        return Err(Stop::new(
+            Exit::Usage,
+            format!("admin.token_file {}: no such file", token_file.display()),
+        ));
+    }
+    let organisation = Named::by_key(&config.admin.organisation);
+    Ok(ServerConfig {
+        admin_token: token.map(|shown| AdminToken { shown, organisation }),
+        hooks_public_url: if public.is_empty() { format!("http://{listening}") } else { public.to_owned() },
+        redact_keep: config.redact.keep.clone(),
+        ..ServerConfig::default()
+    })
+}

@@ -1,0 +1,207 @@
+//! Real traffic through the front door: every recorded request, out of the topic, the archive and the export.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flagtrail_testkit::kafka::{self, Cluster};
+use serde_json::Value;
+
+use crate::harness::Node;
+
+/// The secrets of the recorded Flagsmith webhooks (tests/fixtures/README.md).
+const FLAGSMITH_SECRETS: [&str; 5] =
+    ["org-secret-1", "env-dev-sécret-✓", "env-ver-secret", "retry-secret", "test-secret"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_recorded_request_comes_out_of_the_embedded_log() {
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::new(root.path(), "one", &["up"], "");
+    node.start();
+    node.ready().await;
+    all_fixtures(root.path(), &node).await;
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_recorded_request_comes_out_of_kafka() {
+    if kafka::available().is_none() {
+        return;
+    }
+    let cluster = tokio::task::spawn_blocking(Cluster::shared).await.unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let prefix = kafka::unique("fixtures");
+    let settings = format!(
+        "[log]\nbackend = \"kafka\"\n[kafka]\nbrokers = {:?}\nprefix = \"{prefix}\"\npartitions = 3\n",
+        cluster.bootstrap()
+    );
+    let mut node = Node::new(root.path(), "one", &["up"], &settings);
+    node.start();
+    node.ready().await;
+    all_fixtures(root.path(), &node).await;
+    node.stop();
+}
+
+async fn all_fixtures(root: &Path, node: &Node) {
+    let urls = sources(root, node);
+    let client = reqwest::Client::new();
+    let (mut accepted, mut refused, mut unique) = (0, 0, BTreeSet::new());
+    for (path, request) in requests() {
+        let system = if path.components().any(|part| part.as_os_str() == "flagsmith") {
+            "flagsmith"
+        } else {
+            "unleash"
+        };
+        let signed = header(&request, "x-flagsmith-signature").is_some();
+        let url = match (system, signed) {
+            ("flagsmith", true) => &urls["signed"],
+            ("flagsmith", false) => &urls["unsigned"],
+            _ => &urls["unleash"],
+        };
+        let mut sent =
+            client.request(request["method"].as_str().unwrap().parse().unwrap(), format!("{url}?project=1"));
+        for field in ["content-type", "x-flagsmith-signature", "authorization"] {
+            if let Some(value) = header(&request, field) {
+                sent = sent.header(field, value);
+            }
+        }
+        let answer = sent.body(body(&request)).send().await.unwrap();
+        let status = answer.status();
+        let answer: Value = answer.json().await.unwrap();
+        match status.as_u16() {
+            200 | 201 => {
+                accepted += 1;
+                unique.extend(
+                    answer["records"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|record| record["id"].as_str().unwrap().to_owned()),
+                );
+            }
+            422 => {
+                assert!(path.to_string_lossy().contains("not-json"), "{}: {answer}", path.display());
+                refused += 1;
+            }
+            other => panic!("{}: {other} {answer}", path.display()),
+        }
+    }
+    assert!(accepted > 250, "{accepted} accepted, {refused} refused");
+    let export = root.join("export");
+    node.command(&["export", "--to", export.to_str().unwrap()]);
+    let exported = lines(&export);
+    let ids: BTreeSet<String> =
+        exported.iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), exported.len(), "an id stands once");
+    assert!(unique.is_subset(&ids), "everything that was acknowledged is exported");
+    let listed = node.json(&["rejected", "list", "--limit", "1000"]);
+    assert_eq!(listed["rejected"].as_array().unwrap().len(), refused, "what was refused is kept");
+    who_changed_a_flag_finds_every_record_that_concerns_it(node, &exported);
+}
+
+/// Whatever the related object is: the flag's name in the sentence or the body is enough.
+fn who_changed_a_flag_finds_every_record_that_concerns_it(node: &Node, exported: &[Value]) {
+    let mut by_flag: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for record in exported {
+        if let Some(flag) = record["flag"]["name"].as_str() {
+            by_flag.entry(flag).or_default().insert(record["id"].as_str().unwrap());
+        }
+    }
+    assert!(by_flag.contains_key("checkout_redesign"), "{:?}", by_flag.keys());
+    for (flag, expected) in by_flag {
+        let found = node.command(&["--json", "query", "--flag", flag, "--all"]);
+        let found: Vec<Value> = found.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let found: BTreeSet<&str> = found.iter().map(|record| record["id"].as_str().unwrap()).collect();
+        assert_eq!(found, expected, "{flag}");
+    }
+}
+
+fn sources(root: &Path, node: &Node) -> BTreeMap<&'static str, String> {
+    let secrets: Vec<PathBuf> = FLAGSMITH_SECRETS
+        .iter()
+        .enumerate()
+        .map(|(index, secret)| {
+            let file = root.join(format!("secret-{index}"));
+            std::fs::write(&file, secret).unwrap();
+            file
+        })
+        .collect();
+    let mut signed = vec!["source", "create", "signed", "--platform", "flagsmith", "--organisation", "acme"];
+    signed.extend(secrets.iter().flat_map(|file| ["--secret-file", file.to_str().unwrap()]));
+    let url = |made: Value| made["url"].as_str().unwrap().to_owned();
+    BTreeMap::from([
+        ("signed", url(node.json(&signed))),
+        (
+            "unsigned",
+            url(node.json(&[
+                "source",
+                "create",
+                "unsigned",
+                "--platform",
+                "flagsmith",
+                "--organisation",
+                "acme",
+            ])),
+        ),
+        (
+            "unleash",
+            url(node.json(&[
+                "source",
+                "create",
+                "unleash",
+                "--platform",
+                "unleash",
+                "--organisation",
+                "acme",
+            ])),
+        ),
+    ])
+}
+
+fn requests() -> Vec<(PathBuf, Value)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    let folders = ["flagsmith", "unleash"].map(|folder| root.join(folder));
+    let mut files: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|file| !file.file_name().unwrap().to_string_lossy().starts_with("rest-"));
+    files.sort();
+    files
+        .into_iter()
+        .map(|file| {
+            let json = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            (file, json)
+        })
+        .collect()
+}
+
+fn header(request: &Value, name: &str) -> Option<String> {
+    let headers = request["headers"].as_array()?;
+    let found = headers
+        .iter()
+        .find(|header| header[0].as_str().is_some_and(|found| found.eq_ignore_ascii_case(name)))?;
+    Some(found[1].as_str()?.to_owned())
+}
+
+fn body(request: &Value) -> Vec<u8> {
+    match request["body_base64"].as_str() {
+        Some(base64) => STANDARD.decode(base64).unwrap(),
+        None => request["body"].as_str().unwrap_or_default().as_bytes().to_vec(),
+    }
+}
+
+fn lines(export: &Path) -> Vec<Value> {
+    let files = std::fs::read_dir(export.join("data")).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .flat_map(|file| {
+            std::fs::read_to_string(file)
+                .unwrap()
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}

@@ -1,0 +1,131 @@
+//! Runs the shipped binary as an operator would: processes with configuration files, spoken to over HTTP and
+//! by the command line.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use flagtrail_testkit::process::Process;
+use serde_json::Value;
+
+/// How long a process may take until it is ready, on a machine busy with other tests.
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// The admin token of every system under test.
+pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-only-0123456789";
+
+/// One process of a system.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) admin: String,
+    pub(crate) hooks: String,
+    pub(crate) dir: PathBuf,
+    arguments: Vec<String>,
+    process: Option<Process>,
+}
+
+impl Node {
+    /// Prepares a process `name` in a folder of its own under `root`; `arguments` follow the program's name.
+    pub(crate) fn new(root: &Path, name: &str, arguments: &[&str], settings: &str) -> Self {
+        let dir = root.join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        let (admin, hooks) = (free_address(), free_address());
+        std::fs::write(dir.join("admin.token"), ADMIN_TOKEN).unwrap();
+        let config = format!(
+            "data_dir = {data:?}\n[hooks]\nlisten = \"{hooks}\"\n[admin]\nlisten = \"{admin}\"\ntoken_file = {token:?}\n\
+             [egress]\nallow_networks = [\"127.0.0.1\"]\n[archive]\nfree_bytes_min = 0\n{settings}",
+            data = dir.join("data"),
+            token = dir.join("admin.token"),
+        );
+        std::fs::write(dir.join("flagtrail.toml"), config).unwrap();
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self {
+            name: name.to_owned(),
+            admin: format!("http://{admin}"),
+            hooks: format!("http://{hooks}"),
+            dir,
+            arguments,
+            process: None,
+        }
+    }
+
+    /// Starts it (again).
+    pub(crate) fn start(&mut self) {
+        let mut command = flagtrail();
+        command.arg("--config").arg(self.dir.join("flagtrail.toml")).args(&self.arguments);
+        let log = self.dir.join("process.log");
+        self.process = Some(Process::start(&self.name, &command, &log).unwrap());
+    }
+
+    /// Waits until it takes changes in, or serves whatever its roles are.
+    pub(crate) async fn ready(&self) {
+        let began = Instant::now();
+        while began.elapsed() < READY_WITHIN {
+            if let Ok(answer) = reqwest::get(format!("{}/healthz", self.admin)).await
+                && answer.status().is_success()
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{} is not ready after {READY_WITHIN:?}:\n{}", self.name, self.log_tail());
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.process.take().expect("it runs").kill().unwrap();
+    }
+
+    /// SIGTERM, and the drain.
+    pub(crate) fn stop(&mut self) {
+        let status = self.process.take().expect("it runs").stop().unwrap();
+        assert!(status.success(), "{} ended with {status}:\n{}", self.name, self.log_tail());
+    }
+
+    pub(crate) fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.join("process.log")).unwrap_or_default();
+        let from = log.len().saturating_sub(4_000);
+        log[log.ceil_char_boundary(from)..].to_owned()
+    }
+
+    /// Runs a command against this process and demands success.
+    pub(crate) fn command(&self, arguments: &[&str]) -> String {
+        let output = self.try_command(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "flagtrail {arguments:?}: {}\n{errors}\n{}",
+            output.status,
+            self.log_tail()
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// As [`Self::command`], with JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let text = self.command(&[&["--json"], arguments].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
+    }
+
+    /// Runs a command, whatever comes of it.
+    pub(crate) fn try_command(&self, arguments: &[&str]) -> Output {
+        let mut command = flagtrail();
+        command.arg("--server").arg(&self.admin).arg("--token-file").arg(self.dir.join("admin.token"));
+        command.current_dir(&self.dir).args(arguments).output().unwrap()
+    }
+}
+
+/// The program, free of the caller's variables.
+pub(crate) fn flagtrail() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flagtrail"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FLAGTRAIL_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A loopback address whose port is free. Another process may take it before it is bound: then the start fails.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}

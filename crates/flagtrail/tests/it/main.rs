@@ -1,0 +1,8 @@
+//! The shipped binary, from outside: commands, the demo, and the whole main job on real Kafka.
+
+mod docs;
+mod end_to_end;
+mod fixtures;
+mod harness;
+mod on_one_machine;
+mod spool;

@@ -1,0 +1,107 @@
+//! The broker is away for a minute, and the process is killed meanwhile: what was answered 2xx is on the log
+//! afterwards, in order, once.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use flagtrail_testkit::kafka::{self, Cluster};
+use flagtrail_testkit::wait;
+use serde_json::Value;
+
+use crate::harness::Node;
+
+/// How long the broker is away.
+const OUTAGE: Duration = Duration::from_secs(60);
+
+/// Pause between two hooks of a project.
+const PACE: Duration = Duration::from_millis(50);
+
+/// How long the spool may take to empty once the broker is back.
+const DRAINED_WITHIN: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hooks_that_were_answered_during_an_outage_with_a_kill_are_on_the_log_in_order_once() {
+    if kafka::available().is_none() {
+        return;
+    }
+    let cluster = Arc::new(tokio::task::spawn_blocking(|| Cluster::start(1).unwrap()).await.unwrap());
+    let root = tempfile::tempdir().unwrap();
+    let settings =
+        format!("[log]\nbackend = \"kafka\"\n[kafka]\nbrokers = {:?}\npartitions = 2\n", cluster.bootstrap());
+    let mut node = Node::new(root.path(), "one", &["up"], &settings);
+    node.start();
+    node.ready().await;
+    let made = node.json(&["source", "create", "zen", "--platform", "zenmanage", "--organisation", "acme"]);
+    let url = made["url"].as_str().unwrap().to_owned();
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let platforms: Vec<_> =
+        ["shop", "site"].map(|project| tokio::spawn(platform(url.clone(), project, stop.clone()))).into();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let broker = cluster.clone();
+    tokio::task::spawn_blocking(move || broker.kill_broker(1).unwrap()).await.unwrap();
+    let began = Instant::now();
+    tokio::time::sleep(OUTAGE / 2).await;
+    node.kill();
+    node.start();
+    tokio::time::sleep(OUTAGE.saturating_sub(began.elapsed())).await;
+    let broker = cluster.clone();
+    tokio::task::spawn_blocking(move || broker.restart_broker(1).unwrap()).await.unwrap();
+    node.ready().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut answered = Vec::new();
+    for platform in platforms {
+        answered.push(platform.await.unwrap());
+    }
+    assert!(answered.iter().any(|(_, spooled)| *spooled > 0), "some hooks were answered 202");
+
+    let logged = |export: &Path| {
+        let _ = std::fs::remove_dir_all(export);
+        node.command(&["export", "--source", "zen", "--to", export.to_str().unwrap()]);
+        std::fs::read_to_string(export.join("data/records-00001.ndjson")).unwrap()
+    };
+    let export = root.path().join("export");
+    let expected: usize = answered.iter().map(|(numbers, _)| numbers.len()).sum();
+    wait::blocking(DRAINED_WITHIN, "the spool is empty", || logged(&export).lines().count() >= expected);
+    let records: Vec<Value> =
+        logged(&export).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for ((numbers, _), project) in answered.iter().zip(["shop", "site"]) {
+        let of_project = records.iter().filter(|record| record["project"]["key"] == project);
+        let found: Vec<u64> = of_project
+            .map(|record| {
+                record["flag"]["key"].as_str().unwrap().trim_start_matches("flag-").parse().unwrap()
+            })
+            .collect();
+        assert!(found.is_sorted_by(|a, b| a < b), "{project} is in order, each once: {found:?}");
+        let missing: Vec<_> = numbers.iter().filter(|number| !found.contains(number)).collect();
+        assert!(missing.is_empty(), "{project} lost {missing:?}");
+    }
+    node.stop();
+}
+
+/// A platform that sends one hook after the other and never retries; says which were answered 2xx, and how many
+/// of those were 202.
+async fn platform(url: String, project: &'static str, stop: Arc<AtomicBool>) -> (Vec<u64>, usize) {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    let (mut answered, mut spooled) = (Vec::new(), 0);
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let body = format!(
+            r#"{{"type":"flag.target.changed","timestamp":"2026-01-02T03:04:05+00:00","attributes":{{"project_key":"{project}","environment_key":"production","flag_key":"flag-{number}","new_target_value":"on"}}}}"#
+        );
+        let sent = client.post(&url).header("content-type", "application/json").body(body).send().await;
+        if let Ok(answer) = sent
+            && answer.status().is_success()
+        {
+            answered.push(number);
+            spooled += usize::from(answer.status() == 202);
+        }
+        tokio::time::sleep(PACE).await;
+    }
+    (answered, spooled)
+}
