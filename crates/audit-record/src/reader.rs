@@ -15,18 +15,18 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Starts at `path` (empty at the root); a value that is no object is a problem and reads as empty.
-    pub(crate) fn new(path: &str, value: Value, problems: &'a mut Vec<Violation>) -> Self {
+    pub(crate) fn new(path: String, value: Value, problems: &'a mut Vec<Violation>) -> Self {
         let map = match value {
             Value::Object(map) => map,
             other => {
                 problems.push(Violation::new(
-                    if path.is_empty() { "record" } else { path },
+                    if path.is_empty() { "record" } else { &path },
                     expected("an object", &other),
                 ));
                 Map::new()
             }
         };
-        Self { path: path.to_owned(), map, problems }
+        Self { path, map, problems }
     }
 
     /// The path of `field` from the record's root.
@@ -95,12 +95,12 @@ impl<'a> Reader<'a> {
 
     /// A string that must be there; what it is goes into the problem.
     pub(crate) fn require_string(&mut self, field: &str, what: &str) -> String {
-        self.require(field, what, Self::take_string).unwrap_or_default()
+        self.require(field, ("", what), Self::take_string).unwrap_or_default()
     }
 
     /// A time that must be there.
     pub(crate) fn require_time(&mut self, field: &str, what: &str) -> Option<Timestamp> {
-        self.require(field, what, Self::take_time)
+        self.require(field, ("", what), Self::take_time)
     }
 
     /// A word that must be there.
@@ -110,21 +110,20 @@ impl<'a> Reader<'a> {
         words: &str,
         parse: fn(&str) -> Option<T>,
     ) -> Option<T> {
-        let what = format!("one of {words}");
-        self.require(field, &what, |reader, field| reader.take_word(field, words, parse))
+        self.require(field, ("one of ", words), |reader, field| reader.take_word(field, words, parse))
     }
 
     fn require<T>(
         &mut self,
         field: &str,
-        what: &str,
+        (lead, what): (&str, &str),
         take: impl FnOnce(&mut Self, &str) -> Option<T>,
     ) -> Option<T> {
         let before = self.problems.len();
         let taken = take(self, field);
         // A wrong one has been named already.
         if taken.is_none() && self.problems.len() == before {
-            self.problem(field, format!("is missing: {what}"));
+            self.problem(field, format!("is missing: {lead}{what}"));
         }
         taken
     }
@@ -133,7 +132,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn take_object<T>(&mut self, field: &str, read: impl FnOnce(Reader<'_>) -> T) -> Option<T> {
         let value = self.take(field)?;
         let path = self.at(field);
-        Some(read(Reader::new(&path, value, self.problems)))
+        Some(read(Reader::new(path, value, self.problems)))
     }
 
     /// A list of objects, each read by `read`.
@@ -143,7 +142,7 @@ impl<'a> Reader<'a> {
             Some(Value::Array(items)) => {
                 let path = self.at(field);
                 let item =
-                    |(index, value)| read(Reader::new(&format!("{path}[{index}]"), value, self.problems));
+                    |(index, value)| read(Reader::new(format!("{path}[{index}]"), value, self.problems));
                 items.into_iter().enumerate().map(item).collect()
             }
             Some(other) => {

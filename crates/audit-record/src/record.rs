@@ -100,7 +100,7 @@ impl Draft {
     /// what is missing is found by [`AuditRecord::try_new`].
     pub fn from_value(value: Value) -> Result<Self, Vec<Violation>> {
         let mut problems = Vec::new();
-        let draft = Self::read(Reader::new("", value, &mut problems));
+        let draft = Self::read(Reader::new(String::new(), value, &mut problems));
         if problems.is_empty() { Ok(draft) } else { Err(problems) }
     }
 

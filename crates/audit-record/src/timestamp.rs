@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 
 /// A moment in UTC, microsecond precision, between the years 1970 and 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,9 +49,34 @@ impl Timestamp {
     }
 }
 
+/// What a moment's text has: `2026-08-21T17:30:57.006318Z`.
+const TEXT_BYTES: usize = 27;
+
+impl Timestamp {
+    /// RFC 3339, always six digits and `Z`: text order is time order. Written by hand, because every record on
+    /// its way to the log has three of them.
+    fn text(self) -> [u8; TEXT_BYTES] {
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let mut put = |at: usize, digits: usize, mut number: u32| {
+            for place in text[at..at + digits].iter_mut().rev() {
+                *place = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        };
+        put(0, 4, self.0.year().unsigned_abs());
+        put(5, 2, self.0.month());
+        put(8, 2, self.0.day());
+        put(11, 2, self.0.hour());
+        put(14, 2, self.0.minute());
+        put(17, 2, self.0.second());
+        put(20, 6, self.0.timestamp_subsec_micros());
+        text
+    }
+}
+
 impl fmt::Display for Timestamp {
-    /// RFC 3339, always six digits and `Z`: text order is time order.
+    /// RFC 3339, always six digits and `Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, true))
+        f.write_str(std::str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }

@@ -1,6 +1,8 @@
 //! Times.
 
 use audit_record::{Timestamp, TimestampError};
+use chrono::SecondsFormat;
+use proptest::prelude::*;
 use rstest::rstest;
 
 #[rstest]
@@ -60,4 +62,13 @@ fn text_order_is_time_order() {
     let times: Vec<Timestamp> = times.iter().map(|text| Timestamp::parse(text).expect("a time")).collect();
     assert!(times.is_sorted());
     assert!(times.iter().map(ToString::to_string).is_sorted());
+}
+
+proptest! {
+    #[test]
+    fn the_text_of_any_moment_is_what_chrono_writes_and_reads_back(micros in 0_i64..253_402_300_800_000_000) {
+        let time = Timestamp::from_micros(micros).expect("in range");
+        prop_assert_eq!(time.to_string(), time.to_datetime().to_rfc3339_opts(SecondsFormat::Micros, true));
+        prop_assert_eq!(Timestamp::parse(&time.to_string()), Ok(time));
+    }
 }
