@@ -1,6 +1,7 @@
 //! How a journal is opened.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub struct EmbeddedConfig {
 }
 
 /// A log on Kafka.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KafkaConfig {
     /// `host:port,…`.
     pub brokers: String,
@@ -38,4 +39,18 @@ pub struct KafkaConfig {
     pub append_timeout: Duration,
     /// Passed to librdkafka as it stands, over our own settings: security, addresses, buffers.
     pub librdkafka: BTreeMap<String, String>,
+}
+
+/// Settings of librdkafka may be secrets (passwords, keys, tokens), so only their names are shown.
+impl fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaConfig")
+            .field("brokers", &self.brokers)
+            .field("prefix", &self.prefix)
+            .field("partitions", &self.partitions)
+            .field("create_topics", &self.create_topics)
+            .field("append_timeout", &self.append_timeout)
+            .field("librdkafka", &self.librdkafka.keys())
+            .finish()
+    }
 }

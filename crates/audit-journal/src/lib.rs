@@ -34,6 +34,8 @@ pub use error::OpenError;
 pub use follow::{Batch, Follow, FollowEvent, Stop};
 pub use identity::LogIdentity;
 pub use journal::Journal;
+#[cfg(feature = "kafka")]
+pub use kafka::kafka_plan;
 pub use message::{Message, MessageHash, NewMessage, Placement, record_message};
 pub use owned::{CommitError, Committer, Owned, OwnedCommit, OwnedEvent, PartitionCommit};
 pub use partitioner::partition_of;

@@ -81,7 +81,7 @@ impl Clients {
 
     /// A topic's name: `prefix.suffix`.
     pub(super) fn topic_name(&self, topic: Topic) -> String {
-        format!("{}.{}", self.config.prefix, topic.suffix())
+        topic_name_of(&self.config.prefix, topic)
     }
 
     /// What all clients have in common, the operator's settings over ours.
@@ -135,7 +135,7 @@ impl Clients {
 
     /// The name of the group that readers without membership carry.
     pub(super) fn reading_group(&self) -> String {
-        format!("{}.readers", self.config.prefix)
+        reading_group_of(&self.config.prefix)
     }
 
     fn configured(&self, settings: &[(&str, &str)]) -> ClientConfig {
@@ -155,6 +155,16 @@ impl Clients {
         }
         config
     }
+}
+
+/// A topic's name: `prefix.suffix`.
+pub(super) fn topic_name_of(prefix: &str, topic: Topic) -> String {
+    format!("{prefix}.{}", topic.suffix())
+}
+
+/// The name of the group that readers without membership carry.
+pub(super) fn reading_group_of(prefix: &str) -> String {
+    format!("{prefix}.readers")
 }
 
 /// The partition that a message goes to: never librdkafka's choice, so that every client agrees.

@@ -2,20 +2,22 @@
 //! that did not fit yet.
 
 use std::collections::VecDeque;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 /// Most events in the channel; a batch is bounded too, so this bounds what is read ahead for a taker.
 const EVENTS_MAX: usize = 4;
 
+/// How often it is looked whether the taker made room.
+const ROOM_TICK: Duration = Duration::from_millis(1);
+
 /// Events on their way out.
 pub(super) struct Feed<E> {
     events: mpsc::Sender<E>,
     row: VecDeque<E>,
-    runtime: Handle,
 }
 
 /// Whether the row is empty now.
@@ -30,9 +32,9 @@ pub(super) enum Flow {
 }
 
 impl<E> Feed<E> {
-    pub(super) fn new(runtime: Handle) -> (Self, mpsc::Receiver<E>) {
+    pub(super) fn new() -> (Self, mpsc::Receiver<E>) {
         let (events, taken) = mpsc::channel(EVENTS_MAX);
-        (Self { events, row: VecDeque::new(), runtime }, taken)
+        (Self { events, row: VecDeque::new() }, taken)
     }
 
     /// Adds an event. The caller keeps the row short by asking [`Feed::flow`].
@@ -59,15 +61,10 @@ impl<E> Feed<E> {
                 Err(TrySendError::Closed(_)) => return Flow::Closed,
                 Err(TrySendError::Full(event)) => {
                     self.row.push_front(event);
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
+                    if Instant::now() >= until {
                         return Flow::Full;
                     }
-                    let events = self.events.clone();
-                    let room = async { tokio::time::timeout(left, events.reserve()).await.is_ok() };
-                    if !self.runtime.block_on(room) {
-                        return Flow::Full;
-                    }
+                    thread::sleep(ROOM_TICK);
                 }
             }
         }

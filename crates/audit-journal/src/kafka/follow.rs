@@ -43,7 +43,7 @@ pub(super) type TailConsumer = BaseConsumer<Ends>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ends(Arc<Mutex<BTreeMap<Partition, Offset>>>);
 
-/// What the statistics are asked for; everything else in them is skipped.
+/// How often librdkafka tells statistics; only the ends are taken from them.
 pub(super) const STATISTICS_INTERVAL_MS: &str = "1000";
 
 impl ClientContext for Ends {
@@ -56,6 +56,14 @@ impl ClientContext for Ends {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.heard(&statistics);
+    }
+}
+
+impl ConsumerContext for Ends {}
+
+impl Ends {
+    pub(super) fn heard(&self, statistics: &Statistics) {
         let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for partition in statistics.topics.values().flat_map(|topic| topic.partitions.values()) {
             // Partitions of another owner keep stale figures; `desired` are ours.
@@ -64,11 +72,7 @@ impl ClientContext for Ends {
             }
         }
     }
-}
 
-impl ConsumerContext for Ends {}
-
-impl Ends {
     fn of(&self, partition: Partition) -> Option<Offset> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
     }
@@ -110,24 +114,28 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
         Self { consumer, topic, tracks: BTreeMap::new(), feed, paused: false, behind_since: None }
     }
 
-    /// Lays the track of one partition. `None` where the broker can't be asked now. A bookmark that the
-    /// log does not bear out leaves no track and an event.
-    pub(super) fn lay(&mut self, partition: Partition, bookmark: Option<Bookmark>, epoch: u32) -> Option<()> {
+    /// Lays the track of one partition, and tells where it ends. `None` where the broker can't be asked
+    /// now. A bookmark that the log does not bear out gives a stop, and no track.
+    pub(super) fn lay(
+        &mut self,
+        partition: Partition,
+        bookmark: Option<Bookmark>,
+        epoch: u32,
+    ) -> Option<(Offset, Result<(), Stop>)> {
         let since = Instant::now();
         loop {
             let bounds = self.bounds(partition)?;
             match Track::lay(bookmark, bounds, epoch) {
                 Ok(track) => {
                     self.tracks.insert(partition, track);
-                    return Some(());
+                    return Some((bounds.end, Ok(())));
                 }
                 Err(Stop::Truncated { .. }) if since.elapsed() < TRUNCATED_AFTER => {
                     std::thread::sleep(POLL_WAIT);
                 }
                 Err(stop) => {
                     tracing::error!(topic = self.topic, %stop, "a partition is not followed");
-                    self.feed.push(E::stopped(stop));
-                    return Some(());
+                    return Some((bounds.end, Err(stop)));
                 }
             }
         }
@@ -143,6 +151,12 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
             }
         }
         list
+    }
+
+    /// After another assignment: it is fetched, whatever was paused before.
+    pub(super) fn assigned_anew(&mut self) {
+        self.paused = true;
+        self.resume();
     }
 
     /// One turn: polls, delivers what came. False when the taker is gone.
@@ -327,10 +341,21 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
     }
 }
 
-impl<E: TailEvent> Tail<Ends, E> {
+/// A context that is told the ends.
+pub(super) trait HearsEnds {
+    fn ends(&self) -> &Ends;
+}
+
+impl HearsEnds for Ends {
+    fn ends(&self) -> &Ends {
+        self
+    }
+}
+
+impl<C: ConsumerContext + HearsEnds, E: TailEvent> Tail<C, E> {
     /// Takes over what the statistics say of the ends.
-    fn hear_ends(&mut self) {
-        let ends = self.consumer.context().clone();
+    pub(super) fn hear_ends(&mut self) {
+        let ends = self.consumer.context().ends().clone();
         for (partition, track) in &mut self.tracks {
             if let Some(end) = ends.of(*partition) {
                 track.heard_end(end);
@@ -367,7 +392,15 @@ pub(super) fn run(
     let mut tail = Tail::new(consumer, whole.topic.clone(), feed);
     for partition in 0..whole.partitions {
         let bookmark = whole.from.iter().find(|(of, _)| *of == partition).map(|(_, bookmark)| *bookmark);
-        while tail.lay(partition, bookmark, whole.epoch).is_none() {
+        loop {
+            match tail.lay(partition, bookmark, whole.epoch) {
+                Some((_, Ok(()))) => break,
+                Some((_, Err(stop))) => {
+                    tail.feed.push(FollowEvent::Stopped(stop));
+                    break;
+                }
+                None => {}
+            }
             if !pace.sleep(stop) {
                 return;
             }

@@ -62,6 +62,11 @@ impl Health {
         }
     }
 
+    /// Wakes the supervisor to look at the brokers.
+    pub(super) fn probe(&self) {
+        self.ring(|call| call.probe = true);
+    }
+
     pub(super) fn fatal(&self) {
         self.ring(|call| call.replace = true);
     }

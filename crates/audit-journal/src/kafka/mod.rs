@@ -5,12 +5,16 @@
 //! thread of its own ([`follow`], [`owned`]).
 
 mod client;
+mod commit;
 mod feed;
 mod follow;
 mod health;
 mod open;
+mod owned;
 mod pace;
+mod plan;
 mod producer;
+mod progress;
 mod reader;
 mod together;
 mod topics;
@@ -19,11 +23,13 @@ mod transaction;
 mod wire;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use audit_record::Timestamp;
+use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,18 +39,29 @@ use crate::error::OpenError;
 use crate::follow::Follow;
 use crate::identity::LogIdentity;
 use crate::message::NewMessage;
-use crate::owned::Owned;
+use crate::owned::{Committer, Owned};
 use crate::position::{Bookmark, Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
 
+pub use plan::kafka_plan;
+
 use client::{Clients, blocking, partition_count, reason};
+use commit::{CommitThread, Commits, Session};
 use feed::Feed;
 use follow::{STATISTICS_INTERVAL_MS, Whole};
+use owned::Owning;
 use producer::Appender;
+use progress::ProgressReader;
 use reader::Readers;
 use together::Together;
 use topics::Topics;
+
+/// After this without a heartbeat an owner's partitions go to another.
+const SESSION_TIMEOUT_MS: &str = "10000";
+
+/// How often an owner shows that it lives.
+const HEARTBEAT_INTERVAL_MS: &str = "2000";
 
 /// The log on Kafka.
 pub(crate) struct Kafka {
@@ -53,6 +70,10 @@ pub(crate) struct Kafka {
     appender: Arc<Appender>,
     readers: Arc<Readers>,
     together: Together,
+    commits: Commits,
+    /// Taken by the first `close`.
+    commit_thread: Mutex<Option<CommitThread>>,
+    progress: ProgressReader,
     /// Ends followers; cancelled by `close`.
     stop: CancellationToken,
     /// Counts the threads of followers, which `close` waits for.
@@ -81,7 +102,22 @@ impl Kafka {
         };
         let together = Together::start(clients.clone(), identity.partitions, Arc::clone(&readers));
         let (stop, followers) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self { clients, identity, appender, readers, together, stop, followers })
+        let (commits, commit_thread) =
+            Commits::start(clients.clone(), identity.partitions, Arc::clone(&readers), stop.clone());
+        let commit_thread = Mutex::new(Some(commit_thread));
+        let progress = ProgressReader::new(clients.clone(), Arc::clone(&readers));
+        Ok(Self {
+            clients,
+            identity,
+            appender,
+            readers,
+            together,
+            commits,
+            commit_thread,
+            progress,
+            stop,
+            followers,
+        })
     }
 
     pub(crate) fn identity(&self) -> &LogIdentity {
@@ -100,7 +136,7 @@ impl Kafka {
     }
 
     pub(crate) async fn follow(&self, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {
-        let (feed, events) = Feed::new(Handle::current());
+        let (feed, events) = Feed::new();
         let stop = self.stop.child_token();
         let config = self.clients.consumer("follow", &[("statistics.interval.ms", STATISTICS_INTERVAL_MS)]);
         let whole = Whole {
@@ -114,8 +150,39 @@ impl Kafka {
         Follow { events, _stop: stop.drop_guard() }
     }
 
-    pub(crate) async fn follow_owned(&self, _group: &str) -> Owned {
-        todo!()
+    pub(crate) async fn follow_owned(&self, group: &str) -> Owned {
+        let (feed, events) = Feed::new();
+        let (stop, session) = (self.stop.child_token(), Session::new(group));
+        let (leave, leaving) = oneshot::channel();
+        let group_id = format!("{}.{group}", self.clients.config().prefix);
+        let config = self.clients.consumer(
+            "own",
+            &[
+                ("group.id", &group_id),
+                // Eager: every rebalance takes all away before it gives out again, so that one
+                // membership is that of everything held.
+                ("partition.assignment.strategy", "range"),
+                ("session.timeout.ms", SESSION_TIMEOUT_MS),
+                ("heartbeat.interval.ms", HEARTBEAT_INTERVAL_MS),
+                ("statistics.interval.ms", STATISTICS_INTERVAL_MS),
+            ],
+        );
+        let committer = Committer { requests: self.commits.requests_of(&session) };
+        let owning = Owning {
+            config,
+            topic: self.clients.topic_name(Topic::Records),
+            partitions: self.identity.partitions,
+            epoch: self.identity.epoch,
+            session,
+            commits: self.commits.clone(),
+            progress: self.progress.clone(),
+            runtime: Handle::current(),
+            stop: stop.clone(),
+            closing: self.stop.clone(),
+            leave: leaving,
+        };
+        self.spawn("journal-own", move || owned::run(owning, feed));
+        Owned { events, committer, leave, _stop: stop.drop_guard() }
     }
 
     pub(crate) async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, ReadError> {
@@ -140,11 +207,13 @@ impl Kafka {
         self.readers.read(topic, partition, from, limit).await
     }
 
-    pub(crate) async fn documents(
-        &self,
-        _group: &str,
-    ) -> Result<Vec<(Partition, bytes::Bytes, bytes::Bytes)>, ReadError> {
-        todo!()
+    pub(crate) async fn documents(&self, group: &str) -> Result<Vec<(Partition, Bytes, Bytes)>, ReadError> {
+        let mut all = Vec::new();
+        for Bounds { partition, start, end } in self.bounds(Topic::Progress).await? {
+            let documents = self.progress.documents(group, partition, start, end).await?;
+            all.extend(documents.into_iter().map(|(key, value)| (partition, key, value)));
+        }
+        Ok(all)
     }
 
     pub(crate) fn is_writable(&self) -> bool {
@@ -156,6 +225,10 @@ impl Kafka {
         self.stop.cancel();
         self.followers.close();
         self.followers.wait().await;
+        let commit_thread = self.commit_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = commit_thread {
+            thread.close(&self.commits).await;
+        }
         self.together.close().await;
         let appender = Arc::clone(&self.appender);
         blocking(move || appender.close()).await;

@@ -26,6 +26,9 @@ const CLOCK_KEY: &[u8] = b"~clock";
 /// How long a topic that was just made may take to be known to every broker.
 const PROPAGATION_WAIT: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether it is.
+const PROPAGATION_TICK: Duration = Duration::from_millis(50);
+
 /// What one read of `control` brings while the identity is looked for.
 const CONTROL_READ: ReadLimit = ReadLimit { messages: 8 * 1024, bytes: 4 * 1024 * 1024 };
 
@@ -92,6 +95,7 @@ pub(super) async fn open(
         warn_or_refuse(check_partitions(*topic, &name, *found, identity.partitions))?;
     }
     compare_clocks(appender, identity.partitions).await?;
+    appender.watch_strays(identity.partitions);
     Ok(identity)
 }
 
@@ -106,7 +110,7 @@ async fn propagated(topics: &Topics) -> Result<BTreeMap<Topic, (u32, usize)>, Op
         if tokio::time::Instant::now() >= until {
             return Err(OpenError::Unavailable("not every topic is known to the brokers yet".to_owned()));
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(PROPAGATION_TICK).await;
     }
 }
 
@@ -115,7 +119,16 @@ async fn check_settings(topics: &Topics, listed: &BTreeMap<Topic, (u32, usize)>)
     if there.is_empty() {
         return Ok(());
     }
-    for (topic, settings) in topics.settings(&there).await? {
+    let until = tokio::time::Instant::now() + PROPAGATION_WAIT;
+    let all = loop {
+        match topics.settings(&there).await {
+            Err(OpenError::Unavailable(_)) if tokio::time::Instant::now() < until => {
+                tokio::time::sleep(PROPAGATION_TICK).await;
+            }
+            outcome => break outcome?,
+        }
+    };
+    for (topic, settings) in all {
         let (partitions, replicas) = listed[&topic];
         let found = Found { partitions, replicas, settings };
         let warnings =
@@ -154,7 +167,7 @@ async fn read_identity(readers: &Readers) -> Result<Option<LogIdentity>, OpenErr
             }
             // A topic that was just made has no leader yet.
             Err(_) if tokio::time::Instant::now() < until => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(PROPAGATION_TICK).await;
                 continue;
             }
             Err(error) => return Err(unavailable(error)),

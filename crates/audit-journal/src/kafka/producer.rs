@@ -4,7 +4,7 @@
 //! and its delivery reports are gathered per call.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -147,6 +147,8 @@ pub(super) struct Appender {
     health: Arc<Health>,
     producer: RwLock<Arc<Running>>,
     append_timeout: Duration,
+    /// N, once it is known.
+    partitions: OnceLock<u32>,
 }
 
 impl Appender {
@@ -155,7 +157,8 @@ impl Appender {
         let health = Arc::new(Health::new());
         let append_timeout = clients.config().append_timeout;
         let producer = RwLock::new(Arc::new(new_producer(&clients, &health)?));
-        let appender = Arc::new(Self { clients, health, producer, append_timeout });
+        let appender =
+            Arc::new(Self { clients, health, producer, append_timeout, partitions: OnceLock::new() });
         let supervised = Arc::clone(&appender);
         thread::Builder::new()
             .name("journal-supervisor".to_owned())
@@ -293,6 +296,36 @@ impl Appender {
             probing = (probing || call.probe) && self.health.heard() == Heard::Silent && !self.probe();
             if !probing {
                 pace.reset();
+                self.look_for_strays();
+            }
+        }
+    }
+
+    /// From now on looks for records in partitions that are not the log's: added behind our back, and
+    /// written to by somebody who is not us. They are no part of the log, so they are an alarm, not a stop.
+    pub(super) fn watch_strays(&self, partitions: u32) {
+        if self.partitions.set(partitions).is_ok() {
+            self.health.probe();
+        }
+    }
+
+    fn look_for_strays(&self) {
+        let Some(partitions) = self.partitions.get() else { return };
+        let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
+        let name = self.clients.topic_name(Topic::Records);
+        let Ok(metadata) = producer.client().fetch_metadata(Some(&name), PROBE_WAIT) else { return };
+        let found = metadata.topics().iter().map(|topic| topic.partitions().len()).sum::<usize>() as u32;
+        for partition in *partitions..found {
+            let ends = producer.client().fetch_watermarks(&name, partition as i32, PROBE_WAIT);
+            if let Ok((start, end)) = ends
+                && end > start
+            {
+                tracing::error!(
+                    topic = name,
+                    partition,
+                    records = end - start,
+                    "somebody writes records to a partition that is not the log's: nothing reads them; the log has {partitions} partitions, and its own clients choose among those"
+                );
             }
         }
     }
@@ -351,4 +384,106 @@ fn new_producer(clients: &Clients, health: &Arc<Health>) -> KafkaResult<Running>
         ],
     );
     Running::from_config_and_context(&config, Reports { health: Arc::clone(health) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::config::KafkaConfig;
+    use crate::message::Placement;
+
+    fn message(value: String) -> NewMessage {
+        NewMessage {
+            key: Bytes::from_static(b"key"),
+            headers: Vec::new(),
+            value: Some(Bytes::from(value)),
+            placement: Placement::ByKey,
+        }
+    }
+
+    fn appender(brokers: String) -> Arc<Appender> {
+        let config = KafkaConfig {
+            brokers,
+            prefix: "mock".to_owned(),
+            partitions: 1,
+            create_topics: false,
+            append_timeout: Duration::from_secs(2),
+            librdkafka: BTreeMap::new(),
+        };
+        Appender::start(Clients::new(config).expect("the settings are good")).expect("a producer is made")
+    }
+
+    async fn append(appender: &Appender, value: &str) -> AppendOutcome {
+        appender.append(Topic::Records, 1, &[message(value.to_owned())]).await.remove(0)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_fatal_error_ends_a_producer_but_not_the_appender() {
+        let mock = MockCluster::new(1).expect("a cluster in this process");
+        mock.create_topic("mock.records", 1, 1).expect("a topic");
+        let appender = appender(mock.bootstrap_servers());
+        assert!(matches!(append(&appender, "before").await, AppendOutcome::Appended(_)));
+
+        let first = Arc::clone(&appender.producer.read().expect("no writer panics"));
+        mock.request_errors(
+            RDKafkaApiKey::Produce,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER; 3],
+        );
+        let refused = append(&appender, "refused").await;
+        assert!(!matches!(refused, AppendOutcome::Appended(_)), "{refused:?}");
+        assert!(first.client().fatal_error().is_some(), "the error was not fatal: {refused:?}");
+        drop(first);
+
+        let until = Instant::now() + Duration::from_secs(20);
+        while !matches!(append(&appender, "after").await, AppendOutcome::Appended(_)) {
+            assert!(Instant::now() < until, "the producer was not replaced");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tokio::task::spawn_blocking(move || appender.close()).await.expect("closing does not fail");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_message_that_is_too_large_is_refused_and_its_neighbours_are_not() {
+        let mock = MockCluster::new(1).expect("a cluster in this process");
+        mock.create_topic("mock.records", 1, 1).expect("a topic");
+        let appender = appender(mock.bootstrap_servers());
+        let large = message("x".repeat(super::super::client::MESSAGE_BYTES_MAX + 1));
+        let messages = [message("small".to_owned()), large, message("small".to_owned())];
+        let outcomes = appender.append(Topic::Records, 1, &messages).await;
+        assert!(matches!(outcomes[0], AppendOutcome::Appended(_)), "{outcomes:?}");
+        assert!(matches!(outcomes[1], AppendOutcome::NotAppended(_)), "{outcomes:?}");
+        assert!(matches!(outcomes[2], AppendOutcome::Appended(_)), "{outcomes:?}");
+        tokio::task::spawn_blocking(move || appender.close()).await.expect("closing does not fail");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_no_broker_answers_is_unknown_and_then_refused() {
+        let mock = MockCluster::new(1).expect("a cluster in this process");
+        mock.create_topic("mock.records", 1, 1).expect("a topic");
+        let appender = appender(mock.bootstrap_servers());
+        assert!(matches!(append(&appender, "before").await, AppendOutcome::Appended(_)));
+        mock.broker_down(1).expect("the broker goes down");
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let outcome = append(&appender, "while down").await;
+            assert!(!matches!(outcome, AppendOutcome::Appended(_)), "there is no broker");
+            if matches!(outcome, AppendOutcome::NotAppended(_)) {
+                break;
+            }
+            assert!(Instant::now() < until, "silence was never noticed");
+        }
+        assert!(!appender.is_writable());
+        mock.broker_up(1).expect("the broker comes back");
+        let until = Instant::now() + Duration::from_secs(20);
+        while !matches!(append(&appender, "after").await, AppendOutcome::Appended(_)) {
+            assert!(Instant::now() < until, "the broker was never noticed");
+        }
+        tokio::task::spawn_blocking(move || appender.close()).await.expect("closing does not fail");
+    }
 }

@@ -51,6 +51,12 @@ const FETCHED_AHEAD_KIB: &str = "4096";
 /// Where a request begins, and a number that tells equal ones apart.
 type Stop = (Topic, Partition, Offset, u64);
 
+type Answered = oneshot::Receiver<Result<Range, ReadError>>;
+
+fn too_late() -> ReadError {
+    ReadError::Unavailable(format!("nothing was read within {} s", READ_WAIT.as_secs()))
+}
+
 struct Request {
     limit: ReadLimit,
     until: Instant,
@@ -116,6 +122,33 @@ impl Readers {
         from: Offset,
         limit: ReadLimit,
     ) -> Result<Range, ReadError> {
+        let answered = self.ask(topic, partition, from, limit)?;
+        match tokio::time::timeout(READ_WAIT, answered).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(ReadError::Unavailable("the journal is closed".to_owned())),
+            Err(_) => Err(too_late()),
+        }
+    }
+
+    /// The same, on a thread of ours.
+    pub(super) fn read_blocking(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> Result<Range, ReadError> {
+        // A request that waited too long is dropped by its reader, so this ends.
+        self.ask(topic, partition, from, limit)?.blocking_recv().unwrap_or_else(|_| Err(too_late()))
+    }
+
+    fn ask(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> Result<Answered, ReadError> {
         let (answer, answered) = oneshot::channel();
         {
             let mut queue = self.shared.queue();
@@ -130,13 +163,7 @@ impl Readers {
             queue.waiting.insert(stop, Request { limit, until: Instant::now() + READ_WAIT, answer });
         }
         self.shared.bell.notify_one();
-        match tokio::time::timeout(READ_WAIT, answered).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(ReadError::Unavailable("the journal is closed".to_owned())),
-            Err(_) => {
-                Err(ReadError::Unavailable(format!("nothing was read within {} s", READ_WAIT.as_secs())))
-            }
-        }
+        Ok(answered)
     }
 
     /// What every partition of a topic holds. Blocking.

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::append::AppendError;
@@ -41,7 +40,7 @@ impl Together {
     pub(super) fn start(clients: Clients, partitions: u32, readers: Arc<Readers>) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
         let transactor = Transactor::new(clients, "settings");
-        let worker = Worker { transactor, partitions, readers, runtime: Handle::current() };
+        let worker = Worker { transactor, partitions, readers };
         let spawned =
             thread::Builder::new().name("journal-settings".to_owned()).spawn(move || worker.run(waiting));
         let thread = spawned.map_err(|error| tracing::error!(%error, "a thread can't be started")).ok();
@@ -77,7 +76,6 @@ struct Worker {
     transactor: Transactor,
     partitions: u32,
     readers: Arc<Readers>,
-    runtime: Handle,
 }
 
 impl Worker {
@@ -98,7 +96,7 @@ impl Worker {
                 Err(AppendError::NotAppended(reason))
             }
             Err(TransactionError::Unknown(reason, positions)) => {
-                match settle(&mut self.transactor, &self.readers, &self.runtime, &positions, messages) {
+                match settle(&mut self.transactor, &self.readers, &positions, messages) {
                     Some(true) => Ok(positions),
                     Some(false) => Err(AppendError::NotAppended(reason)),
                     None => Err(AppendError::Unknown(reason)),
@@ -113,7 +111,6 @@ impl Worker {
 pub(super) fn settle(
     transactor: &mut Transactor,
     readers: &Readers,
-    runtime: &Handle,
     positions: &[Position],
     messages: &[(Topic, NewMessage)],
 ) -> Option<bool> {
@@ -122,8 +119,8 @@ pub(super) fn settle(
     for _ in 0..SETTLE_ATTEMPTS {
         if transactor.settle().is_ok() {
             let limit = ReadLimit { messages: 1, bytes: 1 };
-            let read = readers.read(*topic, position.partition, position.offset, limit);
-            match runtime.block_on(read) {
+            let read = readers.read_blocking(*topic, position.partition, position.offset, limit);
+            match read {
                 Ok(range) if range.next > position.offset => {
                     return Some(range.messages.first().is_some_and(|first| first.offset == position.offset));
                 }

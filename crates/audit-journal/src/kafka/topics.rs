@@ -274,6 +274,12 @@ impl Topics {
                 }
                 code => OpenError::Unavailable(format!("the settings of topic {name} can't be read: {code}")),
             })?;
+            if resource.entries.is_empty() {
+                // What a broker answers for a topic that was just made and that it does not know yet.
+                return Err(OpenError::Unavailable(format!(
+                    "the settings of topic {name} are not known yet"
+                )));
+            }
             let entries = resource.entries.into_iter();
             all.insert(*topic, entries.filter_map(|entry| Some((entry.name, entry.value?))).collect());
         }

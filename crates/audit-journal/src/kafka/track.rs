@@ -103,10 +103,6 @@ impl Track {
         self.end = self.end.max(end);
     }
 
-    pub(super) fn end(&self) -> Offset {
-        self.end
-    }
-
     /// Takes the next message that the consumer has of this partition.
     pub(super) fn take(&mut self, message: Message) -> Taken {
         if self.stopped {

@@ -272,7 +272,6 @@ fn offsets_refused(error: &KafkaError) -> TransactionError {
             Code::UnknownMemberId
             | Code::IllegalGeneration
             | Code::FencedInstanceId
-            | Code::Fenced
             | Code::FencedMemberEpoch
             | Code::StaleMemberEpoch,
         ) => TransactionError::Fenced(text),

@@ -3,4 +3,6 @@
 
 mod contract;
 mod embedded;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod spool;

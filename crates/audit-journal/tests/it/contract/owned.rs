@@ -164,35 +164,42 @@ pub(crate) async fn a_second_owner_takes_its_share_and_the_first_keeps_the_rest<
     let mut held: BTreeMap<Partition, u64> =
         assigned.iter().map(|(partition, assigned)| (*partition, assigned.generation)).collect();
 
-    // The first writes down, while it hands over, what the second must find.
-    let (second, second_assigned) = {
+    // The first writes down, while it hands over, what the second must find. It may be told to hand over
+    // everything, and be given its rest anew.
+    let mut joining = {
         let journal = journal.clone();
-        let joining = tokio::spawn(async move {
+        tokio::spawn(async move {
             let mut second = journal.follow_owned(GROUP).await;
             let assigned = assignments(&mut second, PARTITIONS as usize / 2).await;
             (second, assigned)
-        });
-        let mut revoked = 0;
-        while revoked < PARTITIONS / 2 || held.len() < PARTITIONS as usize / 2 {
-            match next_owned(&mut first).await {
-                OwnedEvent::Revoked { partition, lost, done } => {
-                    assert!(!lost);
-                    let generation = held.remove(&partition).expect("it was held");
-                    let mut commit = commit_of(partition, generation, Bookmark::default());
-                    commit.partitions[0].documents = vec![document("handed", "over")];
-                    must_commit(&first.committer(), commit).await;
-                    drop(done);
-                    revoked += 1;
-                }
-                OwnedEvent::Assigned { partition, generation, .. } => {
-                    held.insert(partition, generation);
-                }
-                OwnedEvent::Messages(_) | OwnedEvent::Level { .. } => {}
-                OwnedEvent::Stopped(stop) => panic!("{stop}"),
-            }
-        }
-        joining.await.expect("the second owner is given its share")
+        })
     };
+    let mut joined = None;
+    while joined.is_none() || held.len() != PARTITIONS as usize / 2 {
+        let event = tokio::select! {
+            share = &mut joining, if joined.is_none() => {
+                joined = Some(share.expect("the second owner is given its share"));
+                continue;
+            }
+            event = next_owned(&mut first) => event,
+        };
+        match event {
+            OwnedEvent::Revoked { partition, lost, done } => {
+                assert!(!lost);
+                let generation = held.remove(&partition).expect("it was held");
+                let mut commit = commit_of(partition, generation, Bookmark::default());
+                commit.partitions[0].documents = vec![document("handed", "over")];
+                must_commit(&first.committer(), commit).await;
+                drop(done);
+            }
+            OwnedEvent::Assigned { partition, generation, .. } => {
+                held.insert(partition, generation);
+            }
+            OwnedEvent::Messages(_) | OwnedEvent::Level { .. } => {}
+            OwnedEvent::Stopped(stop) => panic!("{stop}"),
+        }
+    }
+    let (second, second_assigned) = joined.expect("the loop ended");
     for (partition, assigned) in &second_assigned {
         assert!(!held.contains_key(partition), "partition {partition} has two owners");
         assert!(assigned.clean, "it was handed over in good order");

@@ -1,0 +1,162 @@
+//! Brokers that are killed, paused, or not there yet.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use audit_journal::{AppendError, AppendOutcome, FollowEvent, Journal, JournalConfig, OpenError, Topic};
+use flagtrail_testkit::kafka::{self, Cluster};
+
+use super::{blocking, config, in_time, topic_name};
+use crate::contract::{PARTITIONS, append_all, append_numbers, collect, fixed, keyed, next, text, until};
+
+async fn open(cluster: &Cluster, prefix: &str) -> Journal {
+    let config = JournalConfig::Kafka(config(&cluster.bootstrap(), prefix));
+    in_time("opening", Journal::open(config)).await.expect("it opens")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_acknowledged_record_is_lost_when_leaders_are_killed_under_load() {
+    if kafka::available().is_none() {
+        return;
+    }
+    let cluster = Arc::new(blocking(|| Cluster::start(3)).await.expect("three brokers start"));
+    let prefix = kafka::unique("log");
+    let journal = open(&cluster, &prefix).await;
+    let mut follow = journal.follow(Topic::Records, Vec::new()).await;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let (journal, stop) = (journal.clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut acknowledged = BTreeSet::new();
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let values: Vec<String> = (0..5).map(|n| format!("{writer}-{number}-{n}")).collect();
+                    let messages = values.iter().map(|v| keyed(&format!("key {writer}"), v.clone()));
+                    let outcomes = journal.append(Topic::Records, messages.collect()).await;
+                    for (value, outcome) in values.into_iter().zip(outcomes) {
+                        if matches!(outcome, AppendOutcome::Appended(_)) {
+                            acknowledged.insert(value);
+                        }
+                    }
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    for partition in 0..2 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (cluster, name) = (Arc::clone(&cluster), topic_name(&prefix, Topic::Records));
+        blocking(move || {
+            let leader = cluster.leader_of(&name, partition).expect("there is a leader");
+            cluster.kill_broker(leader).expect("it can be killed");
+            std::thread::sleep(Duration::from_secs(3));
+            cluster.restart_broker(leader).expect("it comes back");
+        })
+        .await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut acknowledged = BTreeSet::new();
+    for writer in writers {
+        acknowledged.extend(in_time("a writer", writer).await.expect("a writer does not fail"));
+    }
+    assert!(acknowledged.len() > 100, "only {} were acknowledged", acknowledged.len());
+
+    // The follower that ran all the time has each of them, and in a writer's order.
+    let mut there = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut missing = acknowledged.clone();
+    while !missing.is_empty() {
+        assert!(Instant::now() < deadline, "{} acknowledged records are missing", missing.len());
+        if let FollowEvent::Messages(batch) = next(&mut follow).await {
+            for message in &batch.messages {
+                missing.remove(&text(message));
+                there.push(text(message));
+            }
+        }
+    }
+    let unique: BTreeSet<&String> = there.iter().collect();
+    assert_eq!(unique.len(), there.len(), "a record is on the log twice");
+    for writer in 0..8 {
+        let mine: Vec<(u64, u64)> = there
+            .iter()
+            .filter_map(|value| {
+                let mut parts = value.split('-').map(|part| part.parse::<u64>().expect("numbers"));
+                let [of, number, n] = [parts.next()?, parts.next()?, parts.next()?];
+                (of == writer).then_some((number, n))
+            })
+            .collect();
+        assert!(mine.is_sorted(), "the order of writer {writer} was lost");
+    }
+    in_time("closing", journal.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_down_at_start_is_unavailable_and_serves_when_it_comes() {
+    if kafka::available().is_none() {
+        return;
+    }
+    let cluster = Arc::new(blocking(|| Cluster::start(1)).await.expect("the broker starts"));
+    let prefix = kafka::unique("log");
+    let down = Arc::clone(&cluster);
+    blocking(move || down.stop_broker(1)).await.expect("it stops");
+    let settings = JournalConfig::Kafka(config(&cluster.bootstrap(), &prefix));
+    let opened = in_time("opening", Journal::open(settings)).await;
+    assert!(matches!(opened, Err(OpenError::Unavailable(_))), "{opened:?}");
+    let up = Arc::clone(&cluster);
+    blocking(move || up.restart_broker(1)).await.expect("it comes");
+    let journal = open(&cluster, &prefix).await;
+    append_numbers(&journal, 0, 0..1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_goes_and_comes_back_ends_nothing() {
+    if kafka::available().is_none() {
+        return;
+    }
+    let cluster = Arc::new(blocking(|| Cluster::start(1)).await.expect("the broker starts"));
+    let prefix = kafka::unique("log");
+    let mut settings = config(&cluster.bootstrap(), &prefix);
+    settings.append_timeout = Duration::from_secs(2);
+    let journal = in_time("opening", Journal::open(JournalConfig::Kafka(settings))).await.expect("it opens");
+    append_numbers(&journal, 0, 0..5).await;
+    let mut follow = journal.follow(Topic::Records, Vec::new()).await;
+    collect(&mut follow, 5).await;
+
+    let down = Arc::clone(&cluster);
+    blocking(move || down.kill_broker(1)).await.expect("it can be killed");
+    // The first appends may be in doubt; soon they are refused, so that they can be spooled.
+    until(|| async {
+        let outcome = journal.append(Topic::Records, vec![fixed(0, "while down")]).await.remove(0);
+        assert!(!matches!(outcome, AppendOutcome::Appended(_)), "there is no broker");
+        matches!(outcome, AppendOutcome::NotAppended(_))
+    })
+    .await;
+    assert!(!journal.is_writable());
+    let refused =
+        in_time("a settings change", journal.append_together(vec![(Topic::Control, fixed(0, "x"))]));
+    assert!(matches!(refused.await, Err(AppendError::NotAppended(_))));
+
+    let up = Arc::clone(&cluster);
+    blocking(move || up.restart_broker(1)).await.expect("it comes back");
+    until(|| async { journal.is_writable() }).await;
+    append_all(&journal, Topic::Records, vec![fixed(0, "after")]).await;
+    loop {
+        if let FollowEvent::Messages(batch) = next(&mut follow).await
+            && batch.messages.iter().any(|message| text(message) == "after")
+        {
+            break;
+        }
+    }
+    in_time("together", journal.append_together(vec![(Topic::Records, fixed(0, "both"))]))
+        .await
+        .expect("it is appended");
+    in_time("closing", journal.close()).await;
+    assert_eq!(journal.identity().partitions, PARTITIONS);
+}

@@ -1,0 +1,6 @@
+//! The contract on one broker.
+
+use super::{KafkaLog, One};
+use crate::contract::contract;
+
+contract!(KafkaLog<One>);

@@ -1,0 +1,122 @@
+//! Topics: made, checked, refused by name; and what others do to them behind our back.
+
+use audit_journal::{Journal, OpenError, Topic};
+use flagtrail_testkit::kafka::{self, Cluster};
+
+use super::{KafkaLog, One, blocking, config, in_time, topic_name};
+use crate::contract::{Harness, PARTITIONS, append_numbers, collect};
+
+type Log = KafkaLog<One>;
+
+async fn refusal_of(config: audit_journal::KafkaConfig) -> String {
+    let opened = in_time("opening", Journal::open(audit_journal::JournalConfig::Kafka(config))).await;
+    match opened {
+        Err(OpenError::Refused(refusal)) => refusal,
+        Err(other) => panic!("refused otherwise: {other}"),
+        Ok(_) => panic!("it was opened"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compacted_record_topic_is_refused_by_name() {
+    if !Log::is_available() {
+        return;
+    }
+    let (cluster, prefix) = (blocking(Cluster::shared).await, kafka::unique("log"));
+    let name = topic_name(&prefix, Topic::Records);
+    let wrong = name.clone();
+    blocking(move || cluster.create_topic(&wrong, PARTITIONS, &["cleanup.policy=compact"]))
+        .await
+        .expect("an administrator may do that");
+    let refusal = refusal_of(config(&cluster.bootstrap(), &prefix)).await;
+    assert!(refusal.contains(&format!("topic {name} has cleanup.policy=compact")), "{refusal}");
+    assert!(refusal.contains("--add-config cleanup.policy=delete"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_topics_are_named_where_they_may_not_be_created() {
+    if !Log::is_available() {
+        return;
+    }
+    let (cluster, prefix) = (blocking(Cluster::shared).await, kafka::unique("log"));
+    let mut config = config(&cluster.bootstrap(), &prefix);
+    config.create_topics = false;
+    let refusal = refusal_of(config).await;
+    for topic in Topic::ALL {
+        assert!(refusal.contains(&topic_name(&prefix, topic)), "{refusal}");
+    }
+    assert!(refusal.contains("flagtrail kafka plan"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_with_too_few_partitions_is_refused_before_anything_is_written() {
+    if !Log::is_available() {
+        return;
+    }
+    let (cluster, prefix) = (blocking(Cluster::shared).await, kafka::unique("log"));
+    let settings = ["message.timestamp.type=LogAppendTime", "max.message.bytes=4194304", "retention.ms=-1"];
+    let name = topic_name(&prefix, Topic::Records);
+    let small = name.clone();
+    blocking(move || cluster.create_topic(&small, PARTITIONS - 1, &settings)).await.expect("it is created");
+    let refusal = refusal_of(config(&cluster.bootstrap(), &prefix)).await;
+    assert!(refusal.contains(&format!("topic {name} has {} partitions", PARTITIONS - 1)), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setting_on_which_the_log_rests_is_refused_by_name() {
+    let mut config = config("127.0.0.1:1", "log");
+    config.librdkafka.insert("acks".to_owned(), "1".to_owned());
+    let refusal = refusal_of(config).await;
+    assert!(refusal.contains("kafka.librdkafka.acks"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_secret_is_not_told() {
+    let mut config = config("127.0.0.1:1", "log");
+    config.librdkafka.insert("sasl.pasword".to_owned(), "hunter2".to_owned());
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let refusal = refusal_of(config).await;
+    assert!(refusal.contains("sasl.pasword") && !refusal.contains("hunter2"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_added_behind_our_back_change_nothing() {
+    if !Log::is_available() {
+        return;
+    }
+    let log = Log::fresh().await;
+    let journal = log.open().await;
+    append_numbers(&journal, 0, 0..10).await;
+    journal.close().await;
+    let cluster = log.cluster;
+    let name = topic_name(&log.prefix, Topic::Records);
+    blocking(move || cluster.add_partitions(&name, PARTITIONS + 3)).await.expect("an administrator may");
+    let journal = log.open().await;
+    assert_eq!(journal.identity().partitions, PARTITIONS);
+    let keyed: Vec<_> = (0..100).map(|n| crate::contract::keyed(&format!("key {n}"), "x")).collect();
+    let positions = crate::contract::append_all(&journal, Topic::Records, keyed).await;
+    assert!(positions.iter().all(|position| position.partition < PARTITIONS), "{positions:?}");
+    let mut follow = journal.follow(Topic::Records, Vec::new()).await;
+    assert_eq!(collect(&mut follow, 110).await.len(), 110);
+    let mut owned = journal.follow_owned("flagtrail-deliver").await;
+    let mut held = std::collections::BTreeSet::new();
+    while held.len() < PARTITIONS as usize {
+        if let audit_journal::OwnedEvent::Assigned { partition, .. } =
+            crate::contract::next_owned(&mut owned).await
+        {
+            held.insert(partition);
+        }
+    }
+    assert_eq!(held.into_iter().collect::<Vec<_>>(), (0..PARTITIONS).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_processes_that_make_the_log_at_once_agree_on_it() {
+    if !Log::is_available() {
+        return;
+    }
+    let log = Log::fresh().await;
+    let (first, second) = tokio::join!(log.open(), log.open());
+    assert_eq!(first.identity(), second.identity());
+    assert_eq!(log.open().await.identity(), first.identity());
+}
