@@ -11,7 +11,7 @@ use rusqlite::backup::Backup;
 
 /// All pages in one step: the copy is the state of one moment. A writer goes on beside it; its write-ahead
 /// log grows until the copy is done.
-const ALL_PAGES: i32 = -1;
+const ALL_PAGES: i32 = i32::MAX;
 
 /// What was copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
 const HELP: &str = "\
 audit_log, duplicates and undecodable are views over all partitions; p00.record, p01.record, … their rows.
 A search by words: SELECT * FROM audit_log WHERE partition = 0 AND seq IN (SELECT rowid FROM p00.text('checkout'));
-A statement ends with ; at the end of a line.
+A statement ends with ; at the end of a line, and may take several.
 .tables          tables and views
 .schema [NAME]   how they were made
 .csv on|off      rows as CSV instead of tables
@@ -59,15 +59,14 @@ pub fn shell(
         }
         statement.push_str(&line);
         statement.push('\n');
-        let complete = line.trim_end().ends_with(';');
-        if statement.trim().is_empty() || (complete && run(conn, &statement, csv, &mut output)? == Run::Done)
-        {
+        if statement.trim().is_empty() {
+            statement.clear();
+        } else if ends_with_a_statement(&statement) {
+            run(conn, &statement, csv, &mut output)?;
             statement.clear();
         }
     }
-    if !statement.trim().is_empty() && run(conn, &statement, csv, &mut output)? == Run::Incomplete {
-        writeln!(output, "error: the last statement is not complete")?;
-    }
+    run(conn, &statement, csv, &mut output)?;
     output.flush()?;
     Ok(())
 }
@@ -120,23 +119,16 @@ fn describe(conn: &Connection, name: Option<&str>, output: &mut impl Write) -> R
     Ok(())
 }
 
-#[derive(PartialEq, Eq)]
-enum Run {
-    Done,
-    Incomplete,
-}
-
 /// Runs the statements of `sql`, one after the other.
-fn run(conn: &Connection, sql: &str, csv: bool, output: &mut impl Write) -> Result<Run, SqlError> {
+fn run(conn: &Connection, sql: &str, csv: bool, output: &mut impl Write) -> Result<(), SqlError> {
     let mut rest = rusqlite::Batch::new(conn, sql);
     loop {
         let mut statement = match rest.next() {
             Ok(Some(statement)) => statement,
-            Ok(None) => return Ok(Run::Done),
-            Err(error) if is_incomplete(&error) => return Ok(Run::Incomplete),
+            Ok(None) => return Ok(()),
             Err(error) => {
                 writeln!(output, "error: {error}")?;
-                return Ok(Run::Done);
+                return Ok(());
             }
         };
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
@@ -148,17 +140,39 @@ fn run(conn: &Connection, sql: &str, csv: bool, output: &mut impl Write) -> Resu
             Ok(()) => {}
             Err(SqlError::Sqlite(error)) => {
                 writeln!(output, "error: {error}")?;
-                return Ok(Run::Done);
+                return Ok(());
             }
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Whether the text ends within a string or a statement: SQLite tells it only in words.
-fn is_incomplete(error: &rusqlite::Error) -> bool {
-    matches!(error, rusqlite::Error::SqliteFailure(_, Some(text)) if text == "incomplete input")
-        || matches!(error, rusqlite::Error::SqlInputError { msg, .. } if msg == "incomplete input")
+/// Whether the last thing in `sql` outside strings, quoted names and comments is a semicolon.
+fn ends_with_a_statement(sql: &str) -> bool {
+    let mut rest = sql;
+    let mut last = ' ';
+    while let Some(c) = rest.chars().next() {
+        let (opened, end) = match c {
+            '\'' | '"' | '`' => (1, c.to_string()),
+            '[' => (1, "]".to_owned()),
+            _ if rest.starts_with("--") => (2, "\n".to_owned()),
+            _ if rest.starts_with("/*") => (2, "*/".to_owned()),
+            _ => {
+                if !c.is_whitespace() {
+                    last = c;
+                }
+                rest = &rest[c.len_utf8()..];
+                continue;
+            }
+        };
+        // A quote doubled within quotes ends one string and begins another, which comes to the same.
+        let Some(length) = rest[opened..].find(&end) else { return false };
+        if opened == 1 {
+            last = c;
+        }
+        rest = &rest[opened + length + end.len()..];
+    }
+    last == ';'
 }
 
 fn print_csv(mut rows: Rows<'_>, names: &[String], output: &mut impl Write) -> Result<(), SqlError> {
@@ -246,4 +260,23 @@ fn visible(value: &str) -> String {
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ends_with_a_statement;
+
+    #[test]
+    fn a_semicolon_within_quotes_or_a_comment_ends_nothing() {
+        for complete in
+            ["SELECT 1;\n", "SELECT ';'; -- done\n", "SELECT 'it''s', [a;b], \"c\"\"\";", "/* ; */ ;"]
+        {
+            assert!(ends_with_a_statement(complete), "{complete}");
+        }
+        for incomplete in
+            ["SELECT 1", "SELECT ';\n", "SELECT 1 -- ;\n", "SELECT 1 /* ;", "SELECT ';'", "", "SELECT \"a;"]
+        {
+            assert!(!ends_with_a_statement(incomplete), "{incomplete}");
+        }
+    }
 }

@@ -1,0 +1,7 @@
+//! The archive over a real log: the embedded one.
+
+mod harness;
+mod kill;
+mod maintenance;
+mod run;
+mod sql;

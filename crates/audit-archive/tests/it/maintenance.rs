@@ -1,0 +1,131 @@
+//! Checking, copying, making anew.
+
+use std::path::Path;
+
+use audit_archive::{ArchiveConfig, MaintenanceError, Query, Reader, backup, check, rebuild};
+use rusqlite::Connection;
+
+use crate::harness::{Place, Running, append, covered, id_of, records};
+
+/// An archive of 300 records in two files, with nobody at work on it.
+async fn archived() -> Place {
+    let place = Place::new(2);
+    let journal = place.journal().await;
+    append(&journal, &records(0..300)).await;
+    let running = Running::start(place.config(), &journal);
+    covered(&place.reader(), &journal).await;
+    running.stop().await;
+    place
+}
+
+fn ids(dir: &Path) -> Vec<String> {
+    let reader = Reader::open(dir);
+    let scan = reader.scan(&Query::default(), reader.ends().expect("ends"), None).expect("a scan");
+    let mut ids: Vec<String> = scan.map(|row| id_of(&row.expect("a row").json)).collect();
+    ids.sort();
+    ids
+}
+
+/// Does something to the first file that no writer would.
+fn tamper(place: &Place, sql: &str) -> Vec<String> {
+    let conn = Connection::open(place.archive_dir().join("records-00.sqlite")).expect("the file");
+    conn.execute_batch(sql).expect("tampered with");
+    let report = check(place.archive_dir()).expect("a report");
+    assert!(!report.is_sound());
+    report.findings.into_iter().map(|finding| finding.problem).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_nobody_touched_is_sound() {
+    let place = archived().await;
+    let report = check(place.archive_dir()).expect("a report");
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.files, report.messages), (2, 300));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_changed_byte_is_found_and_named() {
+    let place = archived().await;
+    let found =
+        tamper(&place, "UPDATE record SET json = replace(json, 'turned on', 'turned of') WHERE seq = 5");
+    assert_eq!(found, ["message 5: the body is not the one that was archived"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_gone_is_found_and_named() {
+    let place = archived().await;
+    let found = tamper(&place, "DELETE FROM record WHERE seq = 5");
+    assert_eq!(found, ["messages 5 to 5 are missing"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_row_is_found_and_named() {
+    let place = archived().await;
+    let found = tamper(&place, "UPDATE record SET duplicate_of = 4 WHERE seq = 5");
+    assert_eq!(found[0], "message 5: it is marked as a duplicate of message 4, which it does not repeat");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_under_another_id_is_found_and_named() {
+    let place = archived().await;
+    let found = tamper(&place, "UPDATE record SET id = 'else' WHERE seq = 5");
+    assert_eq!(found, ["message 5: the row's id is not the record's"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_made_beside_the_writer_is_whole_and_goes_on() {
+    let place = Place::new(2);
+    let journal = place.journal().await;
+    append(&journal, &records(0..2_000)).await;
+    let running = Running::start(place.config(), &journal);
+    covered(&place.reader(), &journal).await;
+    let to = place.beside("copy");
+    let (report, ()) = tokio::join!(
+        tokio::task::spawn_blocking({
+            let (from, to) = (place.archive_dir(), to.clone());
+            move || backup(from, to).expect("a copy")
+        }),
+        async {
+            for start in (2_000..4_000).step_by(100) {
+                append(&journal, &records(start..start + 100)).await;
+            }
+        }
+    );
+    assert_eq!(report.expect("it does not panic").files, 2);
+    covered(&place.reader(), &journal).await;
+    running.stop().await;
+    let found = check(&to).expect("a report");
+    assert!(found.is_sound() && found.messages >= 2_000, "{found:?}");
+
+    let again = backup(place.archive_dir(), &to);
+    assert!(matches!(again, Err(MaintenanceError::Occupied(_))), "{again:?}");
+
+    let running = Running::start(ArchiveConfig { free_bytes_min: 0, ..ArchiveConfig::new(&to) }, &journal);
+    covered(&Reader::open(&to), &journal).await;
+    running.stop().await;
+    assert_eq!(ids(&to), ids(&place.archive_dir()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_made_anew_holds_the_same() {
+    let place = archived().await;
+    let before = ids(&place.archive_dir());
+    // A reader that was open all along sees the new files.
+    let reader = place.reader();
+    assert_eq!(reader.query(&Query { limit: 10, ..Query::default() }).expect("a page").rows.len(), 10);
+    assert_eq!(rebuild(place.archive_dir()).expect("made anew"), 2);
+    assert!(matches!(reader.ends(), Err(audit_archive::QueryError::NoArchive(_))));
+    let journal = place.journal().await;
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    running.stop().await;
+    assert_eq!(ids(&place.archive_dir()), before);
+}
+
+#[test]
+fn where_there_is_no_archive_each_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    assert!(matches!(check(dir.path()), Err(MaintenanceError::NoArchive(_))));
+    assert!(matches!(rebuild(dir.path().join("missing")), Err(MaintenanceError::NoArchive(_))));
+    assert!(matches!(backup(dir.path(), dir.path().join("to")), Err(MaintenanceError::NoArchive(_))));
+}
