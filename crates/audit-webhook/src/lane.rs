@@ -197,3 +197,75 @@ impl Lane {
         self.durable = Some(document);
     }
 }
+
+#[cfg(test)]
+mod model;
+
+#[cfg(test)]
+mod tests {
+    use super::{Lane, PENDING_MAX};
+
+    #[test]
+    fn a_missing_or_older_document_means_the_start_never_settled() {
+        assert_eq!(Lane::load(None, 1, 7, 20).next(), 7);
+        let older = Lane::load(None, 1, 7, 20).document(20, 20);
+        assert_eq!(older.cursor, Some(7));
+        assert_eq!(Lane::load(Some(older), 2, 30, 20).next(), 30);
+    }
+
+    #[test]
+    fn a_lane_that_rides_the_tail_goes_on_at_the_watermark() {
+        let mut lane = Lane::load(None, 1, 10, 10);
+        lane.pass_to(15);
+        let document = lane.document(12, 15);
+        assert_eq!(document.cursor, None);
+        assert_eq!(Lane::load(Some(document), 1, 10, 12).next(), 12);
+    }
+
+    #[test]
+    fn what_precedes_the_start_never_comes_although_the_watermark_is_before_it() {
+        let mut lane = Lane::load(None, 1, 10, 5);
+        lane.pass_to(11);
+        let document = lane.document(6, 12);
+        assert_eq!(document.cursor, Some(11), "the watermark is before the start");
+        assert_eq!(Lane::load(Some(document), 1, 10, 6).next(), 11);
+    }
+
+    #[test]
+    fn a_delivery_that_the_watermark_passes_is_pending_and_one_behind_it_is_not() {
+        let mut lane = Lane::load(None, 1, 0, 0);
+        lane.begin(0, 1_000);
+        lane.begin(1, 1_001);
+        let document = lane.document(1, 2);
+        assert_eq!(document.pending.iter().map(|p| (p.offset, p.attempt)).collect::<Vec<_>>(), [(0, 0)]);
+        assert_eq!(document.cursor, None);
+    }
+
+    #[test]
+    fn at_the_cap_the_cursor_waits_and_the_document_names_it() {
+        let mut lane = Lane::load(None, 1, 0, 0);
+        for offset in 0..PENDING_MAX as u64 {
+            assert!(lane.has_room());
+            lane.begin(offset, 0);
+            lane.fail(offset, 60_000, 0);
+        }
+        assert!(!lane.has_room());
+        let tail = PENDING_MAX as u64 + 500;
+        let document = lane.document(tail, tail);
+        assert_eq!(document.cursor, Some(PENDING_MAX as u64));
+        assert_eq!(document.pending.len(), PENDING_MAX);
+    }
+
+    #[test]
+    fn the_first_failure_since_the_last_success_is_kept() {
+        let mut lane = Lane::load(None, 1, 0, 0);
+        for (offset, now) in [(0, 5), (1, 9)] {
+            lane.begin(offset, now);
+            lane.fail(offset, now + 100, now);
+        }
+        assert_eq!(lane.document(2, 2).first_failure_at, Some(5));
+        lane.begin_again(0);
+        lane.settle(0, true);
+        assert_eq!(lane.document(2, 2).first_failure_at, None);
+    }
+}
