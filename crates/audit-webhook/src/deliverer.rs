@@ -8,7 +8,7 @@ use audit_journal::{Bookmark, Control, Journal, Owned, OwnedEvent, Partition};
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::clock::Clock;
 use crate::engine::{Command, Handle, Shared, TailEvent, Takeover, commit_for_all, spawn};
@@ -108,12 +108,14 @@ impl Deliverer {
     /// end, everything is committed, the partitions are given up.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), DeliverError> {
         let mut owned = self.shared.journal.follow_owned(GROUP).await;
-        let keeping = tokio::spawn(keep_current(self.shared.control.clone(), self.live.clone()));
-        let committing = tokio::spawn(commit_for_all(
+        // Both end with us, also when we are dropped in the middle.
+        let keeping = keep_current(self.shared.control.clone(), self.live.clone());
+        let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
+        let committing = AbortOnDropHandle::new(tokio::spawn(commit_for_all(
             Arc::clone(&self.shared),
             owned.committer(),
             Arc::clone(&self.handles),
-        ));
+        )));
         let mut tasks = JoinSet::new();
         let outcome = self.route(&mut owned, &mut tasks, &shutdown).await;
         let drained = tokio::time::timeout(DRAIN_MAX, self.drain(&mut tasks)).await.is_ok();

@@ -162,6 +162,11 @@ impl Lane {
         self.open.range(watermark..).next().map_or(self.next, |(offset, _)| (*offset).min(self.next))
     }
 
+    /// Whether a document holds what is not settled anyway, so that the watermark need not wait for it.
+    pub(crate) fn speaks_for_itself(&self) -> bool {
+        self.durable.as_ref().is_none_or(|durable| durable.cursor.is_some() || !durable.pending.is_empty())
+    }
+
     /// The document that belongs to a watermark, where `tail` is the end of what the partition's tail has
     /// brought. If the process dies after it is committed, [`Lane::load`] goes on from exactly this:
     /// everything before the watermark that is not settled is pending or not before the cursor.

@@ -19,6 +19,8 @@ pub enum EndpointState {
     CatchingUp,
     /// Nothing is delivered, by its settings.
     Disabled,
+    /// This process owns no partition, so it can't tell.
+    Unknown,
 }
 
 /// One endpoint in this process.
@@ -28,6 +30,8 @@ pub struct EndpointStatus {
     pub id: EndpointId,
     /// What it is doing.
     pub state: EndpointState,
+    /// How many partitions this process owns; what follows is about these.
+    pub partitions: u32,
     /// Offsets between its cursors and the ends, holes and records that it does not want included.
     pub behind: u64,
     /// Deliveries that wait to be tried again.
@@ -39,22 +43,25 @@ pub struct EndpointStatus {
 }
 
 pub(crate) fn summary(live: &LiveEndpoints, lanes: &[LaneReport]) -> Vec<EndpointStatus> {
-    let mut sums: BTreeMap<&EndpointId, (u64, u64, u64)> = BTreeMap::new();
+    let mut sums: BTreeMap<&EndpointId, (u32, u64, u64, u64)> = BTreeMap::new();
     for lane in lanes {
-        let (behind, pending, in_flight) = sums.entry(&lane.id).or_default();
+        let (partitions, behind, pending, in_flight) = sums.entry(&lane.id).or_default();
+        *partitions += 1;
         *behind += lane.behind;
         *pending += lane.pending as u64;
         *in_flight += lane.in_flight as u64;
     }
     let status = |(id, live): (&EndpointId, &std::sync::Arc<crate::live::Live>)| {
-        let (behind, pending, in_flight) = sums.get(id).copied().unwrap_or_default();
+        let (partitions, behind, pending, in_flight) = sums.get(id).copied().unwrap_or_default();
         EndpointStatus {
             id: id.clone(),
             state: match behind {
                 _ if !live.is_on() => EndpointState::Disabled,
+                _ if partitions == 0 => EndpointState::Unknown,
                 0 => EndpointState::CaughtUp,
                 _ => EndpointState::CatchingUp,
             },
+            partitions,
             behind,
             pending,
             in_flight,

@@ -241,14 +241,23 @@ impl Partition {
             return false;
         }
         if self.tail.is_full() {
-            self.tail.make_room(self.candidate());
+            // Every level lane is waited for, so that it need not read for itself what just came by.
+            self.tail.make_room(self.settled_to(|_| true));
         }
         !self.tail.is_full()
     }
 
-    /// The watermark that could be committed now.
+    /// The watermark that could be committed now. It waits for what healthy lanes have in flight, which
+    /// saves their documents; not for lanes whose documents are written anyway, so that a crash does not
+    /// repeat to everybody what one of them holds up.
     fn candidate(&self) -> Offset {
-        let level = self.slots.values().filter(|slot| slot.is_level(&self.tail));
+        self.settled_to(|slot| !slot.lane.speaks_for_itself())
+    }
+
+    /// Up to where level lanes have settled everything, of those that count; what is no longer young counts
+    /// as settled, for it will be written down.
+    fn settled_to(&self, counts: impl Fn(&Slot) -> bool) -> Offset {
+        let level = self.slots.values().filter(|slot| slot.is_level(&self.tail) && counts(slot));
         let unsettled = level.map(|slot| slot.lane.unsettled_from(self.watermark)).min();
         unsettled
             .unwrap_or(Offset::MAX)

@@ -39,32 +39,21 @@ impl FailureClass {
     /// The class of what the HTTP client reports, by the types in its chain of causes.
     pub(crate) fn of(error: &reqwest::Error) -> Self {
         let mut class = None;
-        let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-        while let Some(error) = cause {
-            if error.is::<Refusal>() {
+        for cause in causes(error) {
+            if cause.is::<Refusal>() {
                 return Self::NotAllowed;
             }
-            if error.is::<rustls::Error>() {
+            if cause.is::<rustls::Error>() {
                 return Self::Tls;
             }
-            if let Some(error) = error.downcast_ref::<hyper::Error>()
+            if let Some(error) = cause.downcast_ref::<hyper::Error>()
                 && (error.is_parse() || error.is_parse_too_large())
             {
                 return Self::Protocol;
             }
-            if let Some(io) = error.downcast_ref::<io::Error>() {
-                // An io::Error may wrap another cause (rustls's, ours), which `source` steps over.
-                if let Some(inner) = io.get_ref() {
-                    if inner.is::<rustls::Error>() {
-                        return Self::Tls;
-                    }
-                    if inner.is::<Refusal>() {
-                        return Self::NotAllowed;
-                    }
-                }
+            if let Some(io) = cause.downcast_ref::<io::Error>() {
                 class = class.or(Self::of_io(io.kind()));
             }
-            cause = error.source();
         }
         if error.is_dns() {
             return Self::Dns;
@@ -95,5 +84,21 @@ impl FailureClass {
             | K::NotConnected => Some(Self::Reset),
             _ => None,
         }
+    }
+}
+
+/// Deeper chains of causes are cut.
+const CAUSES_MAX: usize = 16;
+
+/// An error and everything beneath it. An `io::Error` that wraps another (rustls's, ours) steps over it in
+/// its `source`, so that is asked for by name.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| below(*error)).take(CAUSES_MAX)
+}
+
+fn below<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
 }

@@ -1,0 +1,113 @@
+//! Making and changing endpoints.
+
+use audit_record::Author;
+use audit_webhook::{EndpointError, EndpointUpdate, NewEndpoint};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+fn author() -> Author {
+    Author::user("ada@example.com")
+}
+
+async fn problems(world: &World, new: Value) -> Vec<(String, String)> {
+    let new: NewEndpoint = serde_json::from_value(new).expect("the fields of an endpoint");
+    match world.endpoints.create(new, author()).await {
+        Err(EndpointError::Invalid(problems)) => problems.into_iter().map(|p| (p.field, p.problem)).collect(),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named_at_once_with_its_mend() {
+    let world = World::new().await;
+    let found = problems(
+        &world,
+        json!({
+            "name": "", "url": "http://example.com/", "method": "GET", "events": ["flag.*", "Flag!"],
+            "headers": { "Webhook-Id": "x", "content-length": "3", "x-ok": "a\nb" },
+            "ordered": true, "max_in_flight": 0, "timeout": "1h", "max_age": "5ms",
+        }),
+    )
+    .await;
+    let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "name",
+            "url",
+            "method",
+            "headers.webhook-id",
+            "headers.content-length",
+            "headers.x-ok",
+            "events[1]",
+            "ordered",
+            "max_age",
+            "max_in_flight",
+            "timeout",
+        ]
+    );
+    assert!(found[1].1.contains("egress.allow_hosts"), "{}", found[1].1);
+    let private = problems(&world, json!({ "name": "a", "url": "https://10.0.0.1/" })).await;
+    assert!(private[0].1.contains("egress.allow_networks"), "{}", private[0].1);
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_once_and_masked_from_then_on() {
+    let world = World::new().await;
+    let more = json!({ "headers": { "Authorization": "Bearer s3cr3t" } });
+    let (view, secret) = world.endpoint_with_secret("https://example.com/hook", more).await;
+    let shown = serde_json::to_string(&view).expect("JSON");
+    assert!(!shown.contains("s3cr3t") && !shown.contains(&secret), "{shown}");
+    assert!(view.secrets[0].starts_with("whsec_…") && secret.ends_with(&view.secrets[0][9..]));
+    let told = world.records_of("flagtrail.endpoint.created").await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["author"]["email"], "ada@example.com");
+    assert!(!told[0].to_string().contains("s3cr3t") && !told[0].to_string().contains(&secret));
+}
+
+#[tokio::test]
+async fn of_two_changes_to_one_version_the_second_is_refused() {
+    let world = World::new().await;
+    let view = world.endpoint("https://example.com/hook", json!({})).await;
+    let id = view.id.as_str().into();
+    let update = |description: &str| EndpointUpdate {
+        description: Some(description.to_owned()),
+        ..EndpointUpdate::default()
+    };
+    let first = world.endpoints.update(&id, view.version, update("one"), author()).await.expect("the first");
+    assert_eq!((first.description.as_str(), first.version), ("one", view.version + 1));
+    let second = world.endpoints.update(&id, view.version, update("two"), author()).await;
+    assert!(matches!(second, Err(EndpointError::Conflict)), "{second:?}");
+    assert_eq!(world.endpoints.get(&id).expect("it").description, "one");
+}
+
+#[tokio::test]
+async fn an_update_changes_what_it_names_and_nothing_else() {
+    let world = World::new().await;
+    let more = json!({
+        "events": ["flag.*"], "headers": { "x-team": "platform" }, "max_age": "1h", "timeout": "5s",
+        "filter": { "project": ["alpha"] }, "method": "PUT", "max_in_flight": 3,
+    });
+    let view = world.endpoint("https://example.com/hook", more).await;
+    let changed =
+        world.update(&view.id, json!({ "max_age": null, "url": "https://example.org/other" })).await;
+    let mut expected = view.clone();
+    expected.version += 1;
+    expected.max_age = None;
+    expected.url = "https://example.org/other".to_owned();
+    assert_eq!(changed, expected);
+}
+
+#[tokio::test]
+async fn a_name_is_given_once() {
+    let world = World::new().await;
+    world.endpoint("https://example.com/hook", json!({ "name": "cache" })).await;
+    let new = NewEndpoint {
+        name: "cache".to_owned(),
+        url: "https://example.com/other".to_owned(),
+        ..NewEndpoint::default()
+    };
+    let second = world.endpoints.create(new, author()).await;
+    assert!(matches!(&second, Err(EndpointError::NameTaken(name)) if name == "cache"), "{second:?}");
+}
