@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::live::Live;
-use crate::send::{Answer, FailureClass, Verdict};
+use crate::send::{Answer, FailureClass};
 
 /// The version of the entry that this release writes.
 pub const ATTEMPT_VERSION: u32 = 1;
@@ -92,10 +92,7 @@ pub(crate) fn attempt_message(
         duration_ms: answer.took.as_millis() as u64,
         outcome,
         status: answer.status,
-        error: match answer.verdict {
-            Verdict::Failed(class) => Some(class),
-            Verdict::Delivered | Verdict::Unwanted => None,
-        },
+        error: answer.verdict.failure(),
         excerpt: excerpt(live, &answer.excerpt),
         next_due: next_due_ms.and_then(|due| time(due).ok()),
     };

@@ -26,7 +26,7 @@ use crate::entry::Entry;
 use crate::lane::Lane;
 use crate::live::{Live, LiveEndpoints};
 use crate::operational;
-use crate::send::{Answer, Verdict};
+use crate::send::{Answer, FailureClass, Verdict};
 use crate::stats::LastError;
 use crate::tail::Tail;
 
@@ -263,6 +263,9 @@ impl Partition {
             .unwrap_or(Offset::MAX)
             .min(self.tail.next())
             .max(self.tail.young_from(Instant::now()))
+            // A lane may have come back to the tail with deliveries in flight from before it: those are
+            // written down, for the anchor must still be in hand.
+            .max(self.tail.start())
             .max(self.watermark)
     }
 
@@ -428,6 +431,8 @@ impl Partition {
                 AttemptOutcome::Delivered
             }
             Verdict::Unwanted => {
+                let error = LastError { class: FailureClass::Status, status: answer.status, at_ms: now_ms };
+                live.stats.failed(answer.took, error);
                 if live.stop() {
                     self.shared.disabling.spawn(disable(Arc::clone(&self.shared), Arc::clone(live)));
                 }
@@ -478,17 +483,13 @@ impl Partition {
         live.stats.dead_lettered();
         if !operational::is_operational(entry.action()) {
             let name = format!("{id}/{}/{}/{offset}", live.endpoint.incarnation, self.index);
-            let error = match answer.verdict {
-                Verdict::Failed(class) => Some(class),
-                Verdict::Delivered | Verdict::Unwanted => None,
-            };
             let detail = json!({
                 "record": entry.parcel().map(|parcel| &parcel.id),
                 "action": entry.action(),
                 "partition": self.index,
                 "offset": offset,
                 "attempts": attempts,
-                "error": error,
+                "error": answer.verdict.failure(),
                 "status": answer.status,
             });
             let namespace = self.shared.journal.identity().namespace;

@@ -52,6 +52,17 @@ pub(crate) enum Verdict {
     Unwanted,
 }
 
+impl Verdict {
+    /// Why it failed, if it did.
+    pub(crate) fn failure(self) -> Option<FailureClass> {
+        match self {
+            Self::Delivered => None,
+            Self::Failed(class) => Some(class),
+            Self::Unwanted => Some(FailureClass::Status),
+        }
+    }
+}
+
 /// Sends one parcel. Never fails: whatever happens is an answer, within the endpoint's timeout.
 pub(crate) async fn attempt(
     client: &reqwest::Client,
