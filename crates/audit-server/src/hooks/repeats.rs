@@ -3,7 +3,8 @@
 //! A platform without ids that sends one request twice and one that makes the same change twice look alike. So a
 //! repeat is linked, never merged. Known to this process only, and since its start.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use audit_record::Timestamp;
@@ -58,9 +59,10 @@ impl Repeats {
     pub(crate) fn remember(&self, fingerprint: Fingerprint, ids: &[String], now: Timestamp) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.forget(now);
-        if !seen.ids.contains_key(&fingerprint) {
-            seen.ids.insert(fingerprint, ids.to_vec());
-            seen.order.push_back((now, fingerprint));
+        let Seen { ids: known, order } = &mut *seen;
+        if let Entry::Vacant(place) = known.entry(fingerprint) {
+            place.insert(ids.to_vec());
+            order.push_back((now, fingerprint));
         }
     }
 }

@@ -75,7 +75,7 @@ impl Wrong {
                 self.too_large = true;
                 self.add(ErrorItem { line: Some(line), field: None, problem: error.to_string() });
             }
-            RecordError::Json(_) | RecordError::TooDeep { .. } => self.line(line, error),
+            RecordError::Json(_) | RecordError::TooDeep => self.line(line, error),
         }
     }
 

@@ -45,6 +45,7 @@ enum Role {
 struct Ready {
     /// Which role; `ingest` by default.
     #[serde(default)]
+    #[param(inline)]
     role: Role,
 }
 

@@ -71,9 +71,9 @@ pub(crate) fn refused(error: QueryError) -> Problem {
         QueryError::NoFullText | QueryError::EmptyText(_) | QueryError::TextTooLong { .. } => {
             Problem::field("text", error.to_string())
         }
-        QueryError::Busy | QueryError::TooLong | QueryError::TextTrails { .. } => {
-            Problem::new(Kind::Busy, error.to_string()).retry_after_s(1)
-        }
+        QueryError::TextTrails { .. } => Problem::new(Kind::Unavailable, error.to_string()).retry_after_s(2),
+        QueryError::TooLong => Problem::new(Kind::Unavailable, error.to_string()),
+        QueryError::Busy => Problem::new(Kind::Busy, error.to_string()).retry_after_s(1),
         QueryError::NoArchive(_) => {
             Problem::new(Kind::Unavailable, "there is no archive yet").retry_after_s(2).cause(error)
         }

@@ -1,0 +1,15 @@
+//! The server over real HTTP, on the embedded log.
+
+mod bad_input;
+mod client;
+mod fixtures;
+mod hooks;
+mod ingest;
+mod limits;
+mod operations;
+mod queries;
+mod rejected;
+mod server;
+mod settings;
+mod spooling;
+mod streams;

@@ -1,0 +1,128 @@
+use serde_json::{Value, json};
+
+use crate::client::send;
+use crate::server::{Server, record};
+
+#[tokio::test]
+async fn health_and_readiness_need_no_token_and_every_answer_has_a_request_id() {
+    let server = Server::start().await;
+    for url in [server.url("/healthz"), server.url("/readyz"), format!("http://{}/healthz", server.hooks)] {
+        let answer = send("GET", &url, &[], "").await;
+        assert_eq!(answer.status, 200, "{url}");
+        assert_eq!(answer.headers["x-request-id"].len(), 36);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_but_health_metrics_and_the_description_is_open() {
+    let server = Server::start().await;
+    let api: Value = send("GET", &server.url("/openapi.json"), &[], "").await.expect(200);
+    for (path, operations) in api["paths"].as_object().unwrap() {
+        if path.starts_with("/v1/hooks") || ["/healthz", "/readyz", "/metrics"].contains(&path.as_str()) {
+            continue;
+        }
+        for method in operations.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+            let path = path.replace(['{', '}', '*'], "");
+            let answer = send(&method.to_uppercase(), &server.url(&path), &[], "").await;
+            assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
+        }
+    }
+    // And the administration is not on the listener that platforms call.
+    send("GET", &format!("http://{}/v1/sources", server.hooks), &[], "").await.problem(404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_description_names_every_route_and_holds_together() {
+    let server = Server::start().await;
+    let api: Value = send("GET", &server.url("/openapi.json"), &[], "").await.expect(200);
+    assert!(api["openapi"].as_str().unwrap().starts_with("3."));
+    let expected = [
+        ("/v1/records", "get"),
+        ("/v1/records", "post"),
+        ("/v1/records/{id}", "get"),
+        ("/v1/records/stream", "get"),
+        ("/v1/hooks/{source}/{token}", "post"),
+        ("/v1/hooks/{source}/{token}", "get"),
+        ("/v1/hooks/{source}/{token}", "put"),
+        ("/v1/hooks/{source}/{token}", "patch"),
+        ("/v1/sources", "get"),
+        ("/v1/sources", "post"),
+        ("/v1/sources/{name}", "patch"),
+        ("/v1/sources/{name}", "delete"),
+        ("/v1/sources/{name}/rotate", "post"),
+        ("/v1/tokens", "get"),
+        ("/v1/tokens", "post"),
+        ("/v1/tokens/{id}", "delete"),
+        ("/v1/endpoints", "get"),
+        ("/v1/endpoints", "post"),
+        ("/v1/endpoints/{id}", "patch"),
+        ("/v1/endpoints/{id}/deliveries", "get"),
+        ("/v1/rejected", "get"),
+        ("/v1/rejected/{id}", "get"),
+        ("/v1/rejected/{id}/redrive", "post"),
+        ("/v1/exports", "get"),
+        ("/v1/exports", "post"),
+        ("/v1/exports/{id}", "get"),
+        ("/v1/exports/{id}", "delete"),
+        ("/healthz", "get"),
+        ("/readyz", "get"),
+        ("/metrics", "get"),
+    ];
+    for (path, method) in expected {
+        let operation = &api["paths"][path][method];
+        assert!(operation["responses"].is_object(), "{method} {path}");
+        assert!(operation["summary"].is_string(), "{method} {path}");
+    }
+    // Every reference points at something.
+    let text = api.to_string();
+    for part in text.split("\"#/components/schemas/").skip(1) {
+        let name = part.split('"').next().unwrap();
+        assert!(api["components"]["schemas"][name].is_object(), "{name}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_problems() {
+    let server = Server::start().await;
+    server.call("GET", "/v1/nothing", None).await.problem(404);
+    server.call("PUT", "/v1/sources", Some(json!({}))).await.problem(405);
+    let bearer = format!("Bearer {}", crate::server::ADMIN);
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    send("POST", &server.url("/v1/sources"), &headers, "{").await.problem(400);
+    send("POST", &server.url("/v1/sources"), &headers[..1], "{}").await.problem(415);
+    let large = json!({"name": "x".repeat(300 * 1024)}).to_string();
+    send("POST", &server.url("/v1/sources"), &headers, large).await.problem(413);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened_under_route_templates() {
+    let server = Server::start().await;
+    let url = server.source("own", "native", json!({})).await;
+    send("POST", &url, &[("content-type", "application/json")], record("a").to_string()).await.expect(200);
+    server.append("application/x-ndjson", format!("{}\n{}", record("b"), record("c"))).await.expect(201);
+    let text = send("GET", &server.url("/metrics"), &[], "").await.text;
+    for line in [
+        "flagtrail_records_ingested_total 2",
+        "flagtrail_hooks_received_total{source=\"own\"} 1",
+        "flagtrail_hooks_accepted_total{source=\"own\"} 1",
+        "flagtrail_spool_entries 0",
+        "route=\"/v1/hooks/{source}/{token}\"",
+        "flagtrail_append_seconds_count 2",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_ask_for_a_token_when_told_to() {
+    let server = Server::start_with(|wanted| wanted.config.metrics_need_token = true).await;
+    send("GET", &server.url("/metrics"), &[], "").await.problem(401);
+    assert_eq!(server.call("GET", "/metrics", None).await.status, 200);
+    server.stop().await;
+}
