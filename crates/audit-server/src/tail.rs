@@ -29,15 +29,16 @@ impl Tail {
         }
         let (sender, receiver) = watch::channel(0);
         *ticks = Some(sender.clone());
-        let from = bounds.iter().map(|bounds| (bounds.partition, at_end(bounds))).collect();
+        let epoch = journal.identity().epoch;
+        let from = bounds.iter().map(|bounds| (bounds.partition, at_end(bounds, epoch))).collect();
         tokio::spawn(follow(journal.clone(), from, sender, shutdown.clone()));
         receiver
     }
 }
 
 /// A bookmark without an anchor: this reader keeps no position, so there is nothing to compare.
-fn at_end(bounds: &Bounds) -> Bookmark {
-    Bookmark { next: bounds.end, ..Bookmark::default() }
+fn at_end(bounds: &Bounds, epoch: u32) -> Bookmark {
+    Bookmark { next: bounds.end, epoch, anchor: None }
 }
 
 async fn follow(

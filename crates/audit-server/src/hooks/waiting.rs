@@ -181,3 +181,64 @@ struct StoredMessage {
     mark: String,
     value: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn waiting() -> Waiting {
+        let record = json!({
+            "id": "r1", "action": "flag.state.changed", "log": "checkout was switched on",
+            "occurred_at": "2026-11-21T09:00:00Z", "recorded_at": "2026-11-21T09:00:00Z",
+            "author": {"type": "unknown"}, "organisation": {"key": "acme"}, "project": {"id": "1"},
+            "related_object_type": "FEATURE", "attributes": {"big": 1}, "tomorrow": [1],
+            "source": {
+                "name": "own", "system": "native", "event": "e", "received_at": "2026-11-21T09:00:00Z",
+                "authenticated": "token",
+            },
+        });
+        let record = AuditRecord::from_json(record.to_string().as_bytes()).unwrap();
+        Waiting::records(Uuid::new_v4(), "own", now(), &[record.clone(), record])
+    }
+
+    #[test]
+    fn every_message_has_a_mark_of_its_own() {
+        let waiting = waiting();
+        let marks: Vec<&[u8]> = waiting.marks().collect();
+        assert!(marks.iter().all(|mark| mark.len() == 16));
+        assert_ne!(marks[0], marks[1]);
+    }
+
+    #[test]
+    fn an_entry_comes_back_with_its_marks_and_only_the_append_time_changes() {
+        let mut waiting = waiting();
+        waiting.attempt = Some(Uuid::new_v4());
+        let entry = waiting.to_entry();
+        let mut back = Waiting::from_entry("own", waiting.received_at.micros(), &entry).unwrap();
+        assert_eq!(
+            (back.process, back.attempt, back.topic),
+            (waiting.process, waiting.attempt, waiting.topic)
+        );
+        back.restamp().unwrap();
+        assert!(back.marks().eq(waiting.marks()));
+        for (before, after) in waiting.messages.iter().zip(&back.messages) {
+            assert_eq!(before.key, after.key);
+            let mut before: serde_json::Value =
+                serde_json::from_slice(before.value.as_ref().unwrap()).unwrap();
+            let mut after: serde_json::Value = serde_json::from_slice(after.value.as_ref().unwrap()).unwrap();
+            assert!(after["recorded_at"].as_str() > before["recorded_at"].as_str());
+            before["recorded_at"].take();
+            after["recorded_at"].take();
+            assert_eq!(before, after);
+        }
+    }
+
+    #[test]
+    fn an_entry_of_a_later_release_is_left_alone() {
+        let entry = br#"{"v":2,"something":"else"}"#;
+        assert!(matches!(Waiting::from_entry("own", 0, entry), Err(EntryError::Newer(2))));
+        assert!(matches!(Waiting::from_entry("own", 0, b"x"), Err(EntryError::Damaged(_))));
+    }
+}

@@ -107,6 +107,9 @@ async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
     if let Ok(status) = archive_status(&app).await {
         app.metrics().archive_lag(lag(&status));
     }
+    if let Some(deliverer) = app.deliverer() {
+        app.metrics().deliveries(deliverer.status().await);
+    }
     let text = app
         .metrics()
         .encode()

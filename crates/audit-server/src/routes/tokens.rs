@@ -149,6 +149,12 @@ async fn create_token(
             format!("must be 1 to {PROJECTS_MAX}, or be left out for all"),
         ));
     }
+    if let Some(scope) = new.scopes.iter().find(|scope| new.projects.is_some() && !scope.fits_projects()) {
+        return Err(Problem::field(
+            "scopes",
+            format!("must not hold {scope} where projects are given: it reaches all projects"),
+        ));
+    }
     let expires_at = match new.expires_at.as_deref().map(Timestamp::parse) {
         None => None,
         Some(Ok(at)) if at > now() => Some(at),

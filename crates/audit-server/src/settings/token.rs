@@ -59,6 +59,14 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// Whether a token that is limited to projects may have it: settings and rejected requests are of all
+    /// projects.
+    pub(crate) fn fits_projects(self) -> bool {
+        matches!(self, Self::RecordsWrite | Self::RecordsRead | Self::Exports)
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -153,6 +153,17 @@ async fn a_token_past_its_end_does_not_work() {
 }
 
 #[tokio::test]
+async fn a_token_limited_to_projects_has_no_scope_that_reaches_all() {
+    let server = Server::start().await;
+    for scope in ["admin", "settings:read", "settings:write"] {
+        let wrong = json!({"name": "x", "scopes": [scope], "projects": ["1"]});
+        let problem = server.call("POST", "/v1/tokens", Some(wrong)).await.problem(400);
+        assert_eq!(problem["errors"][0]["field"], "scopes");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_endpoint_is_made_changed_and_deleted_and_its_secret_is_shown_once() {
     let server = Server::start().await;
     let new = json!({"name": "cache", "url": "https://example.com/hook", "events": ["flag.*"], "start": "earliest"});

@@ -1,8 +1,11 @@
-//! Figures for Prometheus. Labels are bounded by what exists: sources, route templates, statuses.
+//! Figures for Prometheus. Labels are bounded by what exists: sources, endpoints, route templates, statuses.
+
+mod deliveries;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use audit_webhook::EndpointStatus;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::hooks::activity::Activity;
+use crate::metrics::deliveries::Deliveries;
 
 /// Upper edges of latency buckets, in seconds.
 const LATENCY_EDGES_S: [f64; 13] =
@@ -33,6 +37,7 @@ pub(crate) struct Metrics {
     spool_entries: Gauge,
     spool_bytes: Gauge,
     archive_lag: Gauge,
+    deliveries: Deliveries,
 }
 
 impl Metrics {
@@ -58,6 +63,8 @@ impl Metrics {
             "Messages on the log that the archive does not hold yet",
             archive_lag.clone(),
         );
+        let deliveries = Deliveries::default();
+        registry.register_collector(Box::new(deliveries.clone()));
         Self {
             registry: Mutex::new(registry),
             requests,
@@ -66,6 +73,7 @@ impl Metrics {
             spool_entries,
             spool_bytes,
             archive_lag,
+            deliveries,
         }
     }
 
@@ -89,6 +97,10 @@ impl Metrics {
 
     pub(crate) fn archive_lag(&self, messages: u64) {
         self.archive_lag.set(i64::try_from(messages).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn deliveries(&self, statuses: Vec<EndpointStatus>) {
+        self.deliveries.set(statuses);
     }
 
     /// All figures in the text format.
