@@ -1,13 +1,15 @@
 //! One partition that we own: its tail, its lanes, and what is under way for them, in one task.
 
+mod committing;
+mod outcomes;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use audit_journal::{
-    Batch, Bookmark, NewMessage, Offset, Partition as PartitionIndex, PartitionCommit, ReadError, Topic,
-    record_message,
+    Batch, Bookmark, NewMessage, Offset, Partition as PartitionIndex, ReadError, Topic, record_message,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -15,19 +17,15 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::Shared;
 use super::commits::Part;
-use super::delivery::{Done, Ended};
 use super::slot::{READ_PAUSE, Slot, Surroundings, UnderWay, WindowRead};
-use super::{Shared, disable};
-use crate::attempt_log::{AttemptOf, AttemptOutcome, attempt_message};
 use crate::document::{Document, DocumentError};
 use crate::endpoint::EndpointId;
 use crate::entry::Entry;
 use crate::lane::Lane;
-use crate::live::{Live, LiveEndpoints};
+use crate::live::LiveEndpoints;
 use crate::operational;
-use crate::send::{Answer, FailureClass, Verdict};
-use crate::stats::LastError;
 use crate::tail::Tail;
 
 /// Most messages (attempts, records) that wait to be committed. At the bound nothing more begins until
@@ -379,126 +377,6 @@ impl Partition {
         self.go(&id);
     }
 
-    /// Takes in what became of a delivery. Nothing of it is durable before the next commit: if we crash
-    /// here, the delivery is repeated.
-    fn finish(&mut self, done: Done) {
-        let now_ms = self.shared.clock.now_ms();
-        let Done { id, life, live, offset, ended } = done;
-        let Some(attempts) = self.slot(&id, life).and_then(|slot| slot.lane.attempts(offset)) else { return };
-        match ended {
-            Ended::Answered(entry, answer) => {
-                self.answered(&id, &live, &entry, &answer, attempts + 1, now_ms)
-            }
-            Ended::Gone => {
-                let name = format!("{id}/{}/{}/{offset}", live.endpoint.incarnation, self.index);
-                let detail = json!({ "partition": self.index, "from": offset, "to": offset + 1 });
-                let namespace = self.shared.journal.identity().namespace;
-                let record = operational::gap(namespace, &name, &live.endpoint, detail);
-                self.outbox.push((Topic::Records, record_message(&record)));
-                self.settle(&id, offset, false);
-            }
-            Ended::NotRead(error) => {
-                tracing::warn!(endpoint = %id, partition = self.index, offset, %error, "a record could not be read back for a retry");
-                if let Some(slot) = self.slots.get_mut(&id) {
-                    slot.lane.postpone(offset, now_ms + READ_PAUSE.as_millis() as i64);
-                }
-            }
-        }
-        self.go(&id);
-    }
-
-    fn settle(&mut self, id: &EndpointId, offset: Offset, delivered: bool) {
-        if let Some(slot) = self.slots.get_mut(id) {
-            slot.lane.settle(offset, delivered);
-        }
-    }
-
-    fn answered(
-        &mut self,
-        id: &EndpointId,
-        live: &Arc<Live>,
-        entry: &Entry,
-        answer: &Answer,
-        attempt: u32,
-        now_ms: i64,
-    ) {
-        let offset = entry.offset();
-        let mut next_due = None;
-        let outcome = match answer.verdict {
-            Verdict::Delivered => {
-                live.stats.delivered(answer.took, now_ms);
-                self.settle(id, offset, true);
-                AttemptOutcome::Delivered
-            }
-            Verdict::Unwanted => {
-                let error = LastError { class: FailureClass::Status, status: answer.status, at_ms: now_ms };
-                live.stats.failed(answer.took, error);
-                if live.stop() {
-                    self.shared.disabling.spawn(disable(Arc::clone(&self.shared), Arc::clone(live)));
-                }
-                // It waits, due at once, for the day the endpoint is enabled again.
-                self.fail(id, offset, now_ms, now_ms);
-                AttemptOutcome::Disabled
-            }
-            Verdict::Failed(class) => {
-                let error = LastError { class, status: answer.status, at_ms: now_ms };
-                live.stats.failed(answer.took, error);
-                let spread = (id, self.index, offset);
-                let pause = self.shared.schedule.pause(attempt, answer.retry_after, spread);
-                let age_ends = live
-                    .endpoint
-                    .max_age
-                    .map(|age| entry.message().appended_at_ms.saturating_add(age.as_millis()));
-                next_due = pause
-                    .map(|pause| now_ms.saturating_add(pause.as_millis() as i64))
-                    .filter(|due| age_ends.is_none_or(|end| *due <= end));
-                match next_due {
-                    Some(due) => {
-                        self.fail(id, offset, due, now_ms);
-                        AttemptOutcome::Retry
-                    }
-                    None => {
-                        self.give_up(id, live, entry, answer, attempt);
-                        AttemptOutcome::DeadLettered
-                    }
-                }
-            }
-        };
-        let record = entry.parcel().map_or("", |parcel| parcel.id.as_str());
-        let of = AttemptOf { record, partition: self.index, offset, attempt };
-        let message = attempt_message(live, &of, answer, outcome, next_due, now_ms);
-        self.outbox.push((Topic::Deliveries, message));
-    }
-
-    fn fail(&mut self, id: &EndpointId, offset: Offset, due: i64, now_ms: i64) {
-        if let Some(slot) = self.slots.get_mut(id) {
-            slot.lane.fail(offset, due, now_ms);
-        }
-    }
-
-    /// The end of the schedule. The record that tells of it becomes visible in the transaction in which
-    /// the delivery ceases to be pending: there is never one without the other.
-    fn give_up(&mut self, id: &EndpointId, live: &Live, entry: &Entry, answer: &Answer, attempts: u32) {
-        let offset = entry.offset();
-        live.stats.dead_lettered();
-        if !operational::is_operational(entry.action()) {
-            let name = format!("{id}/{}/{}/{offset}", live.endpoint.incarnation, self.index);
-            let detail = json!({
-                "record": entry.parcel().map(|parcel| &parcel.id),
-                "action": entry.action(),
-                "partition": self.index,
-                "offset": offset,
-                "attempts": attempts,
-                "error": answer.verdict.failure(),
-                "status": answer.status,
-            });
-            let namespace = self.shared.journal.identity().namespace;
-            let record = operational::dead_lettered(namespace, &name, &live.endpoint, detail);
-            self.outbox.push((Topic::Records, record_message(&record)));
-        }
-        self.settle(id, offset, false);
-    }
-
     fn obey(&mut self, command: Command) -> ControlFlow<()> {
         match command {
             Command::Collect(answer) => {
@@ -524,63 +402,6 @@ impl Partition {
                 ControlFlow::Continue(())
             }
         }
-    }
-
-    /// Whether everything in flight has ended, or has had its time to.
-    fn is_released(&self) -> bool {
-        self.releasing.as_ref().is_some_and(|releasing| {
-            self.under_way.deliveries.is_empty() || Instant::now() >= releasing.until
-        })
-    }
-
-    /// Everything that has changed since the last commit. The last part of a partition that is given up
-    /// breaks off what is still in flight: it is pending in its document.
-    fn collect(&mut self, last: bool) -> Option<Part> {
-        let mut watermark = self.candidate();
-        if last {
-            self.under_way = UnderWay::default();
-            watermark = self.tail.next();
-        }
-        let mut documents = Vec::new();
-        for slot in self.slots.values_mut() {
-            slot.rest();
-            if !slot.lane.is_plain(watermark, self.tail.next()) {
-                let document = slot.lane.document(watermark, self.tail.next());
-                if slot.lane.is_news(&document) {
-                    documents.push((slot.id.clone(), slot.life, document));
-                }
-            }
-        }
-        let deleted = std::mem::take(&mut self.deleted);
-        let messages = std::mem::take(&mut self.outbox);
-        if watermark == self.watermark && documents.is_empty() && deleted.is_empty() && messages.is_empty() {
-            return None;
-        }
-        let key = |id: &EndpointId| Bytes::copy_from_slice(id.as_str().as_bytes());
-        let written = documents.iter().map(|(id, _, document)| (key(id), Some(document.to_bytes())));
-        let commit = PartitionCommit {
-            partition: self.index,
-            generation: self.generation,
-            bookmark: self.tail.bookmark(watermark),
-            documents: written.chain(deleted.iter().map(|id| (key(id), None))).collect(),
-        };
-        self.committing = Some(Committing { watermark, documents, messages: messages.len(), last });
-        Some(Part { commit, messages })
-    }
-
-    fn committed(&mut self) -> ControlFlow<()> {
-        let Some(committing) = self.committing.take() else { return ControlFlow::Continue(()) };
-        self.watermark = committing.watermark;
-        for (id, life, document) in committing.documents {
-            if let Some(slot) = self.slot(&id, life) {
-                slot.lane.committed(document);
-            }
-        }
-        if committing.last {
-            return ControlFlow::Break(());
-        }
-        self.go_all();
-        ControlFlow::Continue(())
     }
 
     fn report(&self) -> Vec<LaneReport> {

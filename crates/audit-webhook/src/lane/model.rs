@@ -63,6 +63,8 @@ struct World {
     arrived: BTreeMap<Offset, u32>,
     /// Before when the next attempt at an offset must not be made.
     not_before: BTreeMap<Offset, i64>,
+    /// Attempts that have failed.
+    failed: BTreeMap<Offset, u32>,
     /// What survives a crash.
     durable: (Offset, Option<Document>),
 }
@@ -79,6 +81,7 @@ impl World {
             in_flight: Vec::new(),
             arrived: BTreeMap::new(),
             not_before: BTreeMap::new(),
+            failed: BTreeMap::new(),
             durable: (watermark, None),
         }
     }
@@ -111,6 +114,7 @@ impl World {
                     let due = self.now + pause;
                     self.lane.fail(offset, due, self.now);
                     self.not_before.insert(offset, due);
+                    *self.failed.entry(offset).or_default() += 1;
                 }
             }
             Step::Time(millis) => self.now += millis,
@@ -184,9 +188,10 @@ impl World {
             }
         }
         let (watermark, document) = self.durable.clone();
-        // Dues that were never written down are unknown to whoever comes next.
-        self.not_before =
-            document.iter().flat_map(|document| &document.pending).map(|p| (p.offset, p.due)).collect();
+        // What was never written down is unknown to whoever comes next.
+        let pending = || document.iter().flat_map(|document| &document.pending);
+        self.not_before = pending().map(|p| (p.offset, p.due)).collect();
+        self.failed = pending().map(|p| (p.offset, p.attempt)).collect();
         self.lane = Lane::load(document, 1, self.start, watermark);
         (self.tail, self.watermark) = (watermark, watermark);
     }
@@ -197,6 +202,13 @@ impl World {
                 || self.lane.attempts(offset).is_some()
                 || offset >= self.lane.next();
             assert!(safe, "{offset} is lost");
+        }
+        for (offset, failed) in &self.failed {
+            let known = self.lane.attempts(*offset);
+            assert!(
+                known.is_none_or(|known| known == *failed),
+                "{offset} failed {failed} times, not {known:?}"
+            );
         }
         for offset in self.arrived.keys() {
             assert!(*offset >= self.start, "{offset} precedes the start");
