@@ -217,17 +217,21 @@ impl ConsumerContext for Logged {}
 /// A consumer without callbacks.
 pub(super) type PlainConsumer = BaseConsumer<Logged>;
 
+/// What librdkafka's lines about a producer's setting on a consumer, or the other way round, are marked
+/// with. `[kafka.librdkafka]` is for all clients, so they say nothing.
+const SETTING_OF_ANOTHER_CLIENT: &str = "CONFWARN";
+
 pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    use RDKafkaLogLevel as Level;
     match level {
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error
-        | RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-            tracing::info!(target: "librdkafka", facility, "{line}");
+        _ if facility == SETTING_OF_ANOTHER_CLIENT => {
+            tracing::debug!(target: "librdkafka", facility, "{line}");
         }
-        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning => {
+            tracing::warn!(target: "librdkafka", facility, "{line}");
+        }
+        Level::Notice | Level::Info => tracing::info!(target: "librdkafka", facility, "{line}"),
+        Level::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
     }
 }
 

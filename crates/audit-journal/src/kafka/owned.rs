@@ -24,13 +24,14 @@ use tokio_util::sync::CancellationToken;
 use crate::follow::{Batch, Stop};
 use crate::owned::{CommitError, OwnedEvent};
 use crate::position::{Offset, Partition};
+use crate::read::ReadError;
 
 use super::client::{log_error, log_line, reason};
 use super::commit::{Commits, Held, Session};
 use super::feed::{Feed, Flow};
 use super::follow::{Ends, HearsEnds, Tail, TailEvent};
 use super::pace::Pace;
-use super::progress::{ProgressReader, State, StateError};
+use super::progress::{ProgressReader, State};
 
 /// How long an owner may take to settle what it has in hand when partitions are taken away.
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -147,7 +148,7 @@ type TakenOver = Vec<(Partition, u64, State)>;
 #[derive(Debug, thiserror::Error)]
 enum TakeOverError {
     #[error(transparent)]
-    State(#[from] StateError),
+    Read(#[from] ReadError),
     #[error(transparent)]
     Claim(#[from] CommitError),
 }
@@ -454,19 +455,16 @@ async fn take_over(
 ) -> Result<TakenOver, TakeOverError> {
     let mut taken = Vec::with_capacity(partitions.len());
     let mut held = BTreeMap::new();
-    for partition in partitions {
-        let state = match progress.state(session.group(), *partition).await {
-            Ok(state) => state,
-            Err(error @ (StateError::Newer { .. } | StateError::Unreadable { .. })) => {
-                // Not touched; the others go on.
-                tracing::error!(%error, "a partition is not owned");
-                continue;
+    for (partition, state) in progress.states(session.group(), partitions).await? {
+        match state {
+            Ok(state) => {
+                let generation = state.watermark.generation + 1;
+                held.insert(partition, Held { generation, bookmark: state.watermark.bookmark });
+                taken.push((partition, generation, state));
             }
-            Err(error) => return Err(error.into()),
-        };
-        let generation = state.watermark.generation + 1;
-        held.insert(*partition, Held { generation, bookmark: state.watermark.bookmark });
-        taken.push((*partition, generation, state));
+            // Not touched; the others go on.
+            Err(error) => tracing::error!(%error, "a partition is not owned"),
+        }
     }
     session.hold(membership, held);
     // Crash before this: the mark is as the predecessor left it, and nothing was begun since.

@@ -233,7 +233,11 @@ impl Appender {
                     produce(&producer, &name, partition, message, ticket).map_err(|error| {
                         let text = reason(&error);
                         match error.rdkafka_error_code() {
-                            Some(RDKafkaErrorCode::QueueFull) => refused = Some(text.clone()),
+                            Some(RDKafkaErrorCode::QueueFull) => {
+                                let full =
+                                    "as much as may wait for the brokers waits already: try again later";
+                                return refused.insert(full.to_owned()).clone();
+                            }
                             Some(RDKafkaErrorCode::Fatal) => self.health.fatal(),
                             _ => {}
                         }
@@ -330,13 +334,15 @@ impl Appender {
         }
     }
 
-    /// Whether a broker answers and knows leaders for the records.
+    /// Whether a broker answers and knows a leader for records.
     fn probe(&self) -> bool {
         let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
         let name = self.clients.topic_name(Topic::Records);
         let Ok(metadata) = producer.client().fetch_metadata(Some(&name), PROBE_WAIT) else { return false };
-        let led = metadata.topics().iter().all(|topic| {
-            topic.error().is_none() && topic.partitions().iter().all(|partition| partition.leader() >= 0)
+        // One leader is enough: appends to a partition without one time out by themselves, and must not
+        // hold up the others.
+        let led = metadata.topics().iter().any(|topic| {
+            topic.error().is_none() && topic.partitions().iter().any(|partition| partition.leader() >= 0)
         });
         if led {
             tracing::info!("the brokers answer again");

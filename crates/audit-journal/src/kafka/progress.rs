@@ -1,15 +1,16 @@
 //! Reading `progress` back: what a new owner is given, and what lists and metrics show.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaResult;
 
 use crate::position::{Offset, Partition};
-use crate::progress::{WATERMARK_KEY, WATERMARK_VERSION, Watermark, document_of};
+use crate::progress::{WATERMARK_KEY, WATERMARK_VERSION, Watermark, document_key, document_of};
 use crate::read::{ReadError, ReadLimit};
 use crate::topic::Topic;
 
@@ -33,11 +34,9 @@ pub(super) struct State {
     pub(super) documents: Vec<(Bytes, Bytes)>,
 }
 
-/// Why it can't be had.
+/// Why it can't be had by this release.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StateError {
-    #[error(transparent)]
-    Read(#[from] ReadError),
     #[error(
         "partition {partition}: the watermark of group {group} is of version {found}, this release reads up to {WATERMARK_VERSION}: use the release that wrote it"
     )]
@@ -51,28 +50,32 @@ pub(super) enum StateError {
 pub(super) struct ProgressReader {
     clients: Clients,
     readers: Arc<Readers>,
-    /// Sees the high watermark where the readers see the last stable offset; made when first needed.
-    uncommitted: Arc<OnceLock<PlainConsumer>>,
 }
 
 impl ProgressReader {
     pub(super) fn new(clients: Clients, readers: Arc<Readers>) -> Self {
-        Self { clients, readers, uncommitted: Arc::default() }
+        Self { clients, readers }
     }
 
-    /// Everything that was ever committed for a group's partition, whoever committed it. Waits until
-    /// transactions that are open now have ended: what a predecessor sent and did not see answered is
-    /// then either there or not.
-    pub(super) async fn state(&self, group: &str, partition: Partition) -> Result<State, StateError> {
-        let (start, high) = self.bounds_uncommitted(partition).await?;
-        let mut all = self.fold(partition, start, high).await?;
-        let none = Watermark { v: WATERMARK_VERSION, generation: 0, clean: true, bookmark: None };
-        let key = crate::progress::document_key(group, WATERMARK_KEY);
-        let watermark = match all.remove(&key) {
-            None => none,
-            Some(value) => read_watermark(group, partition, &value)?,
-        };
-        Ok(State { watermark, documents: of_group(group, all) })
+    /// Everything that was ever committed for a group's partitions, whoever committed it, as far as it can
+    /// be read by this release. Waits until transactions that are open now have ended: what a predecessor
+    /// sent and did not see answered is then either there or not.
+    pub(super) async fn states(
+        &self,
+        group: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<(Partition, Result<State, StateError>)>, ReadError> {
+        let mut states = Vec::with_capacity(partitions.len());
+        for (partition, start, high) in self.bounds_uncommitted(partitions.to_vec()).await? {
+            let mut all = self.fold(partition, start, high).await?;
+            let watermark = match all.remove(&document_key(group, WATERMARK_KEY)) {
+                None => Ok(Watermark { v: WATERMARK_VERSION, generation: 0, clean: true, bookmark: None }),
+                Some(value) => read_watermark(group, partition, &value),
+            };
+            let state = watermark.map(|watermark| State { watermark, documents: of_group(group, all) });
+            states.push((partition, state));
+        }
+        Ok(states)
     }
 
     /// The documents of a group in one partition, as of now.
@@ -84,7 +87,7 @@ impl ProgressReader {
         end: Offset,
     ) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
         let mut all = self.fold(partition, start, end).await?;
-        all.remove(&crate::progress::document_key(group, WATERMARK_KEY));
+        all.remove(&document_key(group, WATERMARK_KEY));
         Ok(of_group(group, all))
     }
 
@@ -119,22 +122,25 @@ impl ProgressReader {
         Ok(all)
     }
 
-    async fn bounds_uncommitted(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
-        let this = self.clone();
-        let bounds = blocking(move || {
-            let topic = this.clients.topic_name(Topic::Progress);
-            let client = match this.uncommitted.get() {
-                Some(client) => client,
-                None => {
-                    let config = this.clients.consumer("high", &[("isolation.level", "read_uncommitted")]);
-                    let client = PlainConsumer::from_config_and_context(&config, Logged)?;
-                    this.uncommitted.get_or_init(|| client)
-                }
-            };
-            client.fetch_watermarks(&topic, partition as i32, REQUEST_WAIT)
-        });
-        let (start, high) = bounds.await.map_err(|error| ReadError::Unavailable(reason(&error)))?;
-        Ok((start.max(0) as Offset, high.max(0) as Offset))
+    /// Start and high watermark of partitions, by a client that sees the high watermark where the readers
+    /// see the last stable offset.
+    async fn bounds_uncommitted(
+        &self,
+        partitions: Vec<Partition>,
+    ) -> Result<Vec<(Partition, Offset, Offset)>, ReadError> {
+        let clients = self.clients.clone();
+        let bounds: KafkaResult<_> = blocking(move || {
+            let topic = clients.topic_name(Topic::Progress);
+            let config = clients.consumer("high", &[("isolation.level", "read_uncommitted")]);
+            let client = PlainConsumer::from_config_and_context(&config, Logged)?;
+            let bounds = partitions.into_iter().map(|partition| {
+                let (start, high) = client.fetch_watermarks(&topic, partition as i32, REQUEST_WAIT)?;
+                Ok((partition, start.max(0) as Offset, high.max(0) as Offset))
+            });
+            bounds.collect()
+        })
+        .await;
+        bounds.map_err(|error| ReadError::Unavailable(reason(&error)))
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::oneshot;
@@ -44,6 +44,9 @@ const WINDOW_WAIT: Duration = Duration::from_secs(5);
 
 /// How old what is known of a partition's ends may be. Readers beside the tail ask often.
 const BOUNDS_AGE_MAX: Duration = Duration::from_millis(50);
+
+/// After this without a request a reader gives up its place.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
 
 /// What a reader's consumer fetches ahead, in KiB: no more than a window.
 const FETCHED_AHEAD_KIB: &str = "4096";
@@ -258,6 +261,31 @@ impl Window {
     }
 }
 
+/// What a reader does next.
+enum Next {
+    Request(Stop, Request),
+    Idle,
+    Closed,
+}
+
+/// Whether librdkafka goes on by itself after this: connections are made again, leaders are found.
+fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::AllBrokersDown
+                | Code::BrokerTransportFailure
+                | Code::Resolve
+                | Code::OperationTimedOut
+                | Code::RequestTimedOut
+                | Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::NetworkException
+        )
+    )
+}
+
 /// One reader's thread.
 struct Reader {
     clients: Clients,
@@ -270,7 +298,16 @@ struct Reader {
 
 impl Reader {
     fn run(mut self) {
-        while let Some((stop, request)) = self.next() {
+        loop {
+            let (stop, request) = match self.next() {
+                Next::Request(stop, request) => (stop, request),
+                // What librdkafka reports while nobody reads must not pile up.
+                Next::Idle => {
+                    self.stand_nowhere();
+                    continue;
+                }
+                Next::Closed => return,
+            };
             let (topic, partition, from, _) = stop;
             if request.until <= Instant::now() || request.answer.is_closed() {
                 continue;
@@ -291,21 +328,28 @@ impl Reader {
     }
 
     /// The next request on the elevator's way; from the bottom again after the last.
-    fn next(&self) -> Option<(Stop, Request)> {
+    fn next(&self) -> Next {
         let mut queue = self.shared.queue();
         loop {
             if queue.closed {
-                return None;
+                return Next::Closed;
             }
             let ahead = self.at.map(|(topic, partition, offset)| (topic, partition, offset, 0));
             let stop = ahead
                 .and_then(|at| queue.waiting.range(at..).next())
                 .or_else(|| queue.waiting.iter().next())
                 .map(|(stop, _)| *stop);
-            if let Some(stop) = stop {
-                return queue.waiting.remove(&stop).map(|request| (stop, request));
+            if let Some(stop) = stop
+                && let Some(request) = queue.waiting.remove(&stop)
+            {
+                return Next::Request(stop, request);
             }
-            queue = self.shared.bell.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            let (woken, timeout) =
+                self.shared.bell.wait_timeout(queue, IDLE_AFTER).unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() && woken.waiting.is_empty() && !woken.closed {
+                return Next::Idle;
+            }
+            queue = woken;
         }
     }
 
@@ -371,19 +415,18 @@ impl Reader {
                     break;
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(error)) => {
                     tracing::debug!(reason = reason(&error), "a read was interrupted");
-                    self.at = None;
                     self.ends.remove(&(topic, partition));
-                    if window.messages.is_empty() {
-                        return Err(unavailable(error));
-                    }
-                    return Ok(window);
+                    self.stand_nowhere();
+                    return if window.messages.is_empty() { Err(unavailable(error)) } else { Ok(window) };
                 }
             }
         }
         self.at = Some((topic, partition, window.next));
         if window.messages.is_empty() && window.next == from {
+            self.stand_nowhere();
             return Err(ReadError::Unavailable("the broker sent nothing in time".to_owned()));
         }
         Ok(window)
@@ -400,6 +443,15 @@ impl Reader {
         let bounds = bounds_of(&self.consumer, &self.clients.topic_name(topic), partition)?;
         self.ends.insert((topic, partition), (bounds, Instant::now()));
         Ok(bounds)
+    }
+
+    /// Fetches nothing any more, and empties the queue.
+    fn stand_nowhere(&mut self) {
+        self.at = None;
+        if let Err(error) = self.consumer.unassign() {
+            tracing::debug!(%error, "a reader keeps its place");
+        }
+        while self.consumer.poll(Duration::ZERO).is_some() {}
     }
 
     fn stand_at(&mut self, topic: Topic, partition: Partition, from: Offset) -> KafkaResult<()> {

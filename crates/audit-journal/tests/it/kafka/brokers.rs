@@ -127,6 +127,7 @@ async fn a_broker_that_goes_and_comes_back_ends_nothing() {
     let journal = in_time("opening", Journal::open(JournalConfig::Kafka(settings))).await.expect("it opens");
     append_numbers(&journal, 0, 0..5).await;
     let mut follow = journal.follow(Topic::Records, Vec::new()).await;
+    let mut owned = journal.follow_owned("flagtrail-deliver").await;
     collect(&mut follow, 5).await;
 
     let down = Arc::clone(&cluster);
@@ -154,9 +155,16 @@ async fn a_broker_that_goes_and_comes_back_ends_nothing() {
             break;
         }
     }
+    let mut after = false;
+    while !after {
+        if let audit_journal::OwnedEvent::Messages(batch) = crate::contract::next_owned(&mut owned).await {
+            after = batch.messages.iter().any(|message| text(message) == "after");
+        }
+    }
     in_time("together", journal.append_together(vec![(Topic::Records, fixed(0, "both"))]))
         .await
         .expect("it is appended");
+    in_time("leaving", owned.leave()).await;
     in_time("closing", journal.close()).await;
     assert_eq!(journal.identity().partitions, PARTITIONS);
 }

@@ -1,10 +1,12 @@
 //! Topics: made, checked, refused by name; and what others do to them behind our back.
 
-use audit_journal::{Journal, OpenError, Topic};
+use audit_journal::{Bookmark, FollowEvent, Journal, OpenError, ReadError, ReadLimit, Stop, Topic};
 use flagtrail_testkit::kafka::{self, Cluster};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::{KafkaLog, One, blocking, config, in_time, topic_name};
-use crate::contract::{Harness, PARTITIONS, append_numbers, collect};
+use crate::contract::{Harness, PARTITIONS, append_numbers, collect, next};
 
 type Log = KafkaLog<One>;
 
@@ -108,6 +110,43 @@ async fn partitions_added_behind_our_back_change_nothing() {
         }
     }
     assert_eq!(held.into_iter().collect::<Vec<_>>(), (0..PARTITIONS).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_retention_overtook_is_stopped_by_name_and_a_running_one_goes_on() {
+    if !Log::is_available() {
+        return;
+    }
+    let log = Log::fresh().await;
+    let journal = log.open().await;
+    append_numbers(&journal, 0, 0..10).await;
+    let mut running = journal.follow(Topic::Records, Vec::new()).await;
+    assert_eq!(collect(&mut running, 10).await.len(), 10);
+
+    let admin: AdminClient<_> = ClientConfig::new()
+        .set("bootstrap.servers", log.cluster.bootstrap())
+        .create()
+        .expect("an administrator's client");
+    let mut removed = TopicPartitionList::new();
+    removed
+        .add_partition_offset(&topic_name(&log.prefix, Topic::Records), 0, Offset::Offset(8))
+        .expect("an offset");
+    admin.delete_records(&removed, &AdminOptions::new()).await.expect("an administrator may");
+
+    let behind = Bookmark { next: 5, ..Bookmark::default() };
+    let mut follow = journal.follow(Topic::Records, vec![(0, behind)]).await;
+    let stop = loop {
+        match next(&mut follow).await {
+            FollowEvent::Stopped(stop) => break stop,
+            FollowEvent::Messages(batch) => assert_ne!(batch.partition, 0, "it must not be read"),
+            FollowEvent::Level { partition, .. } => assert_ne!(partition, 0, "it must not be read"),
+        }
+    };
+    assert_eq!(stop, Stop::Overtaken { partition: 0, start: 8, next: 5 });
+    let read = journal.read(Topic::Records, 0, 5, ReadLimit { messages: 10, bytes: 1024 }).await;
+    assert_eq!(read.unwrap_err(), ReadError::OutOfRange { from: 5, start: 8, end: 10 });
+    append_numbers(&journal, 0, 10..11).await;
+    assert_eq!(collect(&mut running, 1).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
