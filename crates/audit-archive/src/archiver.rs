@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use audit_journal::{Bookmark, FollowEvent, Journal, Partition, Stop, Topic};
+use audit_journal::{Bookmark, Follow, FollowEvent, Journal, Partition, Stop, Topic};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -85,11 +85,8 @@ impl Archiver {
     /// and so does [`crate::Reader::status`].
     pub async fn run(self, journal: Journal, shutdown: CancellationToken) {
         let Self { config, lock, stores } = self;
-        let from: Vec<(Partition, Bookmark)> = stores
-            .iter()
-            .map(|(partition, store)| (*partition, store.bookmark()))
-            .filter(|(_, bookmark)| *bookmark != Bookmark::default())
-            .collect();
+        let records_from = bookmarks(&stores, Store::bookmark);
+        let attempts_from = bookmarks(&stores, Store::attempts_bookmark);
         let mut writers = JoinSet::new();
         let mut queues = Vec::with_capacity(stores.len());
         for (_, store) in stores {
@@ -105,23 +102,16 @@ impl Archiver {
             };
             writers.spawn_blocking(move || writer.run());
         }
-        let mut follow = journal.follow(Topic::Records, from).await;
-        let hand_out = async {
-            while let Some(event) = follow.next().await {
-                let (partition, work) = match event {
-                    FollowEvent::Messages(batch) => (batch.partition, Work::Messages(batch)),
-                    FollowEvent::Level { partition, next } => (partition, Work::Level(next)),
-                    FollowEvent::Stopped(stop) => (partition_of(&stop), Work::Stopped(stop)),
-                };
-                // A writer that ended has said why; its messages stay on the log.
-                if let Some(queue) = queues.get(partition as usize) {
-                    let _ = queue.send(work).await;
-                }
-            }
-        };
+        let mut records = journal.follow(Topic::Records, records_from).await;
+        let mut attempts = journal.follow(Topic::Deliveries, attempts_from).await;
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = hand_out => {}
+            ((), ()) = async {
+                tokio::join!(
+                    hand_out(&mut records, &queues, record_work),
+                    hand_out(&mut attempts, &queues, attempt_work),
+                )
+            } => {}
         }
         drop(queues);
         while let Some(ended) = writers.join_next().await {
@@ -152,6 +142,46 @@ fn refusal(path: &Path, error: StoreError) -> ArchiverError {
             ArchiverError::Storage { path: file, problem }
         }
         StoreError::Superseded { .. } => ArchiverError::Held(file),
+    }
+}
+
+/// Where a topic goes on; partitions of which nothing was archived begin at their first message.
+fn bookmarks(stores: &[(Partition, Store)], of: fn(&Store) -> Bookmark) -> Vec<(Partition, Bookmark)> {
+    let all = stores.iter().map(|(partition, store)| (*partition, of(store)));
+    all.filter(|(_, bookmark)| *bookmark != Bookmark::default()).collect()
+}
+
+/// Hands what a follower brings to the writers of its partitions, until the journal is closed. A writer that
+/// falls behind holds the follower up, and with it the memory that waiting takes.
+async fn hand_out(
+    follow: &mut Follow,
+    queues: &[mpsc::Sender<Work>],
+    work: fn(FollowEvent) -> (Partition, Work),
+) {
+    while let Some(event) = follow.next().await {
+        let (partition, work) = work(event);
+        // A writer that ended has said why; its messages stay on the log.
+        if let Some(queue) = queues.get(partition as usize) {
+            let _ = queue.send(work).await;
+        }
+    }
+}
+
+fn record_work(event: FollowEvent) -> (Partition, Work) {
+    match event {
+        FollowEvent::Messages(batch) => (batch.partition, Work::Messages(batch)),
+        FollowEvent::Level { partition, next } => (partition, Work::Level(next)),
+        FollowEvent::Stopped(stop) => (partition_of(&stop), Work::Stopped(stop.to_string())),
+    }
+}
+
+fn attempt_work(event: FollowEvent) -> (Partition, Work) {
+    match event {
+        FollowEvent::Messages(batch) => (batch.partition, Work::Attempts(batch)),
+        FollowEvent::Level { partition, next } => (partition, Work::AttemptsLevel(next)),
+        FollowEvent::Stopped(stop) => {
+            (partition_of(&stop), Work::Stopped(format!("delivery attempts: {stop}")))
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use audit_journal::{Batch, Message, Offset, Stop};
+use audit_journal::{Batch, Message, Offset};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio_util::sync::CancellationToken;
@@ -34,10 +34,14 @@ const SHUTDOWN_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) enum Work {
     /// Consecutive messages.
     Messages(Batch),
-    /// The log's end is reached: everything before this offset was brought.
+    /// Consecutive delivery attempts.
+    Attempts(Batch),
+    /// The end of the records is reached: everything before this offset was brought.
     Level(Offset),
-    /// The log can't be followed any further.
-    Stopped(Stop),
+    /// The same of the delivery attempts.
+    AttemptsLevel(Offset),
+    /// A topic can't be followed any further, for this reason.
+    Stopped(String),
 }
 
 /// Why a partition's writer ended before it was told to.
@@ -101,8 +105,11 @@ impl PartitionWriter {
                     self.patiently(|store| store.advance(offset))?;
                     self.patiently(Store::finish_catch_up)?;
                 }
-                Work::Stopped(stop) => {
-                    let why = stop.to_string();
+                Work::Attempts(batch) => {
+                    self.patiently(|store| store.append_attempts(&batch.messages, batch.epoch, batch.end))?;
+                }
+                Work::AttemptsLevel(offset) => self.patiently(|store| store.advance_attempts(offset))?,
+                Work::Stopped(why) => {
                     tracing::error!(file = self.store.name(), why, "archive: partition stopped");
                     self.patiently(|store| store.set_stopped(Some(&why)))?;
                 }

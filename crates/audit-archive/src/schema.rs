@@ -23,8 +23,9 @@ pub(crate) const APPLICATION_ID: i64 = 0x466c_5472;
 /// Page size. Measured on records of 800 bytes: 8 KiB fits ten and fills more evenly than 4 KiB.
 const PAGE_BYTES: u32 = 8192;
 
-/// The name of the one topic archived so far in `position`.
+/// The names of the topics in `position`.
 pub(crate) const RECORDS: &str = "records";
+pub(crate) const ATTEMPTS: &str = "deliveries";
 
 /// The secondary indexes, built at the end of a first catch-up.
 const SECONDARY_INDEXES: &str = "
@@ -52,7 +53,9 @@ pub(crate) fn create(conn: &mut Connection, identity: &FileIdentity<'_>) -> rusq
         "INSERT INTO archive (only, deployment, partition, partitions, full_text) VALUES (1, ?1, ?2, ?3, ?4)",
         (identity.deployment, identity.partition, identity.partitions, identity.full_text),
     )?;
-    tx.execute("INSERT INTO position (topic, next, seq, epoch) VALUES (?1, 0, 0, 0)", [RECORDS])?;
+    for topic in [RECORDS, ATTEMPTS] {
+        tx.execute("INSERT INTO position (topic, next, seq, epoch) VALUES (?1, 0, 0, 0)", [topic])?;
+    }
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     tx.commit()

@@ -89,6 +89,23 @@ CREATE VIRTUAL TABLE text USING fts5 (      -- rowid = seq
   words, content = '', columnsize = 0, tokenize = "unicode61 remove_diacritics 2"
 );
 
+CREATE TABLE attempt (                      -- delivery attempts, in order; numbered like records, apart from them
+  seq INTEGER PRIMARY KEY,
+  log_offset INTEGER NOT NULL,
+  appended_at_ms INTEGER NOT NULL,
+  json TEXT,
+  raw BLOB                                  -- what is no JSON, as it came
+) STRICT;
+
+CREATE VIEW delivery_attempts AS            -- one row an attempt; `record` is the id of the record delivered
+SELECT
+  a.json ->> '$.endpoint' AS endpoint, a.json ->> '$.record' AS record, a.json ->> '$.attempt' AS attempt,
+  a.json ->> '$.at' AS at, a.json ->> '$.outcome' AS outcome, a.json ->> '$.status' AS status,
+  a.json ->> '$.error' AS error, a.json ->> '$.duration_ms' AS duration_ms, a.json ->> '$.excerpt' AS excerpt,
+  a.json ->> '$.next_due' AS next_due, a.json ->> '$.offset' AS record_offset,
+  (SELECT partition FROM archive) AS partition, a.seq, a.log_offset, a.json
+FROM attempt a;
+
 CREATE VIEW audit_log AS                    -- one row a record
 SELECT
   r.id,

@@ -1,9 +1,14 @@
 //! How much looking one page may cost.
 
+use std::time::{Duration, Instant};
+
 /// What a page may cost: about ten thousand records looked at, or many more numbers in indexes. Measured: a
 /// page that uses it up takes 10 to 20 ms. Common questions need a hundredth of it; a rare conjunction that no
 /// index narrows gives a partial page, and its cursor goes on.
 const SCAN_BUDGET: u64 = 80_000;
+
+/// How long one page may look, where the machine is slow or busy.
+const PAGE_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// A record looked at.
 const COST_ROW: u64 = 8;
@@ -15,16 +20,17 @@ const COST_FETCH: u64 = 16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     left: u64,
+    until: Instant,
 }
 
 impl Budget {
     /// A page's.
     pub(crate) fn of_a_page() -> Self {
-        Self { left: SCAN_BUDGET }
+        Self { left: SCAN_BUDGET, until: Instant::now() + PAGE_TIME_MAX }
     }
 
     pub(crate) fn is_spent(self) -> bool {
-        self.left == 0
+        self.left == 0 || Instant::now() >= self.until
     }
 
     pub(crate) fn row(&mut self) {

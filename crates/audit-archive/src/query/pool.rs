@@ -19,8 +19,10 @@ const SESSIONS_MAX: usize = 8;
 /// How long a question waits for its turn.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// How long a question may keep the files' state of one moment: the write-ahead log can't shrink meanwhile.
-const SESSION_TIME_MAX: Duration = Duration::from_secs(1);
+/// When a question is broken off in the middle of one statement. Pages end themselves long before
+/// ([`super::budget`]); what remains is full text of many frequent words that never meet. The write-ahead log
+/// can't shrink meanwhile.
+const SESSION_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// SQLite looks at the clock every so many of its own instructions.
 const CLOCK_INTERVAL_OPS: i32 = 10_000;

@@ -58,7 +58,7 @@ pub struct Status {
 /// How far every file of a session is.
 pub(crate) fn ends(session: &Session<'_>) -> Result<Vec<PartitionEnd>, QueryError> {
     let end = |file: &File| {
-        let (bookmark, seq) = read_position(&file.conn).map_err(|error| file.error(error))?;
+        let (bookmark, seq) = read_position(&file.conn, RECORDS).map_err(|error| file.error(error))?;
         Ok(PartitionEnd { partition: file.partition, next: bookmark.next, seq })
     };
     session.files.iter().map(end).collect()

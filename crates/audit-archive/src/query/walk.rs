@@ -87,10 +87,13 @@ impl Walk {
     /// Goes to the next match.
     pub(crate) fn step(&mut self, conn: &Connection, budget: &mut Budget) -> rusqlite::Result<Step> {
         let mut select = conn.prepare_cached(&self.sql)?;
+        let mut moved = false;
         while !self.left.is_empty() {
-            if budget.is_spent() {
+            // Every step moves, however slow the machine is: whoever goes on gets on.
+            if moved && budget.is_spent() {
                 return Ok(Step::Spent);
             }
+            moved = true;
             let at = self.order.first_of(&self.left);
             let candidate = self.candidate(conn, at, budget)?;
             let Some(candidate) = candidate else {

@@ -12,7 +12,7 @@ use crate::layout::{partition_file, partitions};
 pub const SYSTEM_SQLITE_FILES_MAX: usize = 10;
 
 /// The views of a file that are united over all files. `schema.sql` documents them.
-const UNITED_VIEWS: [&str; 3] = ["audit_log", "duplicates", "undecodable"];
+const UNITED_VIEWS: [&str; 4] = ["audit_log", "delivery_attempts", "duplicates", "undecodable"];
 
 /// Why an archive can't be opened for SQL.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ pub enum SqlError {
 }
 
 /// A connection on which every file of the archive is attached read-only, as `p00`, `p01`, …, under the views
-/// `audit_log`, `duplicates` and `undecodable` over all of them.
+/// `audit_log`, `delivery_attempts`, `duplicates` and `undecodable` over all of them.
 pub fn sql_session(dir: impl AsRef<Path>) -> Result<Connection, SqlError> {
     let dir = dir.as_ref();
     let files = files(dir)?;

@@ -18,7 +18,7 @@ const CELL_CHARS_MAX: usize = 60;
 const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
 
 const HELP: &str = "\
-audit_log, duplicates and undecodable are views over all partitions; p00.record, p01.record, … their rows.
+audit_log, delivery_attempts, duplicates and undecodable are views over all partitions; p00.record, … the rows.
 A search by words: SELECT * FROM audit_log WHERE partition = 0 AND seq IN (SELECT rowid FROM p00.text('checkout'));
 A statement ends with ; at the end of a line, and may take several.
 .tables          tables and views

@@ -1,17 +1,19 @@
 //! One partition's file, as its one writer has it open.
 
+mod attempts;
+mod rows;
+
 use std::path::{Path, PathBuf};
 
 use audit_journal::{Anchor, Bookmark, Message, MessageHash, Offset, Partition};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
-use sha2::{Digest, Sha256};
 
-use crate::decode::Fields;
+use self::rows::{Counts, RowWriter};
 use crate::layout::{remove_if_there, side_files};
-use crate::schema::{self, FileIdentity, RECORDS};
+use crate::schema::{self, ATTEMPTS, FileIdentity, RECORDS};
 use crate::spans::SpanUpdate;
 use crate::text::{self, TextWriter};
-use crate::things::{Kind, ThingError, Things};
+use crate::things::Things;
 
 /// Up to this many rows a transaction also makes its records searchable, where full text is level.
 const INLINE_TEXT_ROWS_MAX: usize = 2_048;
@@ -21,9 +23,6 @@ const CACHE_KIB: i64 = 8 * 1024;
 
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES_KEPT: i64 = 32 * 1024 * 1024;
-
-/// `record.routing_key` of a message without a key.
-const NO_KEY: i64 = 0;
 
 /// How long a statement waits for another connection's lock. Only backups and checkpoints ever hold one.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -63,14 +62,41 @@ pub(crate) struct StoreIdentity {
     pub(crate) full_text: bool,
 }
 
+/// Where one topic goes on.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    topic: &'static str,
+    bookmark: Bookmark,
+    /// The number that the next message gets.
+    seq: u64,
+}
+
+impl Place {
+    fn read(conn: &Connection, topic: &'static str) -> rusqlite::Result<Self> {
+        let (bookmark, seq) = read_position(conn, topic)?;
+        Ok(Self { topic, bookmark, seq })
+    }
+
+    /// Those of consecutive messages that are not archived yet, and the place after them.
+    fn after(self, messages: &[Message], epoch: u32) -> Option<(&[Message], Self)> {
+        let moved = epoch > self.bookmark.epoch;
+        let known = if moved { 0 } else { messages.partition_point(|m| m.offset < self.bookmark.next) };
+        let messages = &messages[known..];
+        let last = messages.last()?;
+        let anchor = Some(Anchor { offset: last.offset, hash: last.hash() });
+        let bookmark = Bookmark { next: last.offset + 1, anchor, epoch };
+        Some((messages, Self { bookmark, seq: self.seq + messages.len() as u64, ..self }))
+    }
+}
+
 /// A partition's file, open for writing.
 #[derive(Debug)]
 pub(crate) struct Store {
     path: PathBuf,
     conn: Connection,
     things: Things,
-    bookmark: Bookmark,
-    seq: u64,
+    records: Place,
+    attempts: Place,
     full_text: bool,
     text_seq: u64,
     indexed: bool,
@@ -140,13 +166,13 @@ impl Store {
             )));
         }
         conn.execute("UPDATE archive SET full_text = ?1 WHERE full_text <> ?1", [identity.full_text])?;
-        let (bookmark, seq) = read_position(&conn)?;
+        let (records, attempts) = (Place::read(&conn, RECORDS)?, Place::read(&conn, ATTEMPTS)?);
         Ok(Some(Self {
             path: path.to_owned(),
             conn,
             things: Things::default(),
-            bookmark,
-            seq,
+            records,
+            attempts,
             full_text: identity.full_text,
             text_seq,
             indexed,
@@ -154,9 +180,14 @@ impl Store {
         }))
     }
 
-    /// Where the log goes on.
+    /// Where the records go on.
     pub(crate) fn bookmark(&self) -> Bookmark {
-        self.bookmark
+        self.records.bookmark
+    }
+
+    /// Where the delivery attempts go on.
+    pub(crate) fn attempts_bookmark(&self) -> Bookmark {
+        self.attempts.bookmark
     }
 
     /// Archives consecutive messages: rows, things, spans and position in one transaction, and the words too
@@ -171,52 +202,42 @@ impl Store {
         epoch: u32,
         log_end: Offset,
     ) -> Result<(), StoreError> {
-        let moved = epoch > self.bookmark.epoch;
-        let known = if moved { 0 } else { messages.partition_point(|m| m.offset < self.bookmark.next) };
-        let messages = &messages[known..];
-        let Some(last) = messages.last() else { return Ok(()) };
-        let bookmark = Bookmark {
-            next: last.offset + 1,
-            anchor: Some(Anchor { offset: last.offset, hash: last.hash() }),
-            epoch,
-        };
+        let Some((messages, to)) = self.records.after(messages, epoch) else { return Ok(()) };
         let inline_text =
-            self.full_text && self.text_seq == self.seq && messages.len() <= INLINE_TEXT_ROWS_MAX;
-        let result = self.append_in_transaction(messages, bookmark, log_end, inline_text);
-        match result {
-            Ok(()) => {
-                self.bookmark = bookmark;
-                self.seq += messages.len() as u64;
-                if inline_text {
-                    self.text_seq = self.seq;
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.things.forget();
-                Err(error)
-            }
+            self.full_text && self.text_seq == self.records.seq && messages.len() <= INLINE_TEXT_ROWS_MAX;
+        let written = self.append_in_transaction(messages, to, log_end, inline_text);
+        if written.is_err() {
+            self.things.forget();
+            return written;
         }
+        self.records = to;
+        if inline_text {
+            self.text_seq = to.seq;
+        }
+        Ok(())
     }
 
     fn append_in_transaction(
         &mut self,
         messages: &[Message],
-        bookmark: Bookmark,
+        to: Place,
         log_end: Offset,
         inline_text: bool,
     ) -> Result<(), StoreError> {
+        let from = self.records;
         let tx = self.conn.transaction()?;
-        let end = self.seq + messages.len() as u64;
-        if bookmark.epoch > self.bookmark.epoch {
-            tx.execute("INSERT INTO epoch (epoch, first_seq) VALUES (?1, ?2)", (bookmark.epoch, self.seq))?;
+        if to.bookmark.epoch > from.bookmark.epoch {
+            tx.execute(
+                "INSERT INTO epoch (epoch, first_seq) VALUES (?1, ?2)",
+                (to.bookmark.epoch, from.seq),
+            )?;
         }
         let mut counts = Counts::default();
         {
             let mut text = if inline_text { Some(TextWriter::new(&tx)?) } else { None };
             let mut spans = SpanUpdate::default();
             let mut rows = RowWriter { conn: &tx, things: &mut self.things, counts: &mut counts };
-            for (seq, message) in (self.seq..).zip(messages) {
+            for (seq, message) in (from.seq..).zip(messages) {
                 let Some(fields) = rows.write(seq, message)? else { continue };
                 spans.add(seq, fields.occurred_at);
                 if let Some(text) = &mut text {
@@ -226,23 +247,39 @@ impl Store {
             spans.write(&tx)?;
         }
         if inline_text {
-            tx.prepare_cached("UPDATE archive SET text_seq = ?1")?.execute([end])?;
+            tx.prepare_cached("UPDATE archive SET text_seq = ?1")?.execute([to.seq])?;
         }
-        move_position(&tx, self.bookmark, self.seq, bookmark, end, log_end, counts)?;
+        move_position(&tx, from, to, log_end, counts)?;
         tx.commit()?;
         Ok(())
     }
 
-    /// Everything before `next` was brought: the position passes what holds no message.
-    pub(crate) fn advance(&mut self, next: Offset) -> Result<(), StoreError> {
-        let bookmark = self.bookmark.advanced_to(next);
-        if bookmark == self.bookmark {
-            return Ok(());
-        }
+    /// Archives delivery attempts, as [`Store::append`] does records, with a position of their own.
+    pub(crate) fn append_attempts(
+        &mut self,
+        messages: &[Message],
+        epoch: u32,
+        log_end: Offset,
+    ) -> Result<(), StoreError> {
+        let from = self.attempts;
+        let Some((messages, to)) = from.after(messages, epoch) else { return Ok(()) };
         let tx = self.conn.transaction()?;
-        move_position(&tx, self.bookmark, self.seq, bookmark, self.seq, next, Counts::default())?;
+        let undecodable = attempts::write(&tx, from.seq, messages)?;
+        move_position(&tx, from, to, log_end, Counts { undecodable, ..Counts::default() })?;
         tx.commit()?;
-        self.bookmark = bookmark;
+        self.attempts = to;
+        Ok(())
+    }
+
+    /// All records before `next` were brought: the position passes what holds no message.
+    pub(crate) fn advance(&mut self, next: Offset) -> Result<(), StoreError> {
+        self.records = advanced(&mut self.conn, self.records, next)?;
+        Ok(())
+    }
+
+    /// The same of the delivery attempts.
+    pub(crate) fn advance_attempts(&mut self, next: Offset) -> Result<(), StoreError> {
+        self.attempts = advanced(&mut self.conn, self.attempts, next)?;
         Ok(())
     }
 
@@ -257,11 +294,12 @@ impl Store {
 
     /// Makes some more records searchable; whether any are left.
     pub(crate) fn catch_up_text(&mut self) -> Result<bool, StoreError> {
-        if !self.full_text || self.text_seq >= self.seq {
+        let end = self.records.seq;
+        if !self.full_text || self.text_seq >= end {
             return Ok(false);
         }
-        let more = text::catch_up(&mut self.conn, self.seq)?;
-        self.text_seq = self.seq.min(self.text_seq + text::TRAILING_ROWS_MAX as u64);
+        let more = text::catch_up(&mut self.conn, end)?;
+        self.text_seq = end.min(self.text_seq + text::TRAILING_ROWS_MAX as u64);
         Ok(more)
     }
 
@@ -280,21 +318,23 @@ impl Store {
     }
 }
 
-/// Rows of this kind among those that one transaction adds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    duplicates: u64,
-    undecodable: u64,
+/// The place after a hole up to `next`, written down.
+fn advanced(conn: &mut Connection, from: Place, next: Offset) -> Result<Place, StoreError> {
+    let to = Place { bookmark: from.bookmark.advanced_to(next), ..from };
+    if to.bookmark != from.bookmark {
+        let tx = conn.transaction()?;
+        move_position(&tx, from, to, next, Counts::default())?;
+        tx.commit()?;
+    }
+    Ok(to)
 }
 
-/// Moves the position from where this writer left it. Whoever finds another position there is not alone: it
+/// Moves a position from where this writer left it. Whoever finds another position there is not alone: it
 /// gives up, and its transaction with it.
 fn move_position(
     conn: &Connection,
-    from: Bookmark,
-    from_seq: u64,
-    to: Bookmark,
-    to_seq: u64,
+    from: Place,
+    to: Place,
     log_end: Offset,
     counts: Counts,
 ) -> Result<(), StoreError> {
@@ -305,32 +345,33 @@ fn move_position(
              WHERE topic = ?9 AND next = ?10 AND seq = ?11 AND epoch = ?12",
         )?
         .execute(params![
-            to.next,
-            to_seq,
-            to.epoch,
-            to.anchor.map(|anchor| anchor.offset),
-            to.anchor.map(|anchor| *anchor.hash.as_bytes()),
-            log_end.max(to.next),
+            to.bookmark.next,
+            to.seq,
+            to.bookmark.epoch,
+            to.bookmark.anchor.map(|anchor| anchor.offset),
+            to.bookmark.anchor.map(|anchor| *anchor.hash.as_bytes()),
+            log_end.max(to.bookmark.next),
             counts.duplicates,
             counts.undecodable,
-            RECORDS,
-            from.next,
-            from_seq,
-            from.epoch,
+            from.topic,
+            from.bookmark.next,
+            from.seq,
+            from.bookmark.epoch,
         ])?;
     if changed == 1 {
         return Ok(());
     }
     let found = conn
-        .query_row("SELECT next FROM position WHERE topic = ?1", [RECORDS], |row| row.get(0))
+        .query_row("SELECT next FROM position WHERE topic = ?1", [from.topic], |row| row.get(0))
         .optional()?;
-    Err(StoreError::Superseded { expected: from.next, found })
+    Err(StoreError::Superseded { expected: from.bookmark.next, found })
 }
 
-pub(crate) fn read_position(conn: &Connection) -> rusqlite::Result<(Bookmark, u64)> {
+/// Where a topic goes on, and the number that its next message gets.
+pub(crate) fn read_position(conn: &Connection, topic: &str) -> rusqlite::Result<(Bookmark, u64)> {
     conn.query_row(
         "SELECT next, seq, epoch, anchor_offset, anchor_hash FROM position WHERE topic = ?1",
-        [RECORDS],
+        [topic],
         |row| {
             let offset: Option<Offset> = row.get(3)?;
             let hash: Option<[u8; 32]> = row.get(4)?;
@@ -372,215 +413,6 @@ pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
         .into_iter()
         .try_for_each(remove_if_there)
         .map_err(|error| StoreError::Broken(error.to_string()))
-}
-
-/// Writes the rows of one transaction.
-struct RowWriter<'t> {
-    conn: &'t Connection,
-    things: &'t mut Things,
-    counts: &'t mut Counts,
-}
-
-/// The columns of `record` that a readable record fills beside those every message has.
-struct Numbers {
-    organisation: Option<i64>,
-    project: Option<i64>,
-    environment: Option<i64>,
-    flag: Option<i64>,
-    object: Option<i64>,
-    author: Option<i64>,
-    action: Option<i64>,
-    object_type: Option<i64>,
-    source: Option<i64>,
-    routing_key: i64,
-}
-
-impl RowWriter<'_> {
-    /// Writes one message, whatever it holds. Returns what was read of it where it is a record that was not
-    /// seen before.
-    fn write<'m>(&mut self, seq: u64, message: &'m Message) -> Result<Option<Fields<'m>>, StoreError> {
-        let value = message.value.as_deref();
-        match Fields::read(value).and_then(|fields| Ok((self.numbers(&fields, message)?, fields))) {
-            Ok((numbers, fields)) => self.write_record(seq, message, numbers?, fields),
-            Err(problem) => self.write_undecodable(seq, message, &problem).map(|()| None),
-        }
-    }
-
-    /// `Err` where the record does not describe its things readably; inside, what SQLite says.
-    fn numbers(
-        &mut self,
-        fields: &Fields<'_>,
-        message: &Message,
-    ) -> Result<Result<Numbers, StoreError>, String> {
-        let key = String::from_utf8_lossy(&message.key);
-        let mut number = |kind, text: Option<&str>| match text {
-            None => Ok(None),
-            Some(text) => self.things.number(self.conn, kind, text),
-        };
-        let mut all = || {
-            Ok::<_, ThingError>(Numbers {
-                organisation: number(Kind::Organisation, Some(fields.organisation))?,
-                project: number(Kind::Project, fields.project)?,
-                environment: number(Kind::Environment, fields.environment)?,
-                flag: number(Kind::Flag, fields.flag)?,
-                object: number(Kind::Object, fields.object)?,
-                author: number(Kind::Author, Some(fields.author))?,
-                action: number(Kind::Action, Some(&fields.action))?,
-                object_type: number(Kind::ObjectType, Some(&fields.object_type))?,
-                source: number(Kind::Source, Some(&fields.source))?,
-                routing_key: number(Kind::RoutingKey, Some(&key))?.unwrap_or(NO_KEY),
-            })
-        };
-        match all() {
-            Ok(numbers) => Ok(Ok(numbers)),
-            Err(ThingError::Unreadable(problem)) => Err(problem),
-            Err(ThingError::Sqlite(error)) => Ok(Err(error.into())),
-        }
-    }
-
-    fn write_record<'m>(
-        &mut self,
-        seq: u64,
-        message: &'m Message,
-        numbers: Numbers,
-        fields: Fields<'m>,
-    ) -> Result<Option<Fields<'m>>, StoreError> {
-        match self.insert(seq, message, &numbers, &fields, None) {
-            Ok(()) => Ok(Some(fields)),
-            Err(error) if is_repeated_id(&error) => {
-                let first: u64 = self
-                    .conn
-                    .prepare_cached(
-                        "SELECT seq FROM record WHERE id = ?1 AND routing_key = ?2 AND duplicate_of IS NULL",
-                    )?
-                    .query_row((&fields.id, numbers.routing_key), |row| row.get(0))?;
-                self.insert(seq, message, &numbers, &fields, Some(first))?;
-                self.counts.duplicates += 1;
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn insert(
-        &self,
-        seq: u64,
-        message: &Message,
-        numbers: &Numbers,
-        fields: &Fields<'_>,
-        duplicate_of: Option<u64>,
-    ) -> rusqlite::Result<()> {
-        let headers = Headers::of(message, true);
-        self.conn
-            .prepare_cached(
-                "INSERT INTO record (seq, log_offset, appended_at_ms, occurred_at_us, recorded_at_us, duplicate_of,
-                   organisation, project, environment, flag, object, author, action, object_type, source,
-                   routing_key, id, salt, tags, body_hash, headers, json)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                   ?20, ?21, ?22)",
-            )?
-            .execute(params![
-                seq,
-                message.offset,
-                message.appended_at_ms,
-                fields.occurred_at.micros(),
-                fields.recorded_at.micros(),
-                duplicate_of,
-                numbers.organisation,
-                numbers.project,
-                numbers.environment,
-                numbers.flag,
-                numbers.object,
-                numbers.author,
-                numbers.action,
-                numbers.object_type,
-                numbers.source,
-                numbers.routing_key,
-                fields.id,
-                headers.salt,
-                headers.tags,
-                body_hash(message),
-                headers.others,
-                fields.json,
-            ])
-            .map(drop)
-    }
-
-    fn write_undecodable(&mut self, seq: u64, message: &Message, problem: &str) -> Result<(), StoreError> {
-        let key = String::from_utf8_lossy(&message.key);
-        let routing_key = match self.things.number(self.conn, Kind::RoutingKey, &key) {
-            Ok(number) => number.unwrap_or(NO_KEY),
-            Err(ThingError::Sqlite(error)) => return Err(error.into()),
-            Err(ThingError::Unreadable(problem)) => return Err(StoreError::Broken(problem)),
-        };
-        let headers = Headers::of(message, false);
-        self.conn
-            .prepare_cached(
-                "INSERT INTO record (seq, log_offset, appended_at_ms, routing_key, salt, tags, body_hash, problem,
-                   headers, raw, key)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-            )?
-            .execute(params![
-                seq,
-                message.offset,
-                message.appended_at_ms,
-                routing_key,
-                headers.salt,
-                headers.tags,
-                body_hash(message),
-                problem,
-                headers.others,
-                message.value.as_deref(),
-                std::str::from_utf8(&message.key).err().map(|_| &message.key[..]),
-            ])?;
-        self.counts.undecodable += 1;
-        Ok(())
-    }
-}
-
-fn is_repeated_id(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
-}
-
-/// SHA-256 of salt and value: what the leaf keeps of the body, and what remains of it once it is erased.
-pub(crate) fn body_hash(message: &Message) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    if let Some(salt) = message.header("salt") {
-        hasher.update(salt);
-    }
-    hasher.update(message.value.as_deref().unwrap_or_default());
-    hasher.finalize().into()
-}
-
-/// A message's headers as they are kept.
-struct Headers<'m> {
-    salt: Option<&'m [u8]>,
-    tags: Option<&'m [u8]>,
-    /// The others, each as length, name, length, value (lengths of four bytes, big-endian); `None` where
-    /// there are none.
-    others: Option<Vec<u8>>,
-}
-
-impl<'m> Headers<'m> {
-    /// Of a record the CloudEvents headers are left out: they are made from it.
-    fn of(message: &'m Message, of_record: bool) -> Self {
-        let mut others = Vec::new();
-        for (name, value) in &message.headers {
-            let derived = of_record && (name.starts_with("ce_") || name == "content-type");
-            if derived || name == "salt" || name == "tags" {
-                continue;
-            }
-            for part in [name.as_bytes(), value] {
-                others.extend_from_slice(&(part.len() as u32).to_be_bytes());
-                others.extend_from_slice(part);
-            }
-        }
-        Self {
-            salt: message.header("salt").map(|salt| &salt[..]),
-            tags: message.header("tags").map(|tags| &tags[..]),
-            others: Some(others).filter(|others| !others.is_empty()),
-        }
-    }
 }
 
 #[cfg(test)]

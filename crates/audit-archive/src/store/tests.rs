@@ -5,7 +5,8 @@ use audit_record::Filter;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::{Store, StoreError, body_hash};
+use super::rows::body_hash;
+use super::{Store, StoreError};
 use crate::query::{Query, Reader};
 use crate::samples::{file, identity, ids, message, record, store};
 
@@ -275,6 +276,29 @@ fn words_are_caught_up_with_in_steps() {
     assert_eq!((page.unsearched, page.rows[0].seq, page.rows.len()), (0, 4_999, 10));
     store.append(&messages(5_000..5_001), 0, 5_001).expect("appended");
     assert_eq!(reader.query(&search).expect("a page").rows[0].seq, 5_000);
+}
+
+#[test]
+fn delivery_attempts_have_a_position_of_their_own() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let attempt = |offset, value: &'static [u8]| Message {
+        offset,
+        value: Some(Bytes::from_static(value)),
+        ..message(offset, &record("r", json!({})))
+    };
+    let first = br#"{"v":1,"endpoint":"e1","record":"r0","partition":0,"offset":4,"attempt":1,"at":"2026-09-30T12:00:00Z","duration_ms":12,"outcome":"retry","status":503}"#;
+    store.append_attempts(&[attempt(7, first), attempt(9, b"no JSON")], 0, 11).expect("appended");
+    store.append_attempts(&[attempt(9, b"no JSON")], 0, 11).expect("passed over");
+    store.advance_attempts(11).expect("advanced");
+    drop(store);
+    let store = self::store(dir.path());
+    assert_eq!((store.attempts_bookmark().next, store.bookmark().next), (11, 0));
+    let seen: Vec<(Option<String>, Option<u16>, u64)> =
+        query(&store, "SELECT endpoint, status, seq FROM delivery_attempts ORDER BY seq", |row| {
+            (row.get_unwrap(0), row.get_unwrap(1), row.get_unwrap(2))
+        });
+    assert_eq!(seen, [(Some("e1".to_owned()), Some(503), 0), (None, None, 1)]);
 }
 
 fn query<T>(store: &Store, sql: &str, read: impl Fn(&rusqlite::Row<'_>) -> T) -> Vec<T> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use audit_archive::{ArchiveConfig, Archiver, ArchiverError, Order, Query, rebuild};
+use audit_archive::{ArchiveConfig, Archiver, ArchiverError, Order, Query, rebuild, sql_session};
 use audit_journal::{AppendOutcome, NewMessage, Placement, Topic};
 use audit_record::Filter;
 use bytes::Bytes;
@@ -131,4 +131,37 @@ async fn without_space_the_archive_pauses_and_says_so_while_the_log_goes_on() {
     running.stop().await;
     let status = reader.status().expect("a status");
     assert_eq!((status.partitions[0].messages, status.partitions[0].stopped.as_deref()), (6, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delivery_attempts_are_archived_beside_the_records() {
+    let place = Place::new(2);
+    let journal = place.journal().await;
+    append(&journal, &records(0..5)).await;
+    let attempt = |partition, status: u16| NewMessage {
+        key: Bytes::from_static(b"e1"),
+        headers: Vec::new(),
+        value: Some(Bytes::from(format!(r#"{{"v":1,"endpoint":"e1","record":"r0","status":{status}}}"#))),
+        placement: Placement::Fixed(partition),
+    };
+    let outcomes =
+        journal.append(Topic::Deliveries, vec![attempt(1, 503), attempt(0, 200), attempt(1, 204)]).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, AppendOutcome::Appended(_))), "{outcomes:?}");
+    let running = Running::start(place.config(), &journal);
+    covered(&place.reader(), &journal).await;
+    let seen = || -> Vec<(u32, u16)> {
+        let conn = sql_session(place.archive_dir()).expect("a session");
+        let sql = "SELECT partition, status FROM delivery_attempts ORDER BY partition, seq";
+        let mut select = conn.prepare(sql).expect("a statement");
+        let rows = select.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        rows.map(|row| row.expect("a row")).collect()
+    };
+    wait::until(CAUGHT_UP_WITHIN, "three attempts are archived", || async { seen().len() == 3 }).await;
+    running.stop().await;
+    // A restart brings none of them again.
+    let running = Running::start(place.config(), &journal);
+    append(&journal, &records(5..6)).await;
+    covered(&place.reader(), &journal).await;
+    running.stop().await;
+    assert_eq!(seen(), [(0, 200), (1, 503), (1, 204)]);
 }

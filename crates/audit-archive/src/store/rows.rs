@@ -1,0 +1,232 @@
+//! Writing records, or whatever else a message holds, as rows.
+
+use audit_journal::Message;
+use rusqlite::{Connection, params};
+use sha2::{Digest, Sha256};
+
+use super::StoreError;
+use crate::decode::Fields;
+use crate::things::{Kind, ThingError, Things};
+
+/// `record.routing_key` of a message without a key.
+const NO_KEY: i64 = 0;
+
+/// Rows of this kind among those that one transaction adds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) duplicates: u64,
+    pub(super) undecodable: u64,
+}
+
+/// Writes the rows of one transaction.
+pub(super) struct RowWriter<'t> {
+    pub(super) conn: &'t Connection,
+    pub(super) things: &'t mut Things,
+    pub(super) counts: &'t mut Counts,
+}
+
+/// The columns of `record` that a readable record fills beside those every message has.
+struct Numbers {
+    organisation: Option<i64>,
+    project: Option<i64>,
+    environment: Option<i64>,
+    flag: Option<i64>,
+    object: Option<i64>,
+    author: Option<i64>,
+    action: Option<i64>,
+    object_type: Option<i64>,
+    source: Option<i64>,
+    routing_key: i64,
+}
+
+impl RowWriter<'_> {
+    /// Writes one message, whatever it holds. Returns what was read of it where it is a record that was not
+    /// seen before.
+    pub(super) fn write<'m>(
+        &mut self,
+        seq: u64,
+        message: &'m Message,
+    ) -> Result<Option<Fields<'m>>, StoreError> {
+        let value = message.value.as_deref();
+        match Fields::read(value).and_then(|fields| Ok((self.numbers(&fields, message)?, fields))) {
+            Ok((numbers, fields)) => self.write_record(seq, message, numbers?, fields),
+            Err(problem) => self.write_undecodable(seq, message, &problem).map(|()| None),
+        }
+    }
+
+    /// `Err` where the record does not describe its things readably; inside, what SQLite says.
+    fn numbers(
+        &mut self,
+        fields: &Fields<'_>,
+        message: &Message,
+    ) -> Result<Result<Numbers, StoreError>, String> {
+        let key = String::from_utf8_lossy(&message.key);
+        let mut number = |kind, text: Option<&str>| match text {
+            None => Ok(None),
+            Some(text) => self.things.number(self.conn, kind, text),
+        };
+        let mut all = || {
+            Ok::<_, ThingError>(Numbers {
+                organisation: number(Kind::Organisation, Some(fields.organisation))?,
+                project: number(Kind::Project, fields.project)?,
+                environment: number(Kind::Environment, fields.environment)?,
+                flag: number(Kind::Flag, fields.flag)?,
+                object: number(Kind::Object, fields.object)?,
+                author: number(Kind::Author, Some(fields.author))?,
+                action: number(Kind::Action, Some(&fields.action))?,
+                object_type: number(Kind::ObjectType, Some(&fields.object_type))?,
+                source: number(Kind::Source, Some(&fields.source))?,
+                routing_key: number(Kind::RoutingKey, Some(&key))?.unwrap_or(NO_KEY),
+            })
+        };
+        match all() {
+            Ok(numbers) => Ok(Ok(numbers)),
+            Err(ThingError::Unreadable(problem)) => Err(problem),
+            Err(ThingError::Sqlite(error)) => Ok(Err(error.into())),
+        }
+    }
+
+    fn write_record<'m>(
+        &mut self,
+        seq: u64,
+        message: &'m Message,
+        numbers: Numbers,
+        fields: Fields<'m>,
+    ) -> Result<Option<Fields<'m>>, StoreError> {
+        match self.insert(seq, message, &numbers, &fields, None) {
+            Ok(()) => Ok(Some(fields)),
+            Err(error) if is_repeated_id(&error) => {
+                let first: u64 = self
+                    .conn
+                    .prepare_cached(
+                        "SELECT seq FROM record WHERE id = ?1 AND routing_key = ?2 AND duplicate_of IS NULL",
+                    )?
+                    .query_row((&fields.id, numbers.routing_key), |row| row.get(0))?;
+                self.insert(seq, message, &numbers, &fields, Some(first))?;
+                self.counts.duplicates += 1;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn insert(
+        &self,
+        seq: u64,
+        message: &Message,
+        numbers: &Numbers,
+        fields: &Fields<'_>,
+        duplicate_of: Option<u64>,
+    ) -> rusqlite::Result<()> {
+        let headers = Headers::of(message, true);
+        self.conn
+            .prepare_cached(
+                "INSERT INTO record (seq, log_offset, appended_at_ms, occurred_at_us, recorded_at_us, duplicate_of,
+                   organisation, project, environment, flag, object, author, action, object_type, source,
+                   routing_key, id, salt, tags, body_hash, headers, json)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                   ?20, ?21, ?22)",
+            )?
+            .execute(params![
+                seq,
+                message.offset,
+                message.appended_at_ms,
+                fields.occurred_at.micros(),
+                fields.recorded_at.micros(),
+                duplicate_of,
+                numbers.organisation,
+                numbers.project,
+                numbers.environment,
+                numbers.flag,
+                numbers.object,
+                numbers.author,
+                numbers.action,
+                numbers.object_type,
+                numbers.source,
+                numbers.routing_key,
+                fields.id,
+                headers.salt,
+                headers.tags,
+                body_hash(message),
+                headers.others,
+                fields.json,
+            ])
+            .map(drop)
+    }
+
+    fn write_undecodable(&mut self, seq: u64, message: &Message, problem: &str) -> Result<(), StoreError> {
+        let key = String::from_utf8_lossy(&message.key);
+        let routing_key = match self.things.number(self.conn, Kind::RoutingKey, &key) {
+            Ok(number) => number.unwrap_or(NO_KEY),
+            Err(ThingError::Sqlite(error)) => return Err(error.into()),
+            Err(ThingError::Unreadable(problem)) => return Err(StoreError::Broken(problem)),
+        };
+        let headers = Headers::of(message, false);
+        self.conn
+            .prepare_cached(
+                "INSERT INTO record (seq, log_offset, appended_at_ms, routing_key, salt, tags, body_hash, problem,
+                   headers, raw, key)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )?
+            .execute(params![
+                seq,
+                message.offset,
+                message.appended_at_ms,
+                routing_key,
+                headers.salt,
+                headers.tags,
+                body_hash(message),
+                problem,
+                headers.others,
+                message.value.as_deref(),
+                std::str::from_utf8(&message.key).err().map(|_| &message.key[..]),
+            ])?;
+        self.counts.undecodable += 1;
+        Ok(())
+    }
+}
+
+fn is_repeated_id(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
+}
+
+/// SHA-256 of salt and value: what the leaf keeps of the body, and what remains of it once it is erased.
+pub(crate) fn body_hash(message: &Message) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    if let Some(salt) = message.header("salt") {
+        hasher.update(salt);
+    }
+    hasher.update(message.value.as_deref().unwrap_or_default());
+    hasher.finalize().into()
+}
+
+/// A message's headers as they are kept.
+struct Headers<'m> {
+    salt: Option<&'m [u8]>,
+    tags: Option<&'m [u8]>,
+    /// The others, each as length, name, length, value (lengths of four bytes, big-endian); `None` where
+    /// there are none.
+    others: Option<Vec<u8>>,
+}
+
+impl<'m> Headers<'m> {
+    /// Of a record the CloudEvents headers are left out: they are made from it.
+    fn of(message: &'m Message, of_record: bool) -> Self {
+        let mut others = Vec::new();
+        for (name, value) in &message.headers {
+            let derived = of_record && (name.starts_with("ce_") || name == "content-type");
+            if derived || name == "salt" || name == "tags" {
+                continue;
+            }
+            for part in [name.as_bytes(), value] {
+                others.extend_from_slice(&(part.len() as u32).to_be_bytes());
+                others.extend_from_slice(part);
+            }
+        }
+        Self {
+            salt: message.header("salt").map(|salt| &salt[..]),
+            tags: message.header("tags").map(|tags| &tags[..]),
+            others: Some(others).filter(|others| !others.is_empty()),
+        }
+    }
+}
