@@ -194,7 +194,7 @@ async fn an_export_is_on_the_record_when_asked_for_and_when_done_once_each() {
     export(&bench, &own).await.unwrap();
     let found = payload(&own.destination, "ndjson");
     let count = |action: &str| {
-        found.lines().filter(|line| line.contains(action) && line.contains("recorded")).count()
+        found.lines().filter(|line| line.contains(action) && line.contains("\"recorded\"")).count()
     };
     assert_eq!((count("flagtrail.export.requested"), count("flagtrail.export.completed")), (1, 1));
     bench.end().await;

@@ -166,6 +166,8 @@ impl System {
             parts.spawn(async move { ("deliver", deliverer.run(stop).await.map_err(Into::into)) });
         }
         let outcome = tokio::select! {
+            // First: a part that ends because it was told to has not failed.
+            biased;
             () = shutdown.cancelled() => Ok(()),
             ended = parts.join_next() => failed(ended),
         };

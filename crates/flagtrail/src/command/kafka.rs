@@ -12,7 +12,7 @@ pub(crate) enum Command {
     Plan {
         /// How many brokers the cluster has: decides the replication factor
         #[arg(long, default_value_t = 3)]
-        brokers: u32,
+        brokers: usize,
     },
 }
 

@@ -22,6 +22,9 @@ pub(crate) const DEFAULT: &str = include_str!("default.toml");
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["flagtrail.toml", "/etc/flagtrail/flagtrail.toml"];
 
+/// What the names of variables begin with.
+const VARIABLES: &str = "FLAGTRAIL_";
+
 /// What separates levels in a variable's name: `FLAGTRAIL_KAFKA__BROKERS`.
 const LEVELS: &str = "__";
 
@@ -168,6 +171,10 @@ pub(crate) struct Overrides {
 impl Config {
     /// Reads the configuration in force.
     pub(crate) fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self> {
+        Self::load_over(file, Env::prefixed(VARIABLES).ignore(&FLAG_VARIABLES).split(LEVELS), overrides)
+    }
+
+    fn load_over(file: Option<&Path>, variables: Env, overrides: Overrides) -> Result<Self> {
         let found = match file {
             Some(file) if !file.is_file() => {
                 return Err(Stop::new(
@@ -182,7 +189,6 @@ impl Config {
         if let Some(found) = &found {
             figment = figment.merge(Toml::file_exact(found));
         }
-        let variables = Env::prefixed("FLAGTRAIL_").ignore(&FLAG_VARIABLES).split(LEVELS);
         let mut config: Self = figment.merge(variables).extract().map_err(wrong)?;
         config.apply(overrides);
         config.check()?;
@@ -298,14 +304,19 @@ mod humantime_text {
 
 #[cfg(test)]
 mod tests {
-    use super::{Backend, Config, DEFAULT, Overrides};
+    use super::{Backend, Config, DEFAULT, Env, Overrides};
     use std::path::Path;
+
+    /// Of whoever runs the tests.
+    fn no_variables() -> Env {
+        Env::raw().only(&["no_such_variable"])
+    }
 
     fn load(text: &str) -> anyhow::Result<Config> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("flagtrail.toml");
         std::fs::write(&file, text).unwrap();
-        Config::load(Some(&file), Overrides::default())
+        Config::load_over(Some(&file), no_variables(), Overrides::default())
     }
 
     #[test]
@@ -322,7 +333,8 @@ mod tests {
 
     #[test]
     fn a_named_file_that_is_missing_is_refused() {
-        let missing = Config::load(Some(Path::new("/nowhere/flagtrail.toml")), Overrides::default());
+        let missing = Path::new("/nowhere/flagtrail.toml");
+        let missing = Config::load_over(Some(missing), no_variables(), Overrides::default());
         assert!(missing.unwrap_err().to_string().contains("/nowhere/flagtrail.toml"));
     }
 

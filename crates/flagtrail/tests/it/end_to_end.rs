@@ -10,7 +10,7 @@ use flagtrail_testkit::receiver::Receiver;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::harness::{ADMIN_TOKEN, Node};
+use crate::harness::{ADMIN_TOKEN, Node, http};
 
 /// How many records go in.
 const RECORDS: usize = 10_000;
@@ -23,6 +23,9 @@ const RATE: usize = 300;
 
 /// How long everything may take to come out after the last record went in.
 const SETTLED_WITHIN: Duration = Duration::from_secs(180);
+
+/// Pause between two looks at a condition: some of them look at everything that was delivered.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How long one record may take to be taken, over all attempts.
 const TAKEN_WITHIN: Duration = Duration::from_secs(90);
@@ -75,15 +78,11 @@ async fn every_acknowledged_record_comes_out_although_every_process_is_killed_on
     let acknowledged = feed.await.unwrap();
     assert_eq!(acknowledged.len(), RECORDS);
 
-    let received = || {
-        receiver
-            .received()
-            .iter()
-            .filter_map(|request| request.header("webhook-id").map(str::to_owned))
-            .collect::<BTreeSet<_>>()
-    };
     until(SETTLED_WITHIN, "every record is delivered", || {
-        acknowledged.iter().all(|id| received().contains(id))
+        let received = receiver.received();
+        let ids: BTreeSet<&str> =
+            received.iter().filter_map(|request| request.header("webhook-id")).collect();
+        acknowledged.iter().all(|id| ids.contains(id.as_str()))
     })
     .await;
 
@@ -114,7 +113,7 @@ async fn every_acknowledged_record_comes_out_although_every_process_is_killed_on
 /// Writers that send one record after the other, each until it is taken, with an `Idempotency-Key`: a record
 /// whose answer was lost is the same record when it is sent again.
 async fn feed(server: String, taken: Arc<AtomicUsize>) -> Vec<String> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+    let client = http();
     let writers: Vec<_> = (0..PROJECTS)
         .map(|project| tokio::spawn(write(client.clone(), server.clone(), project, taken.clone())))
         .collect();
@@ -187,7 +186,7 @@ async fn until(limit: Duration, what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < limit, "not within {limit:?}: {what}");
-        sleep(Duration::from_millis(100)).await;
+        sleep(LOOK).await;
     }
 }
 

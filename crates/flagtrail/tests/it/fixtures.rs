@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use flagtrail_testkit::kafka::{self, Cluster};
 use serde_json::Value;
 
-use crate::harness::Node;
+use crate::harness::{Node, http};
 
 /// The secrets of the recorded Flagsmith webhooks (tests/fixtures/README.md).
 const FLAGSMITH_SECRETS: [&str; 5] =
@@ -45,7 +45,7 @@ async fn every_recorded_request_comes_out_of_kafka() {
 
 async fn all_fixtures(root: &Path, node: &Node) {
     let urls = sources(root, node);
-    let client = reqwest::Client::new();
+    let client = http();
     let (mut accepted, mut refused, mut unique) = (0, 0, BTreeSet::new());
     for (path, request) in requests() {
         let system = if path.components().any(|part| part.as_os_str() == "flagsmith") {

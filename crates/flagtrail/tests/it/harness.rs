@@ -19,7 +19,6 @@ pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-only-0123456789";
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) admin: String,
-    pub(crate) hooks: String,
     pub(crate) dir: PathBuf,
     arguments: Vec<String>,
     process: Option<Process>,
@@ -40,14 +39,7 @@ impl Node {
         );
         std::fs::write(dir.join("flagtrail.toml"), config).unwrap();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self {
-            name: name.to_owned(),
-            admin: format!("http://{admin}"),
-            hooks: format!("http://{hooks}"),
-            dir,
-            arguments,
-            process: None,
-        }
+        Self { name: name.to_owned(), admin: format!("http://{admin}"), dir, arguments, process: None }
     }
 
     /// Starts it (again).
@@ -62,7 +54,7 @@ impl Node {
     pub(crate) async fn ready(&self) {
         let began = Instant::now();
         while began.elapsed() < READY_WITHIN {
-            if let Ok(answer) = reqwest::get(format!("{}/healthz", self.admin)).await
+            if let Ok(answer) = http().get(format!("{}/healthz", self.admin)).send().await
                 && answer.status().is_success()
             {
                 return;
@@ -114,6 +106,13 @@ impl Node {
         command.arg("--server").arg(&self.admin).arg("--token-file").arg(self.dir.join("admin.token"));
         command.current_dir(&self.dir).args(arguments).output().unwrap()
     }
+}
+
+/// An HTTP client that gives up after a while.
+pub(crate) fn http() -> reqwest::Client {
+    // The product chooses its TLS provider itself; so does a test that uses the same client.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap()
 }
 
 /// The program, free of the caller's variables.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_TOKEN, Node, flagtrail};
+use crate::harness::{ADMIN_TOKEN, Node, flagtrail, http};
 
 #[test]
 fn the_demo_shows_the_whole_job_and_ends_with_what_to_do_next() {
@@ -32,7 +32,7 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
         "action": "flag.state.changed", "log": "switched on", "author": {"type": "user", "email": "ada@example.com"},
         "project": {"key": "shop"}, "flag": {"key": "checkout"}, "related_object_type": "FEATURE",
     });
-    let answer = reqwest::Client::new()
+    let answer = http()
         .post(format!("{}/v1/records", node.admin))
         .bearer_auth(ADMIN_TOKEN)
         .json(&record)

@@ -10,7 +10,7 @@ use flagtrail_testkit::kafka::{self, Cluster};
 use flagtrail_testkit::wait;
 use serde_json::Value;
 
-use crate::harness::Node;
+use crate::harness::{Node, http};
 
 /// How long the broker is away.
 const OUTAGE: Duration = Duration::from_secs(60);
@@ -85,7 +85,7 @@ async fn hooks_that_were_answered_during_an_outage_with_a_kill_are_on_the_log_in
 /// A platform that sends one hook after the other and never retries; says which were answered 2xx, and how many
 /// of those were 202.
 async fn platform(url: String, project: &'static str, stop: Arc<AtomicBool>) -> (Vec<u64>, usize) {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    let client = http();
     let (mut answered, mut spooled) = (Vec::new(), 0);
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {
