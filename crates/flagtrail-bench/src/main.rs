@@ -1,2 +1,76 @@
-//! Named benchmarks, each beside the raw limit measured in the same run.
-fn main() {}
+//! Named benchmarks, each beside the raw limit measured in the same run: on a noisy machine the ratio is what
+//! counts. They drive the shipped binary where there is one to drive.
+
+mod figure;
+mod load;
+mod product;
+mod raw;
+mod row;
+mod sample;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::figure::Figure;
+use crate::row::Row;
+
+/// Runs benchmarks and prints one table.
+#[derive(Debug, Parser)]
+#[command(name = "flagtrail-bench", version)]
+struct Cli {
+    /// Which rows; all when absent
+    rows: Vec<Row>,
+    /// A tenth of the usual work: to see that a benchmark runs, not what it measures
+    #[arg(long)]
+    quick: bool,
+    /// Print JSON lines instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// How much work a row does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale(usize);
+
+impl Scale {
+    /// `usual` units of work, or a tenth of them.
+    pub(crate) fn of(self, usual: usize) -> usize {
+        usual.div_ceil(self.0)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The product chooses its TLS provider itself; so does whoever uses the same client.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let rows = if cli.rows.is_empty() { Row::ALL.to_vec() } else { cli.rows.clone() };
+    let scale = Scale(if cli.quick { 10 } else { 1 });
+    let mut figures: Vec<Figure> = Vec::new();
+    let mut failed = false;
+    for row in rows {
+        eprintln!("measuring {} …", row.name());
+        match run(row, scale).await {
+            Ok(measured) => figures.extend(measured),
+            Err(error) => {
+                eprintln!("{}: {error:#}", row.name());
+                failed = true;
+            }
+        }
+    }
+    figure::print(&figures, cli.json);
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+async fn run(row: Row, scale: Scale) -> Result<Vec<Figure>> {
+    match row {
+        Row::EmbeddedJournal => row::embedded_journal::measure(scale).await,
+        Row::Startup => row::startup::measure(scale).await,
+        Row::Archive => row::archive::measure(scale).await,
+        Row::IngestNdjson => row::ingest_ndjson::measure(scale).await,
+        Row::IngestSingle => row::ingest_single::measure(scale).await,
+        Row::Arrival => row::arrival::measure(scale).await,
+    }
+}

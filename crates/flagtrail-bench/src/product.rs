@@ -1,0 +1,114 @@
+//! The shipped binary as a process of its own, with its memory.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use flagtrail_testkit::process::Process;
+use serde_json::{Value, json};
+
+/// The admin token of every process under measurement.
+pub(crate) const TOKEN: &str = "a-token-for-benchmarks-only-0123456789";
+
+/// How long a process may take until it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Pause between two looks at a process that starts.
+const POLL: Duration = Duration::from_millis(2);
+
+/// A running `flagtrail`.
+pub(crate) struct Product {
+    /// Its administration.
+    pub(crate) admin: String,
+    /// Its data directory.
+    pub(crate) data: PathBuf,
+    /// From start to ready.
+    pub(crate) ready_after: Duration,
+    process: Process,
+}
+
+impl Product {
+    /// Starts it in `dir` with `arguments` and waits until it is ready.
+    pub(crate) async fn start(dir: &Path, arguments: &[&str], kafka: Option<(&str, &str)>) -> Result<Self> {
+        fs::create_dir_all(dir)?;
+        let (admin, hooks) = (free_address()?, free_address()?);
+        let data = dir.join("data");
+        fs::write(dir.join("admin.token"), TOKEN)?;
+        let log = match kafka {
+            Some((brokers, prefix)) => {
+                format!(
+                    "[log]\nbackend = \"kafka\"\n[kafka]\nbrokers = {brokers:?}\nprefix = {prefix:?}\npartitions = 4\n"
+                )
+            }
+            None => String::new(),
+        };
+        let config = format!(
+            "data_dir = {data:?}\n[hooks]\nlisten = \"{hooks}\"\n[admin]\nlisten = \"{admin}\"\ntoken_file = {:?}\n[egress]\nallow_networks = [\"127.0.0.1\"]\n[telemetry]\nfilter = \"warn\"\n{log}",
+            dir.join("admin.token")
+        );
+        fs::write(dir.join("flagtrail.toml"), config)?;
+        let mut command = Command::new(binary()?);
+        command.arg("--config").arg(dir.join("flagtrail.toml")).args(arguments);
+        let began = Instant::now();
+        let process = Process::start("flagtrail", &command, &dir.join("process.log"))?;
+        let admin = format!("http://{admin}");
+        let mut product = Self { admin, data, ready_after: Duration::ZERO, process };
+        while !product.is_ready().await {
+            if began.elapsed() > READY_WITHIN || product.process.try_exit()?.is_some() {
+                bail!("flagtrail is not ready: {}", product.process.log_tail());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        product.ready_after = began.elapsed();
+        Ok(product)
+    }
+
+    async fn is_ready(&self) -> bool {
+        reqwest::get(format!("{}/healthz", self.admin)).await.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Makes a webhook endpoint for everything from now on.
+    pub(crate) async fn endpoint(&self, url: &str) -> Result<()> {
+        let body = json!({"name": "bench", "url": url, "events": ["flag.*"], "start": "now"});
+        let answer = reqwest::Client::new()
+            .post(format!("{}/v1/endpoints", self.admin))
+            .bearer_auth(TOKEN)
+            .json(&body)
+            .send()
+            .await?;
+        ensure!(answer.status().is_success(), "{}", answer.json::<Value>().await?);
+        Ok(())
+    }
+
+    /// The largest resident memory so far, in MB.
+    pub(crate) fn peak_mb(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM in /proc")?;
+        let kb: f64 = line.split_whitespace().nth(1).context("no number in VmHWM")?.parse()?;
+        Ok(kb / 1024.0)
+    }
+
+    /// Stops it.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        self.process.stop()?;
+        Ok(())
+    }
+}
+
+/// `flagtrail` beside this program, built with the same profile.
+fn binary() -> Result<PathBuf> {
+    let beside = std::env::current_exe()?.with_file_name("flagtrail");
+    ensure!(
+        beside.is_file(),
+        "{} is missing: build it first, with the same profile (cargo build --release -p flagtrail)",
+        beside.display()
+    );
+    Ok(beside)
+}
+
+fn free_address() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}

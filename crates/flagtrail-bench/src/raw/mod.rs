@@ -1,0 +1,4 @@
+//! Raw limits: what the same machine does with nothing of ours in the way.
+
+pub(crate) mod kafka;
+pub(crate) mod sqlite;

@@ -1,0 +1,42 @@
+//! The rows, one a file: named as in the table of what Flagtrail must reach.
+
+pub(crate) mod archive;
+pub(crate) mod arrival;
+pub(crate) mod embedded_journal;
+pub(crate) mod ingest_ndjson;
+pub(crate) mod ingest_single;
+pub(crate) mod startup;
+
+/// A benchmark by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Row {
+    /// 64 writers on the embedded journal, every append fsynced
+    EmbeddedJournal,
+    /// `flagtrail up` on the embedded journal: start to ready, memory
+    Startup,
+    /// Kafka to SQLite archive, a million records
+    Archive,
+    /// POST /v1/records as NDJSON, 1,000 a request, to Kafka
+    IngestNdjson,
+    /// POST /v1/records, one record a request, 64 connections
+    IngestSingle,
+    /// POST a record until it arrives at an endpoint, 200 a second
+    Arrival,
+}
+
+impl Row {
+    /// Every row.
+    pub(crate) const ALL: &[Self] = &[
+        Self::EmbeddedJournal,
+        Self::Startup,
+        Self::Archive,
+        Self::IngestNdjson,
+        Self::IngestSingle,
+        Self::Arrival,
+    ];
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> String {
+        clap::ValueEnum::to_possible_value(&self).map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
