@@ -27,7 +27,8 @@ pub(crate) const SECRETS_MAX: usize = 8;
 /// Longest secret, in bytes.
 pub(crate) const SECRET_BYTES_MAX: usize = 1024;
 
-/// A secret that a platform signs with. It must be known in clear to check a signature.
+/// A secret that a platform signs with. It must be known in clear to check a signature, and it stands so in
+/// `Control`: whoever may read the control topic, or the embedded file, reads it. Encryption at rest goes here.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct SigningSecret(String);

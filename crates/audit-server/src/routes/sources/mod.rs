@@ -1,31 +1,29 @@
 //! `/v1/sources`: installations of platforms.
 
-use audit_dialect::Platform;
+mod form;
+mod view;
+
+use std::sync::Arc;
+
 use audit_journal::{Entity, SettingsChange};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::clock::now;
 use crate::problem::{Kind, Problem, ProblemBody};
+use crate::routes::sources::form::{NewSource, SourcePatch};
+use crate::routes::sources::view::{SourceList, SourceView, view};
 use crate::settings::change::{Told, write};
 use crate::settings::etag::{etag, if_match};
-use crate::settings::named::Named;
-use crate::settings::source::{KIND, SECRET_BYTES_MAX, SECRETS_MAX, SigningSecret, Source, name_problem};
+use crate::settings::source::{KIND, Source};
 
 /// Most sources; each is a path and a set of counters.
 const SOURCES_MAX: usize = 1_000;
-
-/// Longest description, in bytes.
-const DESCRIPTION_BYTES_MAX: usize = 1_000;
 
 pub(crate) fn read_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_sources)).routes(routes!(get_source))
@@ -38,139 +36,7 @@ pub(crate) fn write_routes() -> OpenApiRouter<App> {
         .routes(routes!(rotate_source_url))
 }
 
-/// A source to make.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NewSource {
-    /// Its name: `[a-z0-9][a-z0-9._-]*`. It becomes part of every record and never changes.
-    name: String,
-    /// `flagsmith`, `zenmanage`, `abtasty`, `mozhno`, `unleash`, `cloudevents` or `native`.
-    platform: String,
-    /// What it is for.
-    description: Option<String>,
-    /// The organisation of its records.
-    organisation: Named,
-    /// The project where neither the body nor the URL names one.
-    project: Option<Named>,
-    /// The environment where neither the body nor the URL names one.
-    environment: Option<Named>,
-    /// What the platform signs with. Not shown again.
-    #[serde(default)]
-    #[schema(write_only)]
-    secrets: Vec<String>,
-}
-
-/// What to change (JSON Merge Patch): a field that is absent stays, `null` removes it.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct SourcePatch {
-    /// What it is for.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
-    description: Option<Option<String>>,
-    /// The organisation of its records from now on.
-    organisation: Option<Named>,
-    /// The project where neither the body nor the URL names one.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<Named>)]
-    project: Option<Option<Named>>,
-    /// The environment where neither the body nor the URL names one.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<Named>)]
-    environment: Option<Option<Named>>,
-    /// All secrets, in place of those there are.
-    #[schema(write_only)]
-    secrets: Option<Vec<String>>,
-    /// Whether its webhooks are taken.
-    enabled: Option<bool>,
-}
-
-/// Tells a field that is `null` from one that is absent.
-fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
-/// What a source has been up to, in this process, since it started.
-#[derive(Serialize, ToSchema)]
-struct SourceStatus {
-    /// When it last sent anything under its token.
-    last_received_at: Option<String>,
-    /// Requests under its token.
-    received: u64,
-    /// Of these, those that are durable as records.
-    accepted: u64,
-    /// Of these, those kept in `rejected`.
-    rejected: u64,
-    /// Of these, those whose signature was missing or wrong.
-    bad_signatures: u64,
-}
-
-/// A source.
-#[derive(Serialize, ToSchema)]
-struct SourceView {
-    /// Its name.
-    name: String,
-    /// Its platform.
-    platform: String,
-    /// What it is for.
-    description: Option<String>,
-    /// The organisation of its records.
-    organisation: Named,
-    /// The project where neither the body nor the URL names one.
-    project: Option<Named>,
-    /// The environment where neither the body nor the URL names one.
-    environment: Option<Named>,
-    /// How many secrets it has; they are not shown.
-    secret_count: usize,
-    /// Whether its webhooks are taken.
-    enabled: bool,
-    /// When it was made.
-    created_at: String,
-    /// Rises with every change; also the `ETag`.
-    version: u64,
-    /// What it has been up to.
-    status: SourceStatus,
-    /// The URL to paste into the platform. Shown only when it is made or its token is rotated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
-}
-
-/// Every source.
-#[derive(Serialize, ToSchema)]
-struct SourceList {
-    /// By name.
-    sources: Vec<SourceView>,
-}
-
-fn view(app: &App, entity: &Entity, source: Source, token: Option<&SecretString>) -> SourceView {
-    let counts = app.activity().counts(&source.name);
-    let base = app.config().hooks_public_url.trim_end_matches('/');
-    let url = token.map(|token| format!("{base}/v1/hooks/{}/{}", source.name, token.expose_secret()));
-    SourceView {
-        platform: source.platform().as_str().to_owned(),
-        secret_count: source.secrets.len(),
-        name: source.name,
-        description: source.description,
-        organisation: source.organisation,
-        project: source.project,
-        environment: source.environment,
-        enabled: source.enabled,
-        created_at: source.created_at,
-        version: entity.version,
-        status: SourceStatus {
-            last_received_at: counts.last_received.map(|at| at.to_string()),
-            received: counts.received,
-            accepted: counts.accepted,
-            rejected: counts.rejected,
-            bad_signatures: counts.bad_signatures,
-        },
-        url,
-    }
-}
-
-fn find(app: &App, name: &str) -> Result<(std::sync::Arc<Entity>, Source), Problem> {
+fn find(app: &App, name: &str) -> Result<(Arc<Entity>, Source), Problem> {
     let entity = app
         .control()
         .get(KIND, name)
@@ -182,28 +48,6 @@ fn find(app: &App, name: &str) -> Result<(std::sync::Arc<Entity>, Source), Probl
 fn newer(name: &str) -> Problem {
     Problem::new(Kind::Conflict, format!("the source {name:?} was written by a later release"))
         .hint("use that release")
-}
-
-fn named(field: &str, thing: Option<&Named>) -> Result<(), Problem> {
-    thing.and_then(Named::problem).map_or(Ok(()), |problem| Err(Problem::field(field, problem)))
-}
-
-fn described(text: Option<&String>) -> Result<(), Problem> {
-    if text.is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX) {
-        return Err(Problem::field("description", format!("may have {DESCRIPTION_BYTES_MAX} bytes")));
-    }
-    Ok(())
-}
-
-fn signing_secrets(secrets: Vec<String>) -> Result<Vec<SigningSecret>, Problem> {
-    if secrets.len() > SECRETS_MAX {
-        return Err(Problem::field("secrets", format!("may be {SECRETS_MAX} at most")));
-    }
-    let wrong = secrets.iter().any(|secret| secret.is_empty() || secret.len() > SECRET_BYTES_MAX);
-    if wrong {
-        return Err(Problem::field("secrets", format!("must have 1 to {SECRET_BYTES_MAX} bytes each")));
-    }
-    Ok(secrets.into_iter().map(SigningSecret::new).collect())
 }
 
 /// List sources
@@ -245,27 +89,11 @@ async fn create_source(
     caller: Caller,
     Json(new): Json<NewSource>,
 ) -> Result<Response, Problem> {
-    if let Some(problem) = name_problem(&new.name) {
-        return Err(Problem::field("name", problem));
-    }
-    let Some(platform) = Platform::parse(&new.platform) else {
-        let known: Vec<&str> = Platform::ALL.iter().map(|platform| platform.as_str()).collect();
-        let problem = format!("must be one of {}", known.join(", "));
-        return Err(Problem::field("platform", problem));
-    };
-    named("organisation", Some(&new.organisation))?;
-    named("project", new.project.as_ref())?;
-    named("environment", new.environment.as_ref())?;
-    described(new.description.as_ref())?;
+    let (source, token) = new.make()?;
     if app.control().list(KIND).len() >= SOURCES_MAX {
         return Err(Problem::new(Kind::Conflict, format!("there may be {SOURCES_MAX} sources"))
             .hint("several webhooks of one installation may share a source"));
     }
-    let (mut source, token) = Source::make(new.name, platform, new.organisation, now());
-    source.description = new.description;
-    source.project = new.project;
-    source.environment = new.environment;
-    source.secrets = signing_secrets(new.secrets)?;
     let log = format!("Source {} was created", source.name);
     let entity = save(&app, &caller, None, &source, "flagtrail.source.created", log).await?;
     let location = format!("/v1/sources/{}", source.name);
@@ -302,27 +130,7 @@ async fn change_source(
 ) -> Result<Response, Problem> {
     let (entity, source) = find(&app, &name)?;
     if_match(&headers, entity.version)?;
-    let mut changed = source.clone();
-    if let Some(description) = patch.description {
-        described(description.as_ref())?;
-        changed.description = description;
-    }
-    if let Some(organisation) = patch.organisation {
-        named("organisation", Some(&organisation))?;
-        changed.organisation = organisation;
-    }
-    if let Some(project) = patch.project {
-        named("project", project.as_ref())?;
-        changed.project = project;
-    }
-    if let Some(environment) = patch.environment {
-        named("environment", environment.as_ref())?;
-        changed.environment = environment;
-    }
-    if let Some(secrets) = patch.secrets {
-        changed.secrets = signing_secrets(secrets)?;
-    }
-    changed.enabled = patch.enabled.unwrap_or(changed.enabled);
+    let changed = patch.apply(&source)?;
     let log = format!("Source {name} was updated");
     let entity =
         save(&app, &caller, Some((&entity, &source)), &changed, "flagtrail.source.updated", log).await?;
@@ -408,7 +216,7 @@ async fn save(
     after: &Source,
     action: &'static str,
     log: String,
-) -> Result<std::sync::Arc<Entity>, Problem> {
+) -> Result<Arc<Entity>, Problem> {
     let change = SettingsChange {
         kind: KIND.to_owned(),
         id: after.name.clone(),

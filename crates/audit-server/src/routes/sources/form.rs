@@ -1,0 +1,142 @@
+//! What people write to make or change a source, and its validation.
+
+use audit_dialect::Platform;
+use secrecy::SecretString;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::clock::now;
+use crate::problem::Problem;
+use crate::settings::named::Named;
+use crate::settings::source::{SECRET_BYTES_MAX, SECRETS_MAX, SigningSecret, Source, name_problem};
+
+/// Longest description, in bytes.
+const DESCRIPTION_BYTES_MAX: usize = 1_000;
+
+/// A source to make.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewSource {
+    /// Its name: `[a-z0-9][a-z0-9._-]*`. It becomes part of every record and never changes.
+    pub(super) name: String,
+    /// `flagsmith`, `zenmanage`, `abtasty`, `mozhno`, `unleash`, `cloudevents` or `native`.
+    pub(super) platform: String,
+    /// What it is for.
+    pub(super) description: Option<String>,
+    /// The organisation of its records.
+    pub(super) organisation: Named,
+    /// The project where neither the body nor the URL names one.
+    pub(super) project: Option<Named>,
+    /// The environment where neither the body nor the URL names one.
+    pub(super) environment: Option<Named>,
+    /// What the platform signs with. Not shown again.
+    #[serde(default)]
+    #[schema(write_only)]
+    pub(super) secrets: Vec<String>,
+}
+
+/// What to change (JSON Merge Patch): a field that is absent stays, `null` removes it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourcePatch {
+    /// What it is for.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(super) description: Option<Option<String>>,
+    /// The organisation of its records from now on.
+    pub(super) organisation: Option<Named>,
+    /// The project where neither the body nor the URL names one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Named>)]
+    pub(super) project: Option<Option<Named>>,
+    /// The environment where neither the body nor the URL names one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Named>)]
+    pub(super) environment: Option<Option<Named>>,
+    /// All secrets, in place of those there are.
+    #[schema(write_only)]
+    pub(super) secrets: Option<Vec<String>>,
+    /// Whether its webhooks are taken.
+    pub(super) enabled: Option<bool>,
+}
+
+/// Tells a field that is `null` from one that is absent.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl NewSource {
+    /// Checks every field; the source's URL token is made up here and not known again.
+    pub(super) fn make(self) -> Result<(Source, SecretString), Problem> {
+        if let Some(problem) = name_problem(&self.name) {
+            return Err(Problem::field("name", problem));
+        }
+        let Some(platform) = Platform::parse(&self.platform) else {
+            let known: Vec<&str> = Platform::ALL.iter().map(|platform| platform.as_str()).collect();
+            let problem = format!("must be one of {}", known.join(", "));
+            return Err(Problem::field("platform", problem));
+        };
+        named("organisation", Some(&self.organisation))?;
+        named("project", self.project.as_ref())?;
+        named("environment", self.environment.as_ref())?;
+        described(self.description.as_ref())?;
+        let (mut source, token) = Source::make(self.name, platform, self.organisation, now());
+        source.description = self.description;
+        source.project = self.project;
+        source.environment = self.environment;
+        source.secrets = signing_secrets(self.secrets)?;
+        Ok((source, token))
+    }
+}
+
+impl SourcePatch {
+    /// The source with what is given changed.
+    pub(super) fn apply(self, source: &Source) -> Result<Source, Problem> {
+        let mut changed = source.clone();
+        if let Some(description) = self.description {
+            described(description.as_ref())?;
+            changed.description = description;
+        }
+        if let Some(organisation) = self.organisation {
+            named("organisation", Some(&organisation))?;
+            changed.organisation = organisation;
+        }
+        if let Some(project) = self.project {
+            named("project", project.as_ref())?;
+            changed.project = project;
+        }
+        if let Some(environment) = self.environment {
+            named("environment", environment.as_ref())?;
+            changed.environment = environment;
+        }
+        if let Some(secrets) = self.secrets {
+            changed.secrets = signing_secrets(secrets)?;
+        }
+        changed.enabled = self.enabled.unwrap_or(changed.enabled);
+        Ok(changed)
+    }
+}
+
+fn named(field: &str, thing: Option<&Named>) -> Result<(), Problem> {
+    thing.and_then(Named::problem).map_or(Ok(()), |problem| Err(Problem::field(field, problem)))
+}
+
+fn described(text: Option<&String>) -> Result<(), Problem> {
+    if text.is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX) {
+        return Err(Problem::field("description", format!("may have {DESCRIPTION_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+fn signing_secrets(secrets: Vec<String>) -> Result<Vec<SigningSecret>, Problem> {
+    if secrets.len() > SECRETS_MAX {
+        return Err(Problem::field("secrets", format!("may be {SECRETS_MAX} at most")));
+    }
+    let wrong = secrets.iter().any(|secret| secret.is_empty() || secret.len() > SECRET_BYTES_MAX);
+    if wrong {
+        return Err(Problem::field("secrets", format!("must have 1 to {SECRET_BYTES_MAX} bytes each")));
+    }
+    Ok(secrets.into_iter().map(SigningSecret::new).collect())
+}
