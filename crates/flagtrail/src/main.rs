@@ -35,7 +35,10 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    match runtime.block_on(command::run(cli)) {
+    let outcome = runtime.block_on(command::run(cli));
+    // Threads that wait for a broker or a file don't keep the process.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

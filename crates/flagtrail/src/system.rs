@@ -20,6 +20,9 @@ use crate::token_file;
 /// Pause between attempts to reach a log that does not answer at start.
 const OPEN_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long the log may take to close after the drain: brokers that are gone don't keep the process.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Role {
@@ -173,7 +176,9 @@ impl System {
         };
         shutdown.cancel();
         let drained = tokio::time::timeout(self.drain, drain(&mut parts)).await;
-        self.journal.close().await;
+        if tokio::time::timeout(CLOSE_MAX, self.journal.close()).await.is_err() {
+            tracing::warn!("the log did not close in time; what is durable stays so");
+        }
         match drained {
             Ok(drained) => outcome.and(drained),
             Err(_) => outcome

@@ -87,13 +87,6 @@ async fn every_acknowledged_record_comes_out_although_every_process_is_killed_on
     .await;
 
     let export = root.path().join("export");
-    nodes[2].command(&[
-        "export",
-        "--project",
-        "p0",
-        "--to",
-        root.path().join("one-project").to_str().unwrap(),
-    ]);
     nodes[2].command(&["export", "--to", export.to_str().unwrap()]);
     nodes[2].command(&["verify", export.to_str().unwrap()]);
     let exported = exported(&export);

@@ -75,6 +75,11 @@ impl Node {
         assert!(status.success(), "{} ended with {status}:\n{}", self.name, self.log_tail());
     }
 
+    /// SIGTERM; the process may end as it likes, but it must end.
+    pub(crate) fn stop_whatever_it_says(&mut self) {
+        self.process.take().expect("it runs").stop().unwrap();
+    }
+
     pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(self.dir.join("process.log")).unwrap_or_default();
         let from = log.len().saturating_sub(4_000);

@@ -105,3 +105,22 @@ async fn platform(url: String, project: &'static str, stop: Arc<AtomicBool>) -> 
     }
     (answered, spooled)
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_whose_brokers_are_gone_still_stops_when_told_to() {
+    if kafka::available().is_none() {
+        return;
+    }
+    let cluster = tokio::task::spawn_blocking(|| Cluster::start(1).unwrap()).await.unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let settings = format!(
+        "[shutdown]\ndrain = \"3s\"\n[log]\nbackend = \"kafka\"\n[kafka]\nbrokers = {:?}\npartitions = 2\n",
+        cluster.bootstrap()
+    );
+    let mut node = Node::new(root.path(), "one", &["up"], &settings);
+    node.start();
+    node.ready().await;
+    tokio::task::spawn_blocking(move || cluster.kill_broker(1).unwrap()).await.unwrap();
+    // It may say that the drain took too long; it may not hang.
+    node.stop_whatever_it_says();
+}
