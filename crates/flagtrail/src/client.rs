@@ -53,7 +53,7 @@ impl Client {
             let problem = format!(
                 "--server {server} must begin with http://; to a server elsewhere open a tunnel (ssh -L 8481:localhost:8481 …)"
             );
-            return Err(Stop::new(Exit::Usage, problem));
+            return Err(Stop::error(Exit::Usage, problem));
         }
         let token = match &args.token {
             Some(token) => token.clone(),
@@ -61,7 +61,7 @@ impl Client {
                 let file = args.token_file.clone().unwrap_or(default_token_file);
                 std::fs::read_to_string(&file).map_err(|error| {
                     let file = file.display();
-                    Stop::new(Exit::Usage, format!("no token: {file} can't be read ({error}); run it in the server's folder, or give --data-dir, --token-file or FLAGTRAIL_TOKEN"))
+                    Stop::error(Exit::Usage, format!("no token: {file} can't be read ({error}); run it in the server's folder, or give --data-dir, --token-file or FLAGTRAIL_TOKEN"))
                 })?
             }
         };
@@ -158,7 +158,7 @@ impl Client {
                 "no server answers at {}{cause}; start one with `flagtrail up`, or name it with --server",
                 self.server
             );
-            Stop::new(Exit::Unavailable, problem)
+            Stop::error(Exit::Unavailable, problem)
         })
     }
 }
@@ -196,5 +196,5 @@ async fn refused(response: Response<Incoming>) -> Result<anyhow::Error> {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Exit::Unavailable,
         _ => Exit::Failed,
     };
-    Ok(Stop::new(exit, format!("{said}{hint} [{status}]")))
+    Ok(Stop::error(exit, format!("{said}{hint} [{status}]")))
 }

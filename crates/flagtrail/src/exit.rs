@@ -33,7 +33,7 @@ pub(crate) struct Stop {
 
 impl Stop {
     /// An error with this code.
-    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+    pub(crate) fn error(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         Self { exit, message: message.into() }.into()
     }
 }

@@ -63,7 +63,7 @@ impl System {
     ) -> Result<Option<Self>> {
         let has = |role| roles.contains(&role);
         std::fs::create_dir_all(&config.data_dir).map_err(|error| {
-            Stop::new(Exit::Usage, format!("data_dir {}: {error}", config.data_dir.display()))
+            Stop::error(Exit::Usage, format!("data_dir {}: {error}", config.data_dir.display()))
         })?;
         // Ports first: a second process on the same ports is told so before it touches anything.
         let admin = bind("admin.listen", config.admin.listen).await?;
@@ -220,14 +220,14 @@ async fn open_journal(config: &Config, shutdown: &CancellationToken) -> Result<O
                     return Ok(None);
                 }
             }
-            Err(error @ OpenError::Held(_)) => return Err(Stop::new(Exit::Unavailable, error.to_string())),
-            Err(error) => return Err(Stop::new(Exit::Usage, error.to_string())),
+            Err(error @ OpenError::Held(_)) => return Err(Stop::error(Exit::Unavailable, error.to_string())),
+            Err(error) => return Err(Stop::error(Exit::Usage, error.to_string())),
         }
     }
 }
 
 async fn bind(key: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
-    let refuse = |error| Stop::new(Exit::Usage, format!("{key} = {address} can't be bound: {error}"));
+    let refuse = |error| Stop::error(Exit::Usage, format!("{key} = {address} can't be bound: {error}"));
     TcpListener::bind(address).await.map_err(refuse)
 }
 
@@ -237,10 +237,10 @@ fn server_config(config: &Config, hooks: Option<&TcpListener>) -> Result<ServerC
     let public = config.hooks.public_url.trim_end_matches('/');
     let token_file = config.admin_token_file();
     let token = token_file::read(&token_file).map_err(|error| {
-        Stop::new(Exit::Usage, format!("the admin token {}: {error}", token_file.display()))
+        Stop::error(Exit::Usage, format!("the admin token {}: {error}", token_file.display()))
     })?;
     if token.is_none() && !config.admin.token_file.as_os_str().is_empty() {
-        return Err(Stop::new(
+        return Err(Stop::error(
             Exit::Usage,
             format!("admin.token_file {}: no such file", token_file.display()),
         ));

@@ -10,7 +10,7 @@ use crate::exit::{Exit, Stop};
 /// Starts logging to standard error.
 pub(crate) fn start(config: &Telemetry) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter).map_err(|error| {
-        Stop::new(Exit::Usage, format!("telemetry.filter {:?} is no filter: {error}", config.filter))
+        Stop::error(Exit::Usage, format!("telemetry.filter {:?} is no filter: {error}", config.filter))
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let human = match config.format {

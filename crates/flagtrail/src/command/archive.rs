@@ -109,7 +109,7 @@ fn check(context: &Context) -> Result<()> {
     if report.is_sound() {
         Ok(())
     } else {
-        Err(Stop::new(
+        Err(Stop::error(
             Exit::Failed,
             "the archive is damaged: `flagtrail archive rebuild` makes it anew from the log",
         ))

@@ -12,7 +12,7 @@ use crate::print;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Make an endpoint and print the secret that its deliveries are signed with
-    Create(Create),
+    Create(Box<Create>),
     /// List endpoints, with how far each is
     List,
     /// Show one

@@ -55,20 +55,14 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
     if context.json {
         return print::json(&manifest);
     }
-    print::line(
-        &format!(
-            "{} records in {}; check it with `flagtrail verify {0}`",
-            manifest["records"],
-            args.to.display()
-        )
-        .replace("{0}", &args.to.display().to_string()),
-    )
+    let to = args.to.display();
+    print::line(&format!("{} records in {to}; check it with `flagtrail verify {to}`", manifest["records"]))
 }
 
 /// Makes an export and fetches it to `to`; answers with its manifest.
 pub(crate) async fn make(client: &Client, query: Value, format: &str, to: &Path) -> Result<Value> {
     if to.exists() {
-        return Err(Stop::new(
+        return Err(Stop::error(
             Exit::Usage,
             format!("{} exists already: name another directory", to.display()),
         ));

@@ -20,7 +20,11 @@ pub(crate) enum Command {
 pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
     match command {
         Command::Plan { brokers } => {
-            print::line(&audit_journal::kafka_plan(&context.config.kafka_config()?, brokers))
+            let mut config = context.config.kafka_config()?;
+            if config.brokers.is_empty() {
+                "BROKER:9092".clone_into(&mut config.brokers);
+            }
+            print::line(&audit_journal::kafka_plan(&config, brokers))
         }
     }
 }

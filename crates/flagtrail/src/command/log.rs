@@ -29,9 +29,9 @@ pub(crate) enum Command {
 pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
     let journal = Journal::open(context.config.journal()?).await.map_err(|error| match error {
         audit_journal::OpenError::Held(_) => {
-            Stop::new(Exit::Unavailable, format!("{error} (stop `flagtrail up` for this command)"))
+            Stop::error(Exit::Unavailable, format!("{error} (stop `flagtrail up` for this command)"))
         }
-        error => Stop::new(Exit::Unavailable, error.to_string()),
+        error => Stop::error(Exit::Unavailable, error.to_string()),
     })?;
     let outcome = act(&context, &journal, command).await;
     journal.close().await;

@@ -23,7 +23,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
     let all = Role::ALL.iter().all(|role| args.roles.contains(role));
     if context.config.log.backend == Backend::Embedded && !all {
-        return Err(Stop::new(
+        return Err(Stop::error(
             Exit::Usage,
             "the embedded log is for one process, which needs every role: use `flagtrail up`, or Kafka",
         ));

@@ -39,6 +39,6 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
     if report.passes() {
         Ok(())
     } else {
-        Err(Stop::new(Exit::Failed, "the export is not what it was when it was written"))
+        Err(Stop::error(Exit::Failed, "the export is not what it was when it was written"))
     }
 }

@@ -17,7 +17,7 @@ impl Config {
                 Err(_) => text.clone(),
             };
             let refuse = |_| {
-                Stop::new(
+                Stop::error(
                     Exit::Usage,
                     format!(
                         "egress.allow_networks: {text:?} is neither a network such as 10.20.0.0/16 nor an address"

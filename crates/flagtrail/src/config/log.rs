@@ -24,7 +24,7 @@ impl Config {
 
     #[cfg(not(feature = "kafka"))]
     fn kafka(&self) -> anyhow::Result<JournalConfig> {
-        Err(Stop::new(
+        Err(Stop::error(
             Exit::Usage,
             "this build has no Kafka in it (--no-default-features): build it with default features",
         ))
@@ -39,7 +39,7 @@ impl Config {
                 None => drop(librdkafka.insert(key.clone(), value.clone())),
                 Some(key) => {
                     let secret = std::fs::read_to_string(value).map_err(|error| {
-                        Stop::new(
+                        Stop::error(
                             Exit::Usage,
                             format!("kafka.librdkafka.{key}_file: {value} can't be read: {error}"),
                         )

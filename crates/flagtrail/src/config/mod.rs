@@ -177,7 +177,7 @@ impl Config {
     fn load_over(file: Option<&Path>, variables: Env, overrides: Overrides) -> Result<Self> {
         let found = match file {
             Some(file) if !file.is_file() => {
-                return Err(Stop::new(
+                return Err(Stop::error(
                     Exit::Usage,
                     format!("the configuration {} can't be read: no such file", file.display()),
                 ));
@@ -212,7 +212,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        let refuse = |problem: &str| Err(Stop::new(Exit::Usage, problem));
+        let refuse = |problem: &str| Err(Stop::error(Exit::Usage, problem));
         if self.log.backend == Backend::Kafka && self.kafka.brokers.is_empty() {
             return refuse(
                 "kafka.brokers is empty: name at least one broker, or set log.backend = \"embedded\"",
@@ -247,7 +247,7 @@ impl Config {
 }
 
 fn wrong(error: figment::Error) -> anyhow::Error {
-    Stop::new(Exit::Usage, format!("the configuration is wrong: {error}"))
+    Stop::error(Exit::Usage, format!("the configuration is wrong: {error}"))
 }
 
 /// TOML keys with dots in them (`security.protocol` unquoted) arrive as nested tables: flattened back.

@@ -185,5 +185,5 @@ async fn until(limit: Duration, what: &str, condition: impl Fn() -> bool) {
 
 /// A moment that differs from run to run.
 fn rand_byte() -> u8 {
-    (std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos() / 1_000) as u8
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_micros() as u8
 }

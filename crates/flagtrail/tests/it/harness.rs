@@ -81,9 +81,8 @@ impl Node {
     }
 
     pub(crate) fn log_tail(&self) -> String {
-        let log = std::fs::read_to_string(self.dir.join("process.log")).unwrap_or_default();
-        let from = log.len().saturating_sub(4_000);
-        log[log.ceil_char_boundary(from)..].to_owned()
+        let log = std::fs::read(self.dir.join("process.log")).unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(4_000)..]).into_owned()
     }
 
     /// Runs a command against this process and demands success.

@@ -5,7 +5,7 @@
 
 mod receiver;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -68,7 +68,7 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
 /// itself what happens.
 fn configured(mut config: Config) -> Result<Config> {
     config.log.backend = Backend::Embedded;
-    if config.data_dir == PathBuf::from("flagtrail-data") {
+    if config.data_dir == Path::new("flagtrail-data") {
         config.data_dir = PathBuf::from(format!("flagtrail-demo-{}", Utc::now().format("%Y%m%d-%H%M%S")));
     }
     ensure!(
