@@ -2,15 +2,16 @@
 //!
 //! # The indexes, and why these
 //!
-//! `seq` is the rowid, so an index on one column is an index on (column, seq). There are five beside it: `id`,
-//! `project`, `flag`, `object` and `author`. Environment, action, object type, organisation and source have few
-//! values each: an index on one of them would hardly narrow anything, and each index costs about a microsecond
-//! a record for ever. Time has none either: [`crate::spans`] keeps the first and last event time of every 1,024
-//! records instead, which costs nothing measurable and cuts a period out of the log just as well, because
-//! records arrive nearly in the order in which things happen.
+//! `seq` is the rowid, so an index on one column is an index on (column, seq). There are five: `id`, `project`,
+//! `flag`, `object` and `author`. Environment, action, object type, organisation and source have few values
+//! each: an index on one of them would hardly narrow anything. Time has none either: [`crate::spans`] keeps the
+//! first and last event time of every 1,024 records instead, one row where an index has 1,024, and cuts a period
+//! out of the log just as well, because records arrive nearly in the order in which things happen.
 //!
-//! All but `id` (which finds duplicates) are built at the end of a first catch-up: inserting into a finished
-//! index costs more than sorting once.
+//! All but `id` (which finds duplicates) are built at the end of a first catch-up. Measured over 400,000 records
+//! of 884 bytes in four files, as processor time a record: 29.7 µs without the four, 33.0 µs with them built at
+//! the end, 35.5 µs with them kept up row by row; the loop that only follows, parses, hashes and inserts took
+//! 25.1 µs.
 
 use rusqlite::Connection;
 
@@ -20,7 +21,7 @@ pub(crate) const SCHEMA_VERSION: i64 = 1;
 /// Marks a file as ours in `application_id`: "FlTr".
 pub(crate) const APPLICATION_ID: i64 = 0x466c_5472;
 
-/// Page size. Measured on records of 800 bytes: 8 KiB fits ten and fills more evenly than 4 KiB.
+/// Page size. In the measurement above a record took 37.7 µs with pages of 4 KiB, 33.0 with 8, 32.8 with 16.
 const PAGE_BYTES: u32 = 8192;
 
 /// The names of the topics in `position`.

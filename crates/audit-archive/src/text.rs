@@ -3,7 +3,9 @@
 //! The index is contentless (the words are not stored a second time) and may trail the rows: far behind, the
 //! writer leaves it for later, and `archive.text_seq` says how far it is. At the tail it is written in the
 //! rows' own transaction. It keeps word positions, so that `new-checkout` and `"new checkout"` mean two words
-//! side by side. A body that is to be erased one day is taken out of it by FTS5's `delete` command, which
+//! side by side. What is a word is FTS5's `unicode61` to say: runs of letters and digits, without case and
+//! diacritics. So a search is for whole words, a run of Chinese is one word, and the vowel signs of Indic scripts
+//! split theirs. A body that is to be erased one day is taken out of it by FTS5's `delete` command, which
 //! wants the words it was given: [`words`] makes them again from the record.
 
 use std::borrow::Cow;

@@ -116,7 +116,10 @@ impl Postings {
         while let Some(row) = rows.next()? {
             self.fetched.push_back(row.get(0)?);
         }
-        budget.fetched(self.fetched.len());
+        match self.origin {
+            Origin::Thing(..) => budget.fetched_from_index(self.fetched.len()),
+            Origin::Text(_) => budget.fetched_from_text(self.fetched.len()),
+        }
         self.drained = self.fetched.len() < self.chunk;
         Ok(())
     }

