@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use flagtrail_testkit::clients::Clients;
 use flagtrail_testkit::kafka::{self, Cluster};
 use serde_json::Value;
 
@@ -39,11 +40,27 @@ async fn every_recorded_request_comes_out_of_kafka() {
     let mut node = Node::new(root.path(), "one", &["up"], &settings);
     node.start();
     node.ready().await;
-    all_fixtures(root.path(), &node).await;
+    let exported = all_fixtures(root.path(), &node).await;
     node.stop();
+    a_client_that_knows_nothing_of_flagtrail_reads_every_record(
+        &cluster.bootstrap(),
+        &format!("{prefix}.records"),
+        exported,
+    );
 }
 
-async fn all_fixtures(root: &Path, node: &Node) {
+/// It checks each value against the JSON Schema and each message against CloudEvents, and prints a line for each.
+fn a_client_that_knows_nothing_of_flagtrail_reads_every_record(brokers: &str, topic: &str, exported: usize) {
+    let Some(clients) = Clients::available() else { return };
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/audit-record.v1.schema.json");
+    let output = clients.python("validate.py").args([brokers, topic]).arg(schema).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = String::from_utf8_lossy(&output.stdout).lines().count();
+    assert!(read >= exported, "{read} of {exported} records were read from the topic");
+}
+
+/// Sends every recorded request and checks what comes out; says how many records were exported.
+async fn all_fixtures(root: &Path, node: &Node) -> usize {
     let urls = sources(root, node);
     let client = http();
     let (mut accepted, mut refused, mut unique) = (0, 0, BTreeSet::new());
@@ -98,6 +115,7 @@ async fn all_fixtures(root: &Path, node: &Node) {
     let listed = node.json(&["rejected", "list", "--limit", "1000"]);
     assert_eq!(listed["rejected"].as_array().unwrap().len(), refused, "what was refused is kept");
     who_changed_a_flag_finds_every_record_that_concerns_it(node, &exported);
+    exported.len()
 }
 
 /// Whatever the related object is: the flag's name in the sentence or the body is enough.
