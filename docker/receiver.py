@@ -1,6 +1,6 @@
 """A webhook receiver for trying Flagtrail: prints what it is sent, one line a delivery, and answers 204.
 
-It does not check signatures, which a receiver in production must: see "Webhooks" in the README.
+It does not check signatures, which a receiver in production must: see "Receive webhooks" in the README.
 """
 
 import json

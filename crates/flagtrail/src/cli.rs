@@ -79,7 +79,7 @@ pub(crate) enum Command {
     Query(command::query::Args),
     /// Write records to files with a manifest and checksums
     Export(command::export::Args),
-    /// Check an export: every checksum, count and record
+    /// Check an export: every checksum and, in NDJSON, every record and count
     Verify(command::verify::Args),
     /// The platforms that send changes
     #[command(subcommand)]

@@ -49,7 +49,7 @@ pub(crate) struct PeriodArgs {
     pub(crate) from: Option<Timestamp>,
     /// Before this moment
     #[arg(long, value_parser = moment::parse)]
-    pub(crate) until: Option<Timestamp>,
+    pub(crate) to: Option<Timestamp>,
 }
 
 impl FilterArgs {

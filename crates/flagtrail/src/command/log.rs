@@ -42,7 +42,8 @@ async fn act(context: &Context, journal: &Journal, command: Command) -> Result<(
     match command {
         Command::Show => show(context, journal).await,
         Command::NewEpoch { yes: false } => {
-            print::line(&format!("would begin epoch {}; say --yes to do it", journal.identity().epoch + 1))
+            let present = journal.identity().epoch;
+            print::line(&format!("would end epoch {present} and begin a new one; say --yes to do it"))
         }
         Command::NewEpoch { yes: true } => {
             let identity = journal.new_epoch().await.context("the new epoch could not be written")?;

@@ -56,7 +56,7 @@ async fn page(client: &Client, args: &Args, limit: usize, cursor: Option<&str>) 
     let mut parameters = Parameters::default();
     args.filter.parameters(&mut parameters);
     parameters.add_some("from", args.period.from.as_ref());
-    parameters.add_some("to", args.period.until.as_ref());
+    parameters.add_some("to", args.period.to.as_ref());
     parameters.add_some("text", args.text.as_ref());
     parameters.add("order", if args.oldest_first { "oldest" } else { "newest" });
     parameters.add("limit", &limit.to_string());

@@ -54,7 +54,7 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
                 if context.json {
                     print::json(&answer)?;
                 } else {
-                    let records = answer["ids"].as_array().map_or(0, Vec::len);
+                    let records = answer["records"].as_array().map_or(0, Vec::len);
                     print::line(&format!("{id}: {records} records"))?;
                 }
             }

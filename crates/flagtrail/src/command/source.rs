@@ -16,6 +16,18 @@ pub(crate) enum Command {
     Create(Create),
     /// List sources, with what they last sent
     List,
+    /// Change a source: its secrets, where its records belong, what it is for
+    Update(Update),
+    /// Take its webhooks again
+    Enable {
+        /// The source
+        name: String,
+    },
+    /// Refuse its webhooks (403) without forgetting it
+    Disable {
+        /// The source
+        name: String,
+    },
     /// Make a new URL; the old one stops working
     Rotate {
         /// The source
@@ -53,6 +65,25 @@ pub(crate) struct Create {
     description: Option<String>,
 }
 
+/// What to change; what is not given stays.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Update {
+    /// The source
+    name: String,
+    /// The project where a request names none: an id or a key
+    #[arg(long)]
+    project: Option<String>,
+    /// The environment where a request names none
+    #[arg(long)]
+    environment: Option<String>,
+    /// File with the secret that the platform signs with; all of them, in place of those there are
+    #[arg(long)]
+    secret_file: Vec<PathBuf>,
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
+}
+
 /// Runs the command.
 pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
     let client = context.client()?;
@@ -61,6 +92,21 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
             made(&context, &client.send(Method::POST, "/v1/sources", &body(&create)?).await?)
         }
         Command::List => list(&context, &client.get("/v1/sources").await?),
+        Command::Update(update) => {
+            let mut change = json!({});
+            hints(
+                &mut change,
+                update.project.as_ref(),
+                update.environment.as_ref(),
+                update.description.as_ref(),
+            );
+            if !update.secret_file.is_empty() {
+                change["secrets"] = secrets(&update.secret_file)?;
+            }
+            patch(&context, &update.name, &change).await
+        }
+        Command::Enable { name } => patch(&context, &name, &json!({"enabled": true})).await,
+        Command::Disable { name } => patch(&context, &name, &json!({"enabled": false})).await,
         Command::Rotate { name } => made(
             &context,
             &client.replace(Method::POST, &format!("/v1/sources/{name}/rotate-token"), None, "*").await?,
@@ -72,28 +118,47 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
     }
 }
 
+async fn patch(context: &Context, name: &str, change: &Value) -> Result<()> {
+    let changed =
+        context.client()?.replace(Method::PATCH, &format!("/v1/sources/{name}"), Some(change), "*").await?;
+    if context.json { print::json(&changed) } else { print::line(&format!("source {name} is changed")) }
+}
+
 fn body(create: &Create) -> Result<Value> {
     let mut body = json!({
         "name": create.name, "platform": create.platform, "organisation": {"key": create.organisation},
     });
-    if let Some(project) = &create.project {
+    hints(&mut body, create.project.as_ref(), create.environment.as_ref(), create.description.as_ref());
+    if !create.secret_file.is_empty() {
+        body["secrets"] = secrets(&create.secret_file)?;
+    }
+    Ok(body)
+}
+
+fn hints(
+    body: &mut Value,
+    project: Option<&String>,
+    environment: Option<&String>,
+    description: Option<&String>,
+) {
+    if let Some(project) = project {
         body["project"] = json!({"id": project});
     }
-    if let Some(environment) = &create.environment {
+    if let Some(environment) = environment {
         body["environment"] = json!({"id": environment});
     }
-    if let Some(description) = &create.description {
+    if let Some(description) = description {
         body["description"] = json!(description);
     }
+}
+
+fn secrets(files: &[PathBuf]) -> Result<Value> {
     let secret = |file: &PathBuf| {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("the secret in {} can't be read", file.display()))?;
         Ok(json!(text.trim_end_matches(['\r', '\n'])))
     };
-    if !create.secret_file.is_empty() {
-        body["secrets"] = create.secret_file.iter().map(secret).collect::<Result<Value>>()?;
-    }
-    Ok(body)
+    files.iter().map(secret).collect()
 }
 
 /// The URL is shown this once.

@@ -28,8 +28,20 @@ const VARIABLES: &str = "FLAGTRAIL_";
 /// What separates levels in a variable's name: `FLAGTRAIL_KAFKA__BROKERS`.
 const LEVELS: &str = "__";
 
-/// Variables that are flags of the command line and no settings.
-const FLAG_VARIABLES: [&str; 4] = ["config", "server", "token", "token_file"];
+/// The sections that variables may set.
+const SECTIONS: [&str; 11] = [
+    "log",
+    "kafka",
+    "hooks",
+    "admin",
+    "spool",
+    "archive",
+    "webhooks",
+    "egress",
+    "redact",
+    "shutdown",
+    "telemetry",
+];
 
 /// Everything.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -171,7 +183,12 @@ pub(crate) struct Overrides {
 impl Config {
     /// Reads the configuration in force.
     pub(crate) fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self> {
-        Self::load_over(file, Env::prefixed(VARIABLES).ignore(&FLAG_VARIABLES).split(LEVELS), overrides)
+        // Others are not ours: Kubernetes gives every container FLAGTRAIL_PORT and the like beside a service of that name.
+        let is_setting = |name: &figment::value::UncasedStr| {
+            let section = name.as_str().split(LEVELS).next().unwrap_or_default().to_ascii_lowercase();
+            name.as_str().contains(LEVELS) && SECTIONS.contains(&section.as_str()) || section == "data_dir"
+        };
+        Self::load_over(file, Env::prefixed(VARIABLES).filter(is_setting).split(LEVELS), overrides)
     }
 
     fn load_over(file: Option<&Path>, variables: Env, overrides: Overrides) -> Result<Self> {

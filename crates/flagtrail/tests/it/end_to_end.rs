@@ -87,7 +87,7 @@ async fn every_acknowledged_record_comes_out_although_every_process_is_killed_on
     .await;
 
     let export = root.path().join("export");
-    nodes[2].command(&["export", "--to", export.to_str().unwrap()]);
+    nodes[2].command(&["export", "--out", export.to_str().unwrap()]);
     nodes[2].command(&["verify", export.to_str().unwrap()]);
     let exported = exported(&export);
     let mut by_id: BTreeMap<&str, usize> = BTreeMap::new();

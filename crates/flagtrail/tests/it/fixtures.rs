@@ -106,7 +106,7 @@ async fn all_fixtures(root: &Path, node: &Node) -> usize {
     }
     assert!(accepted > 250, "{accepted} accepted, {refused} refused");
     let export = root.join("export");
-    node.command(&["export", "--to", export.to_str().unwrap()]);
+    node.command(&["export", "--out", export.to_str().unwrap()]);
     let exported = lines(&export);
     let ids: BTreeSet<String> =
         exported.iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect();

@@ -45,7 +45,7 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     node.start();
     node.ready().await;
     let export = root.path().join("export");
-    node.command(&["export", "--flag", "checkout", "--to", export.to_str().unwrap()]);
+    node.command(&["export", "--flag", "checkout", "--out", export.to_str().unwrap()]);
     assert!(std::fs::read_to_string(export.join("data/records-00001.ndjson")).unwrap().contains(&id));
     node.stop();
 }

@@ -61,7 +61,7 @@ async fn hooks_that_were_answered_during_an_outage_with_a_kill_are_on_the_log_in
 
     let logged = |export: &Path| {
         let _ = std::fs::remove_dir_all(export);
-        node.command(&["export", "--source", "zen", "--to", export.to_str().unwrap()]);
+        node.command(&["export", "--source", "zen", "--out", export.to_str().unwrap()]);
         std::fs::read_to_string(export.join("data/records-00001.ndjson")).unwrap()
     };
     let export = root.path().join("export");

@@ -104,19 +104,11 @@ async fn show(client: &Client, config: &Config) -> Result<()> {
 
     step("connect", "four platforms, each with a URL of its own")?;
     let mut urls = std::collections::BTreeMap::new();
-    for (name, platform, project) in [
-        ("flagsmith", "flagsmith", None),
-        ("zenmanage", "zenmanage", None),
-        ("abtasty", "abtasty", None),
-        ("mozhno", "mozhno", None::<&str>),
-    ] {
+    for name in ["flagsmith", "zenmanage", "abtasty", "mozhno"] {
         let mut source =
-            json!({"name": name, "platform": platform, "organisation": {"key": "acme", "name": "Acme"}});
-        if platform == "flagsmith" {
+            json!({"name": name, "platform": name, "organisation": {"key": "acme", "name": "Acme"}});
+        if name == "flagsmith" {
             source["secrets"] = json!([sample::FLAGSMITH_SECRET]);
-        }
-        if let Some(project) = project {
-            source["project"] = json!({"key": project});
         }
         let made = client.send(Method::POST, "/v1/sources", &source).await?;
         let url = made["url"].as_str().context("the new source has no URL")?.to_owned();
@@ -199,26 +191,28 @@ async fn ask(client: &Client, question: &str, command: &str, parameters: &str) -
     print::line("")
 }
 
-/// What to do next: the data directory, the token's path, and the commands that connect a real platform.
+/// What to do next: the data directory, the token's path, and the commands that connect a real platform, as they
+/// can be typed here.
 fn next_steps(config: &Config, server: &ServerArgs, hooks: &str, keep: bool) -> Result<()> {
     let data = config.data_dir.display();
     print::line("")?;
     print::line(&format!("data directory   {data}"))?;
     print::line(&format!("admin token      {}", config.admin_token_file().display()))?;
-    if keep {
-        print::line(&format!(
-            "still running    administration {}, hooks {hooks}; stop it with Ctrl-C",
-            server.server
-        ))?;
-    }
-    print::line("\nconnect a real platform:")?;
-    print::line("  flagtrail up")?;
-    print::line(
-        "  flagtrail source create my-flags --platform flagsmith --organisation acme   # prints the URL to paste",
-    )?;
-    print::line(
-        "  flagtrail tail                                                              # watch changes arrive",
-    )
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("flagtrail"));
+    let program = program.display();
+    let (start, at) = if keep {
+        let running =
+            format!("still running    administration {}, hooks {hooks}; stop it with Ctrl-C", server.server);
+        print::line(&running)?;
+        (None, format!(" --data-dir {data} --server {}", server.server))
+    } else {
+        (Some(format!("  {program} up")), String::new())
+    };
+    print::line("\nconnect a real platform (in another terminal, in this folder):")?;
+    start.iter().try_for_each(|start| print::line(start))?;
+    print::line(&format!("  {program}{at} source create my-flags --platform flagsmith --organisation acme"))?;
+    print::line(&format!("  {program}{at} tail"))?;
+    print::line("the second prints the URL to paste, the last shows changes as they arrive")
 }
 
 fn step(name: &str, what: &str) -> Result<()> {

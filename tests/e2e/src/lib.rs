@@ -1,1 +1,0 @@
-//! The whole main job, end to end, by the shipped binary.
