@@ -108,6 +108,7 @@ async fn an_ndjson_export_holds_every_record_byte_for_byte_and_checks() {
     assert_eq!(found, expected);
     let report = verify_export(&job.destination).unwrap();
     assert!(report.passes(), "{:?}", report.findings);
+    the_manifest_is_what_its_schema_says(&job.destination);
     for sums in ["manifest-sha256.txt", "tagmanifest-sha256.txt"] {
         let checked = Command::new("sha256sum")
             .args(["--check", "--strict", sums])
@@ -117,6 +118,16 @@ async fn an_ndjson_export_holds_every_record_byte_for_byte_and_checks() {
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     }
     bench.end().await;
+}
+
+/// Judged by an independent JSON Schema implementation.
+fn the_manifest_is_what_its_schema_says(export: &Path) {
+    let json = |path: &Path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    let schema = jsonschema::validator_for(&json(&schemas.join("export-manifest.v1.schema.json"))).unwrap();
+    let manifest: serde_json::Value = json(&export.join("manifest.json"));
+    let problems: Vec<String> = schema.iter_errors(&manifest).map(|error| error.to_string()).collect();
+    assert!(problems.is_empty(), "{problems:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
