@@ -94,7 +94,7 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            hooks_public_url: "http://127.0.0.1:8080".to_owned(),
+            hooks_public_url: "http://127.0.0.1:8480".to_owned(),
             admin_token: None,
             request_timeout: Duration::from_secs(30),
             hook_acknowledge_timeout: Duration::from_secs(2),
