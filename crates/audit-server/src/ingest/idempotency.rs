@@ -1,12 +1,31 @@
-//! `Idempotency-Key`: a repeated request is the same records.
+//! `Idempotency-Key`: a repeated request is the same records. What was sent is part of their ids, so a key that is
+//! used again for something else hides nothing: that becomes records of its own.
 
 use axum::http::HeaderMap;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::problem::Problem;
 
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
+
+/// The SHA-256 of what a client sent for a record, before anything is filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Given([u8; 32]);
+
+impl Given {
+    /// Of a record's JSON: white space and the order of fields do not count.
+    pub(crate) fn record(value: &Value) -> Self {
+        Self::bytes(value.to_string().as_bytes())
+    }
+
+    /// Of a body as it came.
+    pub(crate) fn bytes(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
 
 /// A client's key for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +44,12 @@ impl IdempotencyKey {
         }
     }
 
-    /// The id of the record at `index`: the same for the same token, key and index.
-    pub(crate) fn record_id(&self, namespace: &Uuid, token_id: &str, index: usize) -> String {
-        // Each part but the last ends with a byte that no part holds.
-        let name = format!("idempotency-key\0{token_id}\0{}\0{index}", self.0);
-        Uuid::new_v5(namespace, name.as_bytes()).to_string()
+    /// The id of the record at `index`: the same for the same token, key, index and content.
+    pub(crate) fn record_id(&self, namespace: &Uuid, token_id: &str, index: usize, given: &Given) -> String {
+        // Each part but the last, whose length is fixed, ends with a byte that no other part holds.
+        let mut name = format!("idempotency-key\0{token_id}\0{}\0{index}\0", self.0).into_bytes();
+        name.extend_from_slice(&given.0);
+        Uuid::new_v5(namespace, &name).to_string()
     }
 }
 
@@ -38,16 +58,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_differ_by_deployment_token_key_and_index_and_by_nothing_else() {
+    fn ids_differ_by_deployment_token_key_index_and_content_and_by_nothing_else() {
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let given = |json: &str| Given::record(&serde_json::from_str(json).unwrap());
+        let record = given(r#"{"action": "a", "log": "b"}"#);
         let key = IdempotencyKey("a".to_owned());
-        let id = key.record_id(&one, "t", 0);
-        assert_eq!(id, key.record_id(&one, "t", 0));
+        let id = key.record_id(&one, "t", 0, &record);
+        assert_eq!(id, key.record_id(&one, "t", 0, &given(r#"{"log":"b","action":"a"}"#)));
         let others = [
-            key.record_id(&other, "t", 0),
-            key.record_id(&one, "u", 0),
-            key.record_id(&one, "t", 1),
-            IdempotencyKey("b".to_owned()).record_id(&one, "t", 0),
+            key.record_id(&other, "t", 0, &record),
+            key.record_id(&one, "u", 0, &record),
+            key.record_id(&one, "t", 1, &record),
+            key.record_id(&one, "t", 0, &given(r#"{"action": "a", "log": "c"}"#)),
+            IdempotencyKey("b".to_owned()).record_id(&one, "t", 0, &record),
         ];
         assert!(!others.contains(&id));
     }

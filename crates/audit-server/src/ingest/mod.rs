@@ -39,14 +39,14 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 ///
 /// One record, a list, NDJSON (one record a line), or CloudEvents (structured, batch, or binary with `ce-` headers).
 /// Every record is checked before the first is appended: one that is wrong refuses all, and the answer names every
-/// line and field. Absent fields are filled: `id` (a UUIDv7, or derived from `Idempotency-Key`, so that a repeated
-/// request is the same records), `occurred_at` (now). `recorded_at`, `organisation` and most of `source` are set
-/// here; what was sent in their place is not used.
+/// line and field. Absent fields are filled: `id` (a UUIDv7, or derived from `Idempotency-Key` and what was sent, so that
+/// a repeated request is the same records and another body under the same key is other records), `occurred_at` (now).
+/// `recorded_at`, `organisation` and most of `source` are set here; what was sent in their place is not used.
 #[utoipa::path(
     post,
     path = "/v1/records",
     tag = "records",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters; ids are derived from it")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters; ids are derived from it and from the body")),
     request_body(
         description = "A record of schemas/audit-record.v1.schema.json, or several",
         content(

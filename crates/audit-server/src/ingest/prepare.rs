@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::auth::Caller;
 use crate::config::INGEST_RECORDS_MAX;
 use crate::ingest::body::{Format, lines};
-use crate::ingest::idempotency::IdempotencyKey;
+use crate::ingest::idempotency::{Given, IdempotencyKey};
 use crate::ingest::native::{self, Refused};
 use crate::problem::{ERRORS_LISTED_MAX, ErrorItem, Kind, Problem, items};
 
@@ -129,8 +129,10 @@ pub(crate) fn prepare(intake: &Intake, body: &[u8]) -> Result<Vec<AuditRecord>, 
             value => native_record(intake, 1, value, &mut records, &mut wrong),
         },
         Format::CloudEvents => {
+            // The dialect gives drafts, not the JSON of each event: the whole body stands for it.
+            let key = intake.key.as_ref().map(|key| (key, Given::bytes(body)));
             for (index, draft) in cloud_events(intake, body)?.into_iter().enumerate() {
-                finish(intake, index + 1, draft, &mut records, &mut wrong);
+                finish(intake, index + 1, key, draft, &mut records, &mut wrong);
             }
         }
     }
@@ -151,16 +153,24 @@ fn native_record(
     records: &mut Vec<AuditRecord>,
     wrong: &mut Wrong,
 ) {
+    let key = intake.key.as_ref().map(|key| (key, Given::record(&value)));
     match native::draft(value, intake.caller.token(), intake.received_at) {
-        Ok(draft) => finish(intake, line, draft, records, wrong),
+        Ok(draft) => finish(intake, line, key, draft, records, wrong),
         Err(refused) => wrong.refused(line, refused),
     }
 }
 
-/// Gives the draft its id and makes the record.
-fn finish(intake: &Intake, line: usize, mut draft: Draft, records: &mut Vec<AuditRecord>, wrong: &mut Wrong) {
-    let id = || match &intake.key {
-        Some(key) => key.record_id(&intake.namespace, &intake.token_id, line - 1),
+/// Gives the draft its id, by the request's key and what was given where it has a key, and makes the record.
+fn finish(
+    intake: &Intake,
+    line: usize,
+    key: Option<(&IdempotencyKey, Given)>,
+    mut draft: Draft,
+    records: &mut Vec<AuditRecord>,
+    wrong: &mut Wrong,
+) {
+    let id = || match key {
+        Some((key, given)) => key.record_id(&intake.namespace, &intake.token_id, line - 1, &given),
         None => Uuid::now_v7().to_string(),
     };
     draft.id.get_or_insert_with(id);

@@ -112,6 +112,20 @@ async fn a_repeated_request_with_an_idempotency_key_is_the_same_records() {
 }
 
 #[tokio::test]
+async fn an_idempotency_key_that_is_used_again_with_another_body_hides_nothing() {
+    let server = Server::start().await;
+    let id = async |flag: &str| {
+        let headers = [("idempotency-key", "k")];
+        let answer = server.call_as(ADMIN, "POST", "/v1/records", &headers, Some(record(flag))).await;
+        answer.expect(201)["records"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let first = id("a").await;
+    assert_ne!(first, id("b").await);
+    assert_eq!(first, id("a").await);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_client_says_of_its_source_is_kept_beside_what_is_known() {
     let server = Server::start().await;
     let mut sent = record("a");
