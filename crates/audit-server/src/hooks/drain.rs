@@ -16,8 +16,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Most entries moved in one transaction.
 const BATCH_ENTRIES_MAX: u64 = 256;
 
-/// About how many bytes one transaction moves, by the average size of what waits.
-const BATCH_BYTES: u64 = 8 * 1024 * 1024;
+/// Most bytes of entries moved in one transaction, unless the first alone has more. A quarter of what a transaction's
+/// queue takes on Kafka; an entry is longer than its messages.
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How far the log's clock may be from ours when its messages are looked for by time: five minutes is the
 /// most that the log accepts, and as much again to be sure.
@@ -95,8 +96,10 @@ impl Drainer<'_> {
     async fn move_batch(&mut self) -> Result<usize, DrainError> {
         let spool = self.app.spool();
         let (count, bytes) = spool.backlog();
-        let fitting = BATCH_BYTES / (bytes / count.max(1)).max(1);
-        let batch = spool.oldest(fitting.clamp(1, BATCH_ENTRIES_MAX) as usize).await?;
+        // By the average size, so that not much more is read than is moved; then by the sizes themselves.
+        let about = BATCH_BYTES_MAX as u64 / (bytes / count.max(1)).max(1);
+        let mut batch = spool.oldest(about.clamp(1, BATCH_ENTRIES_MAX) as usize).await?;
+        batch.truncate(fitting(batch.iter().map(|spooled| spooled.request.len())));
         let mut entries = Vec::with_capacity(batch.len());
         for spooled in &batch {
             let number = spooled.number;
@@ -203,5 +206,29 @@ impl Drainer<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// How many of the oldest entries, by their lengths in bytes, are moved in one transaction: at least one.
+fn fitting(lengths: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let within = |length: &usize| {
+        bytes += length;
+        bytes <= BATCH_BYTES_MAX
+    };
+    lengths.take_while(within).count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_bounded_by_the_bytes_of_its_own_entries_and_moves_one_at_least() {
+        let large = BATCH_BYTES_MAX / 4;
+        let many_large_before_small = std::iter::repeat_n(large, 20).chain(std::iter::repeat_n(100, 10_000));
+        assert_eq!(fitting(many_large_before_small), 4);
+        assert_eq!(fitting([BATCH_BYTES_MAX + 1, 1].into_iter()), 1);
+        assert_eq!(fitting([1, 2, 3].into_iter()), 3);
     }
 }
