@@ -66,7 +66,7 @@ struct Shared {
     spooling: Spooling,
     metrics: Metrics,
     tail: Tail,
-    /// Whether the spool took what it was given last.
+    /// Whether the spool took what it was given last; again true once the log is back.
     spool_accepts: AtomicBool,
 }
 
@@ -195,15 +195,18 @@ impl App {
         &self.shared.tail
     }
 
-    /// Remembers whether the spool took what it was given last.
+    /// Remembers whether the spool took what it was given last, or that the log is back: what the spool did in one
+    /// outage says nothing of the next.
     pub(crate) fn spool_accepts(&self, accepts: bool) {
         self.shared.spool_accepts.store(accepts, Ordering::Relaxed);
     }
 
     /// Whether a hook that came now would be kept: on the log, or in the spool.
     pub(crate) fn is_ready(&self) -> bool {
-        self.journal().is_writable()
-            || self.shared.spool_accepts.load(Ordering::Relaxed)
-            || self.spool().backlog().0 == 0
+        if self.journal().is_writable() {
+            self.spool_accepts(true);
+            return true;
+        }
+        self.shared.spool_accepts.load(Ordering::Relaxed)
     }
 }

@@ -104,6 +104,7 @@ async fn spool(app: &App, waiting: Waiting) -> Result<Acknowledged, Problem> {
             app.spool_accepts(true);
             app.spooling().filled.notify_one();
             Ok(Acknowledged::InSpool)
+            app.spool_accepts(true);
         }
         Err(error) => {
             app.spool_accepts(false);

@@ -60,6 +60,7 @@ pub(crate) async fn run(app: &App) {
         match outcome {
             Ok(moved) => {
                 tracing::info!(entries = moved, "webhooks moved from the spool to the log");
+                app.spool_accepts(true);
                 has_complained = false;
             }
             Err(error) => {
