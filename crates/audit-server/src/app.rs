@@ -113,9 +113,10 @@ impl App {
     }
 
     /// The work that goes on beside requests: what the spool holds goes to the log once it answers. Returns
-    /// after `shutdown`.
+    /// after `shutdown`, when every webhook that was taken in by then is durable or refused.
     pub async fn run(&self) {
         drain::run(self).await;
+        self.shared.spooling.finished().await;
     }
 
     pub(crate) fn journal(&self) -> &Journal {

@@ -8,7 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use audit_journal::{AppendOutcome, SpoolError};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -39,9 +42,30 @@ pub(crate) struct Spooling {
     in_doubt: Mutex<HashMap<Uuid, JoinHandle<Outcomes>>>,
     /// Tells the drainer of a new entry.
     pub(crate) filled: Notify,
+    /// Webhooks that are being taken in.
+    under_way: TaskTracker,
 }
 
 impl Spooling {
+    /// Counts a webhook as under way until the token is dropped.
+    pub(crate) fn begin(&self) -> TaskTrackerToken {
+        self.under_way.token()
+    }
+
+    /// Carries `work` through even if whoever waits for it is gone: a platform that hangs up hardly sends again.
+    pub(crate) async fn carry_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.under_way.spawn(work.in_current_span()).await
+    }
+
+    /// Waits until no webhook is under way. For the end: more may begin, and are waited for no longer.
+    pub(crate) async fn finished(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
+    }
+
     fn doubt(&self, attempt: Uuid, append: JoinHandle<Outcomes>) {
         self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt, append);
     }
@@ -64,6 +88,8 @@ impl Spooling {
 /// - If the append takes too long, the entry names the attempt. If we crash before the entry is fsynced,
 ///   nothing was promised; after it, the drainer looks on the log for the attempt's messages, by their marks,
 ///   before it appends them.
+///
+/// To be called where it is not cancelled: between the append and the entry that names it, only this knows of both.
 pub(crate) async fn acknowledge(app: &App, mut waiting: Waiting) -> Result<Acknowledged, Problem> {
     let must_wait = app.spool().holds(&waiting.source)
         || !app.journal().is_writable()
@@ -78,6 +104,7 @@ pub(crate) async fn acknowledge(app: &App, mut waiting: Waiting) -> Result<Ackno
     match tokio::time::timeout(app.config().hook_acknowledge_timeout, &mut append).await {
         Ok(Ok(outcomes)) if outcomes.iter().all(|o| matches!(o, AppendOutcome::Appended(_))) => {
             app.metrics().append_took(started.elapsed());
+            app.spool_accepts(true);
             return Ok(Acknowledged::OnLog);
         }
         // Surely not on the log: as if it had not been tried.
@@ -104,7 +131,6 @@ async fn spool(app: &App, waiting: Waiting) -> Result<Acknowledged, Problem> {
             app.spool_accepts(true);
             app.spooling().filled.notify_one();
             Ok(Acknowledged::InSpool)
-            app.spool_accepts(true);
         }
         Err(error) => {
             app.spool_accepts(false);

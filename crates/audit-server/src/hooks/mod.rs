@@ -102,9 +102,21 @@ async fn hook(
         return Err(Problem::new(Kind::Forbidden, format!("the source {name} is disabled"))
             .hint(format!("flagtrail source enable {name}")));
     }
-    // Held until the answer: what is read and waited for at a time is bounded in bytes.
-    let _held = app.bounds().hold_hook(request.headers()).await?;
-    receive::receive(&app, &source, request).await
+    let under_way = app.spooling().begin();
+    // Held until it is durable: what is read and waited for at a time is bounded in bytes.
+    let room = app.bounds().hold_hook(request.headers()).await?;
+    let received = receive::read(&app, &source, request).await?;
+    let worker = app.clone();
+    let taking = app.spooling().carry_through(async move {
+        let taken = receive::take(&worker, &source, received).await;
+        drop(room);
+        taken
+    });
+    let taken = taking
+        .await
+        .map_err(|error| Problem::new(Kind::Internal, "the webhook could not be taken").cause(error))?;
+    drop(under_way);
+    taken
 }
 
 /// The source, if the token is its own. An unknown source and a wrong token look alike and take as long.

@@ -1,4 +1,5 @@
-//! One webhook from its body to its answer.
+//! One webhook from its body to its answer. Reading ends when the platform hangs up; what was read whole is taken to
+//! its end all the same.
 
 use std::sync::Arc;
 
@@ -24,11 +25,17 @@ use crate::settings::source::Source;
 /// thread.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Takes a request of a source whose token was right.
-pub(crate) async fn receive(app: &App, source: &Source, request: Request) -> Result<Taken, Problem> {
+/// A request as it was read.
+pub(crate) struct Received {
+    held: HeldRequest,
+    /// Whether `held` has only the beginning of a body that is too large.
+    is_cut: bool,
+}
+
+/// Reads a request of a source whose token was right.
+pub(crate) async fn read(app: &App, source: &Source, request: Request) -> Result<Received, Problem> {
     let received_at = now();
-    let activity = app.activity().of(&source.name);
-    activity.received(received_at);
+    app.activity().of(&source.name).received(received_at);
     let (parts, body) = request.into_parts();
     let declared = declared_length(&parts.headers);
     let read = read_up_to(body, declared, HOOK_BODY_BYTES_MAX).await?;
@@ -43,6 +50,14 @@ pub(crate) async fn receive(app: &App, source: &Source, request: Request) -> Res
         body,
         received_at,
     };
+    Ok(Received { held, is_cut })
+}
+
+/// Makes it durable, as records or in `rejected`. To be called where it is not cancelled.
+pub(crate) async fn take(app: &App, source: &Source, received: Received) -> Result<Taken, Problem> {
+    let Received { held, is_cut } = received;
+    let received_at = held.received_at;
+    let activity = app.activity().of(&source.name);
     if is_cut {
         let detail =
             format!("the body may have {HOOK_BODY_BYTES_MAX} bytes; its beginning is kept in rejected");
