@@ -79,10 +79,10 @@ pub(crate) async fn run(app: &App) {
 struct Drainer<'a> {
     app: &'a App,
     /// Entries that we tried to append without learning whether it succeeded, and those that are on the log
-    /// but not yet removed from the spool.
+    /// but not yet removed from the spool. They are looked for on the log before they are appended.
     unsure: HashSet<u64>,
     /// Whether the oldest entries may have been appended by the process before us: it appends in order, so
-    /// only until one is found that it did not append.
+    /// only until one is found that it did not append, and we have appended that.
     inherited: bool,
 }
 
@@ -117,16 +117,29 @@ impl Drainer<'_> {
             messages.extend(missing.map(|message| (waiting.topic, message.clone())));
         }
         // From here on it may be on the log until we know better.
-        self.unsure.extend(entries.iter().map(|(number, _)| *number));
+        let mut doubted = Vec::new();
+        for (number, waiting) in &entries {
+            let is_new = self.unsure.insert(*number);
+            if is_new && !waiting.marks().any(|mark| on_log.contains(mark)) {
+                doubted.push(*number);
+            }
+        }
         if !messages.is_empty()
             && let Err(error) = self.app.journal().append_together(messages).await
         {
             if matches!(error, AppendError::NotAppended(_)) {
-                entries.iter().for_each(|(number, _)| {
+                // Only what this attempt put in doubt: what an earlier one did or found is still on the log.
+                doubted.iter().for_each(|number| {
                     self.unsure.remove(number);
                 });
             }
             return Err(error.into());
+        }
+        // Now that every entry of the batch is on the log and among the unsure, the process before us counts no
+        // longer, if it had not come this far.
+        let mut inherited = entries.iter().filter(|(_, waiting)| waiting.process != self.app.process());
+        if inherited.any(|(_, waiting)| waiting.marks().any(|mark| !on_log.contains(mark))) {
+            self.inherited = false;
         }
         for (number, _) in &entries {
             spool.remove(*number).await?;
@@ -136,7 +149,7 @@ impl Drainer<'_> {
     }
 
     /// The marks of those messages of `entries` that are on the log by an earlier append.
-    async fn on_log_already(&mut self, entries: &[(u64, Waiting)]) -> Result<HashSet<Vec<u8>>, DrainError> {
+    async fn on_log_already(&self, entries: &[(u64, Waiting)]) -> Result<HashSet<Vec<u8>>, DrainError> {
         let mut found = HashSet::new();
         let mut suspects: Vec<&Waiting> = Vec::new();
         for (number, waiting) in entries {
@@ -154,10 +167,6 @@ impl Drainer<'_> {
             let Some(since) = of_topic().map(|waiting| waiting.received_at).min() else { continue };
             let wanted: HashSet<&[u8]> = of_topic().flat_map(|waiting| waiting.marks()).collect();
             self.look(topic, since, &wanted, &mut found).await?;
-        }
-        let inherited = entries.iter().filter(|(_, waiting)| waiting.process != self.app.process());
-        if inherited.clone().any(|(_, waiting)| waiting.marks().any(|mark| !found.contains(mark))) {
-            self.inherited = false;
         }
         Ok(found)
     }

@@ -1,9 +1,12 @@
 //! The log does not answer: another connection holds the write lock of its file, as a backup tool might.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::client::{Answer, send};
 use crate::server::{SOON, Server, record};
@@ -24,6 +27,68 @@ impl Drop for Outage {
     fn drop(&mut self) {
         let _ = self.0.execute_batch("ROLLBACK");
     }
+}
+
+/// Every write of the log fails at once, as on a disk that is full, until dropped; it can be read and opened.
+struct Refusal(Connection);
+
+impl Refusal {
+    fn begin(dir: &Path) -> Self {
+        let connection = Connection::open(dir.join("log.sqlite")).unwrap();
+        connection.busy_timeout(Duration::from_secs(30)).unwrap();
+        let trigger =
+            "CREATE TRIGGER refuse BEFORE UPDATE ON partitions BEGIN SELECT RAISE(ABORT, 'refused'); END";
+        connection.execute_batch(trigger).unwrap();
+        Self(connection)
+    }
+}
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        let _ = self.0.execute_batch("DROP TRIGGER refuse");
+    }
+}
+
+/// Copies the spool as it stands, for [`put_back`].
+fn copy_spool(dir: &Path) -> PathBuf {
+    let kept = dir.join("spool.before");
+    let spool = Connection::open(dir.join("spool.sqlite")).unwrap();
+    spool.execute("VACUUM INTO ?1", [kept.to_str().unwrap()]).unwrap();
+    kept
+}
+
+/// Puts a copy of the spool in the place of a stopped server's.
+fn put_back(dir: &Path, kept: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(dir.join(format!("spool.sqlite{suffix}")));
+    }
+    std::fs::rename(kept, dir.join("spool.sqlite")).unwrap();
+}
+
+/// Adds an entry to a copy of the spool: like the newest, of the same process, but of another flag and never
+/// appended.
+fn add_entry(kept: &Path, flag: &str) {
+    let spool = Connection::open(kept).unwrap();
+    let newest = "SELECT source, received_at_us, request FROM requests ORDER BY number DESC LIMIT 1";
+    let (source, at, request): (String, i64, Vec<u8>) =
+        spool.query_row(newest, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let mut request: Value = serde_json::from_slice(&request).unwrap();
+    let message = &mut request["messages"][0];
+    let mut record: Value = serde_json::from_str(message["value"].as_str().unwrap()).unwrap();
+    record["id"] = json!("another");
+    record["flag"]["key"] = json!(flag);
+    message["value"] = json!(record.to_string());
+    // 16 bytes that no other message has.
+    message["mark"] = json!("A".repeat(22));
+    let insert = "INSERT INTO requests (source, received_at_us, request) VALUES (?, ?, ?)";
+    spool.execute(insert, params![source, at, request.to_string().into_bytes()]).unwrap();
+}
+
+async fn until_spooled(server: &Server, count: u64) {
+    flagtrail_testkit::wait::until(SOON, "so many wait in the spool", || async {
+        server.spool.backlog().0 == count
+    })
+    .await;
 }
 
 async fn hook(url: &str, flag: &str) -> Answer {
@@ -58,8 +123,7 @@ async fn while_the_log_is_away_hooks_are_202_and_reach_it_in_order_and_once_when
     assert_eq!(flags(&records), expected);
     let stored: Vec<Value> = records[1..].iter().map(|record| record["id"].clone()).collect();
     assert_eq!(stored, ids);
-    flagtrail_testkit::wait::until(SOON, "the spool is empty", || async { server.spool.backlog().0 == 0 })
-        .await;
+    until_spooled(&server, 0).await;
     hook(&url, "f20").await.expect(200);
     assert_eq!(server.records().await.len(), 21);
     server.stop().await;
@@ -76,8 +140,7 @@ async fn an_append_that_succeeds_after_its_hook_was_spooled_is_not_repeated() {
     server.until_records(1).await;
     hook(&url, "next").await;
     let records = server.until_records(2).await;
-    flagtrail_testkit::wait::until(SOON, "the spool is empty", || async { server.spool.backlog().0 == 0 })
-        .await;
+    until_spooled(&server, 0).await;
     assert_eq!(flags(&records), ["late", "next"]);
     assert_eq!(server.records().await.len(), 2);
     server.stop().await;
@@ -99,8 +162,7 @@ async fn a_kill_in_the_middle_loses_nothing_and_doubles_nothing() {
     let dir = crashed.await.unwrap();
     let server = Server::start_in(dir, quick).await;
     let url = format!("http://{}/v1/{path}", server.hooks);
-    flagtrail_testkit::wait::until(SOON, "the spool is empty", || async { server.spool.backlog().0 == 0 })
-        .await;
+    until_spooled(&server, 0).await;
     hook(&url, "f10").await.expect(200);
     let records = server.records().await;
     let expected: Vec<String> = (0..11).map(|index| format!("f{index:02}")).collect();
@@ -118,24 +180,91 @@ async fn what_was_moved_but_not_removed_from_the_spool_is_found_on_the_log_and_n
     for index in 0..5 {
         hook(&url, &format!("f{index:02}")).await.expect(202);
     }
-    let kept = server.dir.path().join("spool.before");
-    let spool = server.dir.path().join("spool.sqlite");
-    let copy = Connection::open(&spool).unwrap();
-    copy.execute("VACUUM INTO ?1", [kept.to_str().unwrap()]).unwrap();
-    drop(copy);
+    let kept = copy_spool(server.dir.path());
     drop(outage);
     server.until_records(5).await;
-    flagtrail_testkit::wait::until(SOON, "the spool is empty", || async { server.spool.backlog().0 == 0 })
-        .await;
+    until_spooled(&server, 0).await;
     let dir = server.stop().await;
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(dir.path().join(format!("spool.sqlite{suffix}")));
-    }
-    std::fs::rename(&kept, &spool).unwrap();
+    put_back(dir.path(), &kept);
     let server = Server::start_in(dir, quick).await;
-    flagtrail_testkit::wait::until(SOON, "the spool is empty", || async { server.spool.backlog().0 == 0 })
-        .await;
+    until_spooled(&server, 0).await;
     assert_eq!(flags(&server.records().await), ["f00", "f01", "f02", "f03", "f04"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_dead_process_moved_is_not_moved_again_after_an_append_that_failed() {
+    let server = Server::start_with(quick).await;
+    let url = server.source("own", "native", json!({})).await;
+    let outage = Outage::begin(&server);
+    for index in 0..5 {
+        hook(&url, &format!("f{index:02}")).await.expect(202);
+    }
+    let kept = copy_spool(server.dir.path());
+    drop(outage);
+    until_spooled(&server, 0).await;
+    let dir = server.stop().await;
+    // Five entries that are on the log and one that is not, while the log takes nothing.
+    add_entry(&kept, "f05");
+    put_back(dir.path(), &kept);
+    let refusal = Refusal::begin(dir.path());
+    let server = Server::start_in(dir, quick).await;
+    flagtrail_testkit::wait::until(SOON, "an append failed", || async { !server.journal.is_writable() })
+        .await;
+    drop(refusal);
+    until_spooled(&server, 0).await;
+    assert_eq!(flags(&server.records().await), ["f00", "f01", "f02", "f03", "f04", "f05"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_whose_platform_hangs_up_during_an_outage_is_spooled_and_reaches_the_log() {
+    let server = Server::start().await;
+    let url = server.source("own", "native", json!({})).await;
+    let path = url.strip_prefix(&format!("http://{}", server.hooks)).unwrap();
+    let outage = Outage::begin(&server);
+    let body = record("kept").to_string();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut platform = TcpStream::connect(server.hooks).await.unwrap();
+    platform.write_all(request.as_bytes()).await.unwrap();
+    flagtrail_testkit::wait::until(SOON, "the hook is received", || async {
+        let figures = send("GET", &server.url("/metrics"), &[], "").await.text;
+        figures.contains("flagtrail_hooks_received_total{source=\"own\"} 1")
+    })
+    .await;
+    drop(platform);
+    until_spooled(&server, 1).await;
+    drop(outage);
+    until_spooled(&server, 0).await;
+    assert_eq!(flags(&server.records().await), ["kept"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_log_and_with_a_spool_that_takes_nothing_it_is_not_ready_until_the_log_is_back() {
+    let server = Server::start_with(|wanted| {
+        quick(wanted);
+        wanted.spool_bytes_max = 1;
+    })
+    .await;
+    let url = server.source("own", "native", json!({})).await;
+    let ready = async || send("GET", &server.url("/readyz"), &[], "").await.status;
+    assert_eq!(ready().await, 200);
+    let refusal = Refusal::begin(server.dir.path());
+    hook(&url, "refused").await.problem(503);
+    assert_eq!(server.spool.backlog().0, 0);
+    assert_eq!(ready().await, 503);
+    drop(refusal);
+    flagtrail_testkit::wait::until(SOON, "it is ready", || async { ready().await == 200 }).await;
+    hook(&url, "taken").await.expect(200);
+    // Another outage: nothing is known yet against the spool.
+    let refusal = Refusal::begin(server.dir.path());
+    server.append("application/json", record("a").to_string()).await.problem(503);
+    assert_eq!(ready().await, 200);
+    drop(refusal);
     server.stop().await;
 }
 
