@@ -17,7 +17,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const BATCH_ENTRIES_MAX: u64 = 256;
 
 /// Most bytes of entries moved in one transaction, unless the first alone has more. A quarter of what a transaction's
-/// queue takes on Kafka; an entry is longer than its messages.
+/// queue takes on Kafka, which leaves room for the headers of the messages.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How far the log's clock may be from ours when its messages are looked for by time: five minutes is the
