@@ -99,6 +99,7 @@ impl Archiver {
                 work,
                 shutdown: shutdown.clone(),
                 space_seen: None,
+                stopped: None,
             };
             writers.spawn_blocking(move || writer.run());
         }

@@ -58,6 +58,8 @@ pub(crate) struct PartitionWriter {
     pub(crate) work: mpsc::Receiver<Work>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) space_seen: Option<Instant>,
+    /// Why a topic can't be followed any further; it outlasts every pause.
+    pub(crate) stopped: Option<String>,
 }
 
 impl PartitionWriter {
@@ -111,6 +113,12 @@ impl PartitionWriter {
                 Work::AttemptsLevel(offset) => self.patiently(|store| store.advance_attempts(offset))?,
                 Work::Stopped(why) => {
                     tracing::error!(file = self.store.name(), why, "archive: partition stopped");
+                    // The other topic may have stopped before: both reasons hold.
+                    let why = match self.stopped.take() {
+                        Some(before) => format!("{before}; {why}"),
+                        None => why,
+                    };
+                    self.stopped = Some(why.clone());
                     self.patiently(|store| store.set_stopped(Some(&why)))?;
                 }
             }
@@ -146,7 +154,7 @@ impl PartitionWriter {
                     Ok(done) => {
                         if paused {
                             tracing::info!(file = self.store.name(), "archive: goes on");
-                            self.store.set_stopped(None).map_err(End::Failed)?;
+                            self.store.set_stopped(self.stopped.as_deref()).map_err(End::Failed)?;
                         }
                         return Ok(done);
                     }
@@ -221,5 +229,46 @@ fn sentence(error: &StoreError, file: &str) -> String {
                 "{file} can't be written: {why}; `flagtrail archive check` tells more, `flagtrail archive rebuild` makes it anew from the log"
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Reader;
+    use crate::samples::store;
+
+    #[test]
+    fn a_pause_does_not_make_a_stopped_partition_look_healthy() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (_queue, work) = mpsc::channel(QUEUED_WORK_MAX);
+        let mut writer = PartitionWriter {
+            store: store(dir.path()),
+            dir: dir.path().to_owned(),
+            free_bytes_min: 0,
+            work,
+            shutdown: CancellationToken::new(),
+            space_seen: None,
+            stopped: None,
+        };
+        let stopped = || {
+            let status = Reader::open(dir.path()).status().expect("a status");
+            status.partitions[0].stopped.clone()
+        };
+        assert!(writer.work_on(Work::Stopped("the log was replaced".to_owned())).is_ok());
+        assert!(writer.work_on(Work::Stopped("delivery attempts: truncated".to_owned())).is_ok());
+        let both = "the log was replaced; delivery attempts: truncated";
+        assert_eq!(stopped().as_deref(), Some(both));
+
+        let mut is_full = true;
+        let done = writer.patiently(|_| {
+            if std::mem::take(&mut is_full) {
+                return Err(StoreError::NotNow("the disk is full".to_owned()));
+            }
+            assert_eq!(stopped().as_deref(), Some("paused: the disk is full"));
+            Ok(())
+        });
+        assert!(done.is_ok());
+        assert_eq!(stopped().as_deref(), Some(both));
     }
 }
