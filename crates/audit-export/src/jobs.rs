@@ -2,7 +2,8 @@
 //!
 //! Every job has a folder of its own, `<dir>/<id>`: `job.json`, written before the job is acknowledged, and
 //! `bag`, which is there whole or not at all. If we crash after the acknowledgement, the next start finds
-//! `job.json` without `bag` and goes on.
+//! `job.json` without `bag` and goes on. A job that is removed is renamed to `.removed-<id>` before anything in
+//! it is deleted: what bears that name is no job any more.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,13 +17,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::durable::write_whole;
+use crate::durable::{sync_folder, write_whole};
 use crate::job::{ExportJob, Format};
 use crate::manifest::{Manifest, QueryText};
 use crate::run::{Progress, run_export};
 
 /// Most jobs that wait; more are refused.
 pub const JOBS_WAITING_MAX: usize = 16;
+
+/// What the folder of a removed job begins with until all of it is deleted.
+const REMOVED_PREFIX: &str = ".removed-";
 
 /// The version of `job.json` that this release writes.
 const JOB_VERSION: u32 = 1;
@@ -107,10 +111,12 @@ pub struct ExportRunner {
 
 impl ExportJobs {
     /// Opens the folder and finds the jobs of earlier runs. Those that were not finished are made again by the
-    /// runner.
+    /// runner; what is left of removed ones is deleted.
     pub fn open(dir: impl Into<PathBuf>) -> std::io::Result<(Self, ExportRunner)> {
         let dir = dir.into();
         std::fs::create_dir_all(&dir)?;
+        sync_folder(&dir)?;
+        delete_removed(&dir)?;
         let states = found(&dir)?;
         let (sender, queue) = mpsc::channel(JOBS_WAITING_MAX);
         let shared = Arc::new(Shared { dir, states: Mutex::new(states), queue: sender });
@@ -133,6 +139,8 @@ impl ExportJobs {
         let folder = self.shared.dir.join(&id);
         std::fs::create_dir_all(&folder)?;
         write_whole(&folder.join("job.json"), &serde_json::to_vec(&request).map_err(std::io::Error::other)?)?;
+        // `job.json` is durable in its folder, and only now the folder in its own.
+        sync_folder(&folder)?;
         self.shared.lock().insert(id.clone(), (request.clone(), ExportState::Waiting));
         place.send(id);
         Ok(request)
@@ -155,14 +163,29 @@ impl ExportJobs {
     }
 
     /// Removes a job that is done or failed, and its files. `false` where there is none, or it is being made.
+    ///
+    /// If we crash before the rename is durable, the job is there as it was; after it, the next start deletes
+    /// what is left.
     pub fn remove(&self, id: &str) -> std::io::Result<bool> {
-        let mut states = self.shared.lock();
-        match states.get(id) {
-            Some((_, ExportState::Done { .. } | ExportState::Failed { .. })) => {}
-            _ => return Ok(false),
+        let removed = self.shared.dir.join(format!("{REMOVED_PREFIX}{id}"));
+        {
+            let mut states = self.shared.lock();
+            match states.get(id) {
+                Some((_, ExportState::Done { .. } | ExportState::Failed { .. })) => {}
+                _ => return Ok(false),
+            }
+            std::fs::rename(self.shared.dir.join(id), &removed)?;
+            states.remove(id);
+            sync_folder(&removed)?;
         }
-        std::fs::remove_dir_all(self.shared.dir.join(id))?;
-        states.remove(id);
+        // Without the lock: a large export takes a while, and nobody finds it any more.
+        std::fs::remove_dir_all(&removed).map_err(|error| {
+            let text = format!(
+                "the export is removed, but {} can't be deleted: {error}; the next start tries again",
+                removed.display()
+            );
+            std::io::Error::new(error.kind(), text)
+        })?;
         Ok(true)
     }
 }
@@ -239,11 +262,31 @@ impl Shared {
     }
 }
 
+/// Deletes what is left of jobs whose removal was cut short. What can't be deleted is told, and ignored.
+fn delete_removed(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let folder = entry?.path();
+        if is_removed(&folder)
+            && let Err(error) = std::fs::remove_dir_all(&folder)
+        {
+            tracing::warn!(folder = %folder.display(), %error, "a removed export can't be deleted: delete it by hand");
+        }
+    }
+    Ok(())
+}
+
+fn is_removed(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(REMOVED_PREFIX.as_bytes()))
+}
+
 /// The jobs that earlier runs wrote down. What is no job (another version, a cut-off folder) is left alone.
 fn found(dir: &Path) -> std::io::Result<BTreeMap<String, (ExportRequest, ExportState)>> {
     let mut states = BTreeMap::new();
     for entry in std::fs::read_dir(dir)? {
         let folder = entry?.path();
+        if is_removed(&folder) {
+            continue;
+        }
         let Ok(bytes) = std::fs::read(folder.join("job.json")) else { continue };
         let Ok(request) = serde_json::from_slice::<ExportRequest>(&bytes) else { continue };
         if request.v > JOB_VERSION {
@@ -266,4 +309,44 @@ fn period(query: &QueryText) -> Result<Period, SubmitError> {
         parsed.map_err(|error| SubmitError::Query { field, problem: error.to_string() })
     };
     Ok(Period { from: moment("from", &query.from)?, to: moment("to", &query.to)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn submitted(dir: &Path) -> String {
+        let (jobs, _runner) = ExportJobs::open(dir).expect("opened");
+        jobs.submit(QueryText::default(), Format::Ndjson, "a test".to_owned()).expect("taken").id
+    }
+
+    #[test]
+    fn a_job_whose_removal_was_cut_short_is_not_found_again_and_its_files_go() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (kept, id) = (submitted(dir.path()), submitted(dir.path()));
+        let removed = dir.path().join(format!("{REMOVED_PREFIX}{id}"));
+        std::fs::rename(dir.path().join(&id), &removed).expect("renamed, and then the process died");
+
+        assert!(found(dir.path()).expect("read").into_keys().eq([kept.clone()]));
+        let (jobs, _runner) = ExportJobs::open(dir.path()).expect("opened");
+        assert!(jobs.get(&id).is_none() && jobs.get(&kept).is_some());
+        assert!(!removed.exists());
+    }
+
+    #[test]
+    fn a_job_that_failed_is_removed_with_its_files_and_one_that_waits_is_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (jobs, _runner) = ExportJobs::open(dir.path()).expect("opened");
+        let submit =
+            || jobs.submit(QueryText::default(), Format::Ndjson, "a test".to_owned()).expect("taken").id;
+        let (failed, waiting) = (submit(), submit());
+        jobs.shared.set(&failed, ExportState::Failed { problem: "the disk is full".to_owned() });
+
+        assert!(jobs.remove(&failed).expect("removed"));
+        assert!(!jobs.remove(&waiting).expect("refused"));
+        let left: Vec<_> =
+            std::fs::read_dir(dir.path()).expect("read").map(|e| e.expect("read").file_name()).collect();
+        assert_eq!(left, [waiting.as_str()]);
+        assert!(!jobs.remove(&failed).expect("gone already"));
+    }
 }
