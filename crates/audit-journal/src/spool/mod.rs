@@ -1,5 +1,6 @@
-//! The spool: where a hook's raw request is kept, fsynced and in order, while the log does not answer. One
-//! SQLite file of its own, for one process.
+//! The spool: where what is to reach the log is kept, fsynced and in order, while the log does not answer. An
+//! entry is what the hook that spools it has made of a request: the messages, with their ids and marks. To
+//! this file it is opaque bytes. One SQLite file of its own, for one process.
 
 mod backlog;
 mod writer;
@@ -28,7 +29,7 @@ pub struct SpoolConfig {
     pub bytes_max: u64,
 }
 
-/// Why a request can't be spooled.
+/// Why an entry can't be spooled.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// The bound is reached.
@@ -57,24 +58,25 @@ pub enum SpoolError {
     },
 }
 
-/// A request that waits.
+/// An entry that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spooled {
-    /// Rises with every request.
+    /// Rises with every entry.
     pub number: u64,
     /// The source it belongs to.
     pub source: String,
     /// When it came in, microseconds since 1970.
     pub received_at_us: i64,
-    /// The request, in the caller's encoding.
+    /// The messages that the request became, in the caller's encoding.
     pub request: Bytes,
 }
 
 /// The spool. Cheap to clone; the file is let go of with the last clone.
 ///
-/// A request is removed after it is on the log. If the process dies in between, it is redriven and
-/// appended a second time: so whoever spools a request fixes the ids of the records that it will become
-/// *before* that, inside the request, and the second append has the same ids as the first.
+/// An entry is removed after its messages are on the log. If the process dies in between, the entry is still
+/// here when they are there: so whoever spools them fixes their ids and a mark of each *before* that, inside
+/// the entry. Who drains the spool looks for the marks on the log and appends only what is missing; should it
+/// append one twice all the same, both have the same id.
 #[derive(Clone, Debug)]
 pub struct Spool {
     inner: Arc<Inner>,
@@ -111,8 +113,8 @@ impl Spool {
         Ok(Self { inner: Arc::new(Inner { queue, readers, backlog, writer: Some(thread) }) })
     }
 
-    /// Keeps a request. When it returns the number, the request is fsynced. Requests of one source that
-    /// are pushed one after the other keep their order.
+    /// Keeps an entry. When it returns the number, the entry is fsynced. Entries of one source that are
+    /// pushed one after the other keep their order.
     pub async fn push(&self, source: &str, received_at_us: i64, request: Bytes) -> Result<u64, SpoolError> {
         let bytes = request.len();
         let place = Backlog::reserve(&self.inner.backlog, source, bytes as u64)?;
@@ -122,17 +124,17 @@ impl Spool {
         outcome.await.map_err(|_| closed())?.map_err(SpoolError::Broken)
     }
 
-    /// Whether anything of `source` waits, or is being pushed: then its next request must wait behind it.
+    /// Whether anything of `source` waits, or is being pushed: then its next entry must wait behind it.
     pub fn holds(&self, source: &str) -> bool {
         self.inner.backlog.holds(source)
     }
 
-    /// How many requests and bytes wait.
+    /// How many entries and bytes wait.
     pub fn backlog(&self) -> (u64, u64) {
         self.inner.backlog.total()
     }
 
-    /// The oldest requests, in order, at most `count`.
+    /// The oldest entries, in order, at most `count`.
     pub async fn oldest(&self, count: usize) -> Result<Vec<Spooled>, SpoolError> {
         let reading = self.inner.readers.read(move |connection| {
             writer::oldest(connection, count).map_err(|e| ReadError::Unavailable(e.to_string()))
@@ -140,7 +142,7 @@ impl Spool {
         reading.await.map_err(|e| SpoolError::Broken(e.to_string()))
     }
 
-    /// Forgets a request that is on the log by now (or in `rejected`). When it returns, that is durable; one
+    /// Forgets an entry that is on the log by now (or in `rejected`). When it returns, that is durable; one
     /// that is not there is forgotten already.
     pub async fn remove(&self, number: u64) -> Result<(), SpoolError> {
         let (answer, outcome) = oneshot::channel();
