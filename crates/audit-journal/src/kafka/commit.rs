@@ -336,9 +336,8 @@ impl Worker {
             .offsets
             .add_partition_offset(&self.records, partition as i32, KafkaOffset::Offset(next as i64))
             .map_err(|error| CommitError::NotCommitted(error.to_string()))?;
-        let value = serde_json::to_vec(&watermark).map_err(|e| CommitError::NotCommitted(e.to_string()))?;
         prepared.bookmarks.push((partition, watermark.bookmark));
-        prepared.messages.push(progress(session.group(), partition, WATERMARK_KEY, Some(value.into())));
+        prepared.messages.push(progress(session.group(), partition, WATERMARK_KEY, Some(watermark.bytes())));
         Ok(())
     }
 }

@@ -10,7 +10,9 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 
 use crate::position::{Offset, Partition};
-use crate::progress::{WATERMARK_KEY, WATERMARK_VERSION, Watermark, document_key, document_of};
+use crate::progress::{
+    WATERMARK_KEY, WATERMARK_VERSION, Watermark, WatermarkError, document_key, document_of,
+};
 use crate::read::{ReadError, ReadLimit};
 use crate::topic::Topic;
 
@@ -152,18 +154,9 @@ fn of_group(group: &str, all: BTreeMap<Bytes, Bytes>) -> Vec<(Bytes, Bytes)> {
 }
 
 fn read_watermark(group: &str, partition: Partition, value: &[u8]) -> Result<Watermark, StateError> {
-    #[derive(serde::Deserialize)]
-    struct Versioned {
-        v: u32,
-    }
-    let unreadable = |error: serde_json::Error| StateError::Unreadable {
-        group: group.to_owned(),
-        partition,
-        reason: error.to_string(),
-    };
-    let Versioned { v: found } = serde_json::from_slice(value).map_err(unreadable)?;
-    if found > WATERMARK_VERSION {
-        return Err(StateError::Newer { group: group.to_owned(), partition, found });
-    }
-    serde_json::from_slice(value).map_err(unreadable)
+    let group = || group.to_owned();
+    Watermark::read(value).map_err(|error| match error {
+        WatermarkError::Newer(found) => StateError::Newer { group: group(), partition, found },
+        WatermarkError::Unreadable(reason) => StateError::Unreadable { group: group(), partition, reason },
+    })
 }
