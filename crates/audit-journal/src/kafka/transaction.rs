@@ -30,8 +30,13 @@ const TRANSACTION_TIMEOUT_MS: &str = "10000";
 /// How long the brokers may take to let a producer in, and to end what it left unfinished before.
 const INIT_WAIT: Duration = Duration::from_secs(10);
 
-/// How long the messages of one transaction may take to be taken by the brokers.
+/// How long the messages of one transaction may take to be taken by the brokers, the wait for a place in the
+/// queue included. Below the transaction's timeout, so that it is we who give up.
 const DELIVERY_WAIT: Duration = Duration::from_secs(8);
+
+/// How often a message is offered again to a full queue while no delivery report comes. A report says so at
+/// once, but librdkafka frees the place only after it.
+const QUEUE_FULL_TICK: Duration = Duration::from_millis(10);
 
 /// How long one request of the protocol may take before it is repeated.
 const STEP_WAIT: Duration = Duration::from_secs(5);
@@ -204,9 +209,16 @@ impl Transactor {
         group: Option<&GroupOffsets<'_>>,
     ) -> Result<Vec<Position>, TransactionError> {
         *self.gathered() = Gathered { positions: vec![None; placed.len()], left: placed.len(), failed: None };
+        let end = Instant::now() + DELIVERY_WAIT;
         for (index, (topic, partition, message)) in placed.iter().enumerate() {
-            produce(producer, topic, *partition, message, index)
-                .map_err(|error| TransactionError::Aborted(reason(&error)))?;
+            while let Err(error) = produce(producer, topic, *partition, message, index) {
+                let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+                if !is_full || Instant::now() >= end {
+                    return Err(TransactionError::Aborted(reason(&error)));
+                }
+                // What the brokers take makes room: a batch larger than the queue goes out in parts.
+                self.await_report()?;
+            }
         }
         if let Some(group) = group {
             producer
@@ -217,7 +229,7 @@ impl Transactor {
         let (gathered, _) = self
             .reports
             .changed
-            .wait_timeout_while(self.gathered(), DELIVERY_WAIT, undelivered)
+            .wait_timeout_while(self.gathered(), end.saturating_duration_since(Instant::now()), undelivered)
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(failure) = &gathered.failed {
             return Err(TransactionError::Aborted(failure.clone()));
@@ -225,6 +237,20 @@ impl Transactor {
         gathered.positions.iter().copied().collect::<Option<Vec<Position>>>().ok_or_else(|| {
             TransactionError::Aborted("the brokers did not take the messages in time".to_owned())
         })
+    }
+
+    /// Waits for the next delivery report, but not long. Fails once one tells of a failure: nothing that
+    /// follows could save the transaction.
+    fn await_report(&self) -> Result<(), TransactionError> {
+        let (gathered, _) = self
+            .reports
+            .changed
+            .wait_timeout(self.gathered(), QUEUE_FULL_TICK)
+            .unwrap_or_else(PoisonError::into_inner);
+        match &gathered.failed {
+            Some(failure) => Err(TransactionError::Aborted(failure.clone())),
+            None => Ok(()),
+        }
     }
 
     fn gathered(&self) -> std::sync::MutexGuard<'_, Gathered> {
