@@ -35,7 +35,8 @@ pub struct KafkaConfig {
     pub partitions: u32,
     /// Whether missing topics may be created.
     pub create_topics: bool,
-    /// How long one append may take before its outcome is unknown; below the request's timeout.
+    /// How long one append may try before it is given up as unknown; below the request's timeout. That it was
+    /// given up is noticed up to a few seconds later.
     pub append_timeout: Duration,
     /// Passed to librdkafka as it stands, over our own settings: security, addresses, buffers.
     pub librdkafka: BTreeMap<String, String>,

@@ -36,6 +36,12 @@ const QUEUED_MESSAGES_MAX: usize = 200_000;
 /// earlier ones are under way.
 const LINGER_MS: &str = "0";
 
+/// How much longer than `message.timeout.ms` an append waits for its delivery reports. librdkafka looks for
+/// messages whose time is up only about once a second, and may send one until it does. So an append that
+/// ended with the time itself would be called unknown while its message may still be delivered, and who looks
+/// at the log at once would look too early. After this, only a producer that is stuck has not reported.
+const REPORT_MARGIN: Duration = Duration::from_secs(3);
+
 /// How long one probe of silent brokers may take, and so how long an append waits to be refused.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 
@@ -65,7 +71,7 @@ impl Answers {
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1
             && let Some(done) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
-            // Nobody listens after the call's own timeout.
+            // Nobody listens to a call that waited its longest or was given up.
             let _ = done.send(());
         }
     }
@@ -204,14 +210,11 @@ impl Appender {
             appended_at_ms: Mutex::new(None),
         });
         self.queue(topic, partitions, messages, &answers);
-        // An answer after this is too late for the caller; librdkafka gives up at about the same time.
-        let _ = tokio::time::timeout(self.append_timeout, all_answered).await;
-        let no_answer = || {
-            AppendOutcome::Unknown(format!(
-                "no broker answered within {} ms",
-                self.append_timeout.as_millis()
-            ))
-        };
+        // librdkafka ends every message by itself, with a report; this only guards against one that never comes.
+        let wait = self.append_timeout + REPORT_MARGIN;
+        let _ = tokio::time::timeout(wait, all_answered).await;
+        let no_answer =
+            || AppendOutcome::Unknown(format!("the producer told no outcome within {} ms", wait.as_millis()));
         // Copied, not taken: late reports still find their place.
         let outcomes = answers.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if outcomes.iter().any(Option::is_none) {
