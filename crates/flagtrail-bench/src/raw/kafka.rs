@@ -109,8 +109,9 @@ fn consumer(brokers: &str, topic: &str) -> Result<BaseConsumer> {
 }
 
 /// Median milliseconds of one `acks=all` produce, one fetch and one POST, one after the other.
-pub(crate) async fn produce_fetch_post(brokers: &str, rounds: usize) -> Result<f64> {
-    let topic = kafka::unique("raw");
+pub(crate) async fn produce_fetch_post(cluster: &Cluster, rounds: usize) -> Result<f64> {
+    let (topic, brokers) = (kafka::unique("raw"), &cluster.bootstrap());
+    cluster.create_topic(&topic, 1, &[])?;
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("acks", "all")

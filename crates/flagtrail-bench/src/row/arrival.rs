@@ -33,7 +33,7 @@ pub(crate) async fn measure(scale: Scale) -> Result<Vec<Figure>> {
     embedded.stop()?;
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(1)).await??;
     let brokers = cluster.bootstrap();
-    let raw = raw::kafka::produce_fetch_post(&brokers, scale.of(1_000)).await?;
+    let raw = raw::kafka::produce_fetch_post(&cluster, scale.of(1_000)).await?;
     let on_kafka =
         Product::start(&root.path().join("kafka"), &["up"], Some((&brokers, &kafka::unique("bench"))))
             .await?;

@@ -1,4 +1,5 @@
-//! One record a request against the same server with the append left out (`?dry_run=true`).
+//! One record a request. Its raw limit, the same server with the append left out, is not measured yet: the figure
+//! stands alone.
 
 use anyhow::Result;
 use flagtrail_testkit::kafka::{self, Cluster};
@@ -24,24 +25,15 @@ pub(crate) async fn measure(scale: Scale) -> Result<Vec<Figure>> {
         Product::start(root.path(), &["serve", "--roles", "ingest"], Some((&brokers, &prefix))).await?;
     let url = format!("{}/v1/records", product.admin);
     let load = load::post(&url, "application/json", CONNECTIONS, scale.of(REQUESTS), sample::posted).await?;
-    let dry = load::post(
-        &format!("{url}?dry_run=true"),
-        "application/json",
-        CONNECTIONS,
-        scale.of(REQUESTS),
-        sample::posted,
-    )
-    .await?;
     product.stop()?;
     let p99 = quantile(&load.millis, 0.99);
     Ok(vec![
-        Figure::rate(
+        Figure::plain(
             "POST /v1/records, one a request, 64 connections → Kafka",
             load.rate,
             "requests/s",
-            (dry.rate, "the same server with the append left out"),
-            0.35,
-            "≥ 0.35",
+            "≥ 0.35 of no append",
+            None,
         ),
         Figure::plain("… p99", p99, "ms", "≤ 25 ms", Some(p99 <= 25.0)),
     ])
