@@ -1,4 +1,5 @@
-//! How far one endpoint is in one partition: the document in `progress`, version 1, key = endpoint id.
+//! How far one endpoint is in one partition: the document in `progress`, version 2, key = endpoint id.
+//! Version 1, which lacks the fields that have a default, is read as well.
 //!
 //! A missing document, or one of an older incarnation, means *begin at the start vector*, never
 //! *settled*. Payloads are never in it: a retry reads the record back from the log.
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// The version of the document that this release writes, and the highest that it reads.
-const DOCUMENT_VERSION: u32 = 1;
+const DOCUMENT_VERSION: u32 = 2;
 
 /// Why a document can't be used. The partition is not delivered from, for to go on without the document
 /// would be to lose what it holds.
@@ -29,22 +30,30 @@ pub(crate) struct Document {
     pub(crate) v: u32,
     /// Which life of the endpoint it tells of.
     pub(crate) incarnation: u64,
+    /// The log's epoch that its offsets are of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) epoch: u32,
     /// The first offset not yet looked at. Absent while the endpoint rides the tail: then it is the
     /// partition's watermark, which is committed in the same transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cursor: Option<Offset>,
-    /// The last record sent, of ordered endpoints (which this release does not offer).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) last_matched: Option<Offset>,
+    /// The last record settled of each of the projects that were last heard of, of ordered endpoints: what the
+    /// next one names as its predecessor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) last: Vec<Last>,
     /// Deliveries before the cursor that are not settled, by offset.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pending: Vec<Pending>,
-    /// Projects that wait behind a failing record, of ordered endpoints.
+    /// Projects that wait behind a record that is not settled, of ordered endpoints. Everything of such a
+    /// project from there to the cursor is not settled either.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) blocked: Vec<Blocked>,
-    /// Replays under way (which this release does not offer).
+    /// Replays under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) replays: Vec<Replay>,
+    /// The number of the last replay that was taken up: each is taken up once.
+    #[serde(default, skip_serializing_if = "is_zero_u64")]
+    pub(crate) replayed: u64,
     /// Since when every attempt has failed, milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_failure_at: Option<i64>,
@@ -66,19 +75,42 @@ pub(crate) struct Pending {
 pub(crate) struct Blocked {
     /// Its routing key.
     pub(crate) key: String,
-    /// The first record that waits.
+    /// The first record that is not settled.
     pub(crate) from: Offset,
 }
 
-/// A replay.
+/// The last record of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Last {
+    /// Its routing key.
+    pub(crate) key: String,
+    /// Where the record stands.
+    pub(crate) offset: Offset,
+}
+
+/// A replay: a cursor of its own, with what before it is not settled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Replay {
-    /// Which one.
-    pub(crate) id: String,
+    /// Which one: the number of its order.
+    pub(crate) number: u64,
     /// Where it goes on.
     pub(crate) next: Offset,
-    /// Where it ends.
-    pub(crate) to: Offset,
+    /// Deliveries before that which are not settled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pending: Vec<Pending>,
+    /// Projects that wait, as in the document itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) blocked: Vec<Blocked>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero_u64(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Deserialize)]
@@ -92,11 +124,13 @@ impl Document {
         Self {
             v: DOCUMENT_VERSION,
             incarnation,
+            epoch: 0,
             cursor: None,
-            last_matched: None,
+            last: Vec::new(),
             pending: Vec::new(),
             blocked: Vec::new(),
             replays: Vec::new(),
+            replayed: 0,
             first_failure_at: None,
         }
     }

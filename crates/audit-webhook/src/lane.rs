@@ -49,7 +49,12 @@ impl Lane {
                     lane.open.insert(offset, Open { attempt, due, in_flight: false });
                     lane.waiting.insert((due, offset));
                 }
-                lane.base = Document { cursor: None, pending: Vec::new(), ..document.clone() };
+                lane.base = Document {
+                    v: Document::level(0).v,
+                    cursor: None,
+                    pending: Vec::new(),
+                    ..document.clone()
+                };
                 lane.durable = Some(document);
                 lane
             }

@@ -27,8 +27,9 @@ pub use attempt_log::{ATTEMPT_VERSION, AttemptEntry, AttemptOutcome};
 pub use clock::Clock;
 pub use deliverer::{DeliverError, Deliverer, DelivererConfig, GROUP};
 pub use endpoint::{
-    Created, Endpoint, EndpointError, EndpointId, EndpointUpdate, EndpointView, Endpoints, HeaderSecret,
-    InvalidSecret, InvalidSpan, KIND, NewEndpoint, SendMethod, SigningSecret, Span, Start, StoredError,
+    Collapse, CollapseBy, Created, Endpoint, EndpointError, EndpointId, EndpointUpdate, EndpointView,
+    Endpoints, Format, HeaderSecret, InvalidSecret, InvalidSpan, KIND, NewEndpoint, NewReplay, Preset,
+    Redrive, ReplayProgress, ReplayState, ReplayView, SendMethod, SigningSecret, Span, Start, StoredError,
 };
 pub use schedule::RetrySchedule;
 pub use send::{ClientError, Egress, EgressConfig, FailureClass, Refusal};

@@ -54,6 +54,7 @@ impl Live {
                 SendMethod::Post => Method::POST,
                 SendMethod::Put => Method::PUT,
                 SendMethod::Patch => Method::PATCH,
+                SendMethod::Get => Method::GET,
             },
             headers,
             signer: Signer::new(&endpoint.secrets),
@@ -68,7 +69,7 @@ impl Live {
 
     /// Whether deliveries may begin.
     pub(crate) fn is_on(&self) -> bool {
-        self.endpoint.enabled && !self.stopped.load(Ordering::Relaxed)
+        self.endpoint.enabled && !self.endpoint.paused && !self.stopped.load(Ordering::Relaxed)
     }
 
     /// Begins nothing more at this version. True for who stopped it first.

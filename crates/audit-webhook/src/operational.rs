@@ -13,9 +13,10 @@ use crate::endpoint::{Endpoint, EndpointView};
 const OWN_ORGANISATION: &str = "~flagtrail";
 const OWN_SOURCE: &str = "flagtrail";
 
-/// Actions of records about deliveries begin so. A delivery of such a record that is given up is not
-/// announced by another one: that would go round in circles.
-const OPERATIONAL_PREFIX: &str = "webhook.";
+/// Actions of records that tell how deliveries go. What becomes of a delivery of such a record is told by no
+/// other one: that would go round in circles.
+const OPERATIONAL: [&str; 5] =
+    ["webhook.dead_lettered", "webhook.disabled", "webhook.failing", "webhook.gap", "webhook.recovered"];
 
 /// The present time.
 pub(crate) fn now() -> Timestamp {
@@ -24,10 +25,10 @@ pub(crate) fn now() -> Timestamp {
 
 /// Whether `action` tells of a delivery.
 pub(crate) fn is_operational(action: &str) -> bool {
-    action.starts_with(OPERATIONAL_PREFIX)
+    OPERATIONAL.contains(&action)
 }
 
-/// The settings change `created`, `updated` or `deleted`.
+/// The settings change `created`, `updated`, `replayed` or `deleted`.
 pub(crate) fn endpoint_changed(endpoint: &Endpoint, what: &str, author: Author) -> AuditRecord {
     let view = serde_json::to_value(EndpointView::new(endpoint, 0)).unwrap_or_default();
     let mut attributes = Map::new();

@@ -17,14 +17,18 @@ pub enum EndpointState {
     CaughtUp,
     /// Something does.
     CatchingUp,
-    /// Nothing is delivered, by its settings.
+    /// People have stopped it for a while.
+    Paused,
+    /// It failed so often that it is left alone but for probes, until `circuit_open_until`.
+    CircuitOpen,
+    /// It is switched off: by people, or by itself (`disabled_because`).
     Disabled,
     /// This process owns no partition, so it can't tell.
     Unknown,
 }
 
 /// One endpoint in this process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EndpointStatus {
     /// Which one.
     pub id: EndpointId,
@@ -34,6 +38,25 @@ pub struct EndpointStatus {
     pub partitions: u32,
     /// Offsets between its cursors and the ends, holes and records that it does not want included.
     pub behind: u64,
+    /// How long ago the oldest record was appended that it has not looked at; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_s: Option<u64>,
+    /// Until when it is left alone, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub circuit_open_until: Option<String>,
+    /// Why it was switched off, where it was not people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled_because: Option<String>,
+    /// Since when every attempt has failed, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<String>,
+    /// Projects that wait behind a record that is not settled, of ordered endpoints.
+    pub blocked: u64,
+    /// This process's share of `max_in_flight`, as it is now.
+    pub in_flight_share: u32,
+    /// This process's share of `rate_limit_per_second`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_share_per_second: Option<f64>,
     /// Deliveries that wait to be tried again.
     pub pending: u64,
     /// Deliveries in flight.
@@ -56,13 +79,21 @@ pub(crate) fn summary(live: &LiveEndpoints, lanes: &[LaneReport]) -> Vec<Endpoin
         EndpointStatus {
             id: id.clone(),
             state: match behind {
-                _ if !live.is_on() => EndpointState::Disabled,
+                _ if !live.endpoint.enabled => EndpointState::Disabled,
+                _ if live.endpoint.paused => EndpointState::Paused,
                 _ if partitions == 0 => EndpointState::Unknown,
                 0 => EndpointState::CaughtUp,
                 _ => EndpointState::CatchingUp,
             },
             partitions,
             behind,
+            behind_s: None,
+            circuit_open_until: None,
+            disabled_because: live.endpoint.disabled_because.clone(),
+            failing_since: None,
+            blocked: 0,
+            in_flight_share: live.endpoint.max_in_flight,
+            rate_share_per_second: live.endpoint.rate_limit_per_second.map(f64::from),
             pending,
             in_flight,
             totals: live.stats.totals(),

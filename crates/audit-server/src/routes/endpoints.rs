@@ -69,6 +69,7 @@ pub(super) fn refused(error: EndpointError) -> Problem {
                 .map(|item| format!("{} {}", item.field.as_deref().unwrap_or_default(), item.problem));
             Problem::new(Kind::BadRequest, detail.collect::<Vec<_>>().join("; ")).with_errors(errors)
         }
+        EndpointError::Replay(_) => Problem::new(Kind::BadRequest, error.to_string()),
         EndpointError::Unknown(_) => Problem::new(Kind::NotFound, error.to_string()),
         EndpointError::NameTaken(_) | EndpointError::Conflict | EndpointError::Stored(_) => {
             Problem::new(Kind::Conflict, error.to_string())

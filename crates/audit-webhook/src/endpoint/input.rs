@@ -7,7 +7,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::{Endpoint, HeaderSecret, SendMethod, SigningSecret, Span, Start};
+use super::{Collapse, Endpoint, Format, HeaderSecret, Preset, SendMethod, SigningSecret, Span, Start};
 use crate::send::Egress;
 
 /// Longest name, in bytes.
@@ -28,6 +28,8 @@ const SECRETS_MAX: usize = 3;
 /// Most deliveries in flight that one endpoint may ask for, and what it gets without asking.
 const IN_FLIGHT_MAX: u32 = 256;
 const IN_FLIGHT_DEFAULT: u32 = 16;
+/// Highest rate that can be asked for, in deliveries a second.
+const RATE_MAX: u32 = 100_000;
 /// Shortest, default and longest time for one delivery.
 const TIMEOUT_MIN: Span = Span::from_millis(100);
 const TIMEOUT_DEFAULT: Span = Span::from_secs(30);
@@ -71,16 +73,26 @@ pub struct NewEndpoint {
     pub filter: Filter,
     /// Signing secrets, `whsec_…`; one is made up when left out.
     pub secrets: Vec<SigningSecret>,
-    /// Each project's records in order. Not there yet: refused.
-    pub ordered: bool,
+    /// What it is for: fills in what is left out.
+    pub preset: Option<Preset>,
+    /// How the body looks; Standard Webhooks when left out.
+    pub format: Option<Format>,
+    /// Each project's records in order; false when left out.
+    pub ordered: Option<bool>,
+    /// One delivery a burst.
+    pub collapse: Option<Collapse>,
     /// The age at which retries end.
     pub max_age: Option<Span>,
-    /// Most deliveries in flight, in one process.
+    /// Most deliveries begun in a second, in all processes together.
+    pub rate_limit_per_second: Option<u32>,
+    /// Most deliveries in flight, in all processes together.
     pub max_in_flight: Option<u32>,
     /// How long one delivery may take.
     pub timeout: Option<Span>,
     /// Whether it delivers at once; true when left out.
     pub enabled: Option<bool>,
+    /// Whether it is stopped for a while; false when left out.
+    pub paused: Option<bool>,
     /// Where it begins; now when left out.
     pub start: Option<Start>,
 }
@@ -106,8 +118,19 @@ pub struct EndpointUpdate {
     pub filter: Option<Filter>,
     /// New signing secrets, all of them.
     pub secrets: Option<Vec<SigningSecret>>,
-    /// Not there yet: refused.
+    /// Another preset, which fills in what this change leaves out; null for none, which changes nothing else.
+    #[serde(deserialize_with = "given")]
+    pub preset: Option<Option<Preset>>,
+    /// Another format.
+    pub format: Option<Format>,
+    /// Whether in order.
     pub ordered: Option<bool>,
+    /// Another way to collapse; null for none.
+    #[serde(deserialize_with = "given")]
+    pub collapse: Option<Option<Collapse>>,
+    /// Another rate; null for none.
+    #[serde(deserialize_with = "given")]
+    pub rate_limit_per_second: Option<Option<u32>>,
     /// A new age at which retries end; null for none.
     #[serde(deserialize_with = "given")]
     pub max_age: Option<Option<Span>>,
@@ -117,6 +140,8 @@ pub struct EndpointUpdate {
     pub timeout: Option<Span>,
     /// On or off. Switched on again it resumes at its place.
     pub enabled: Option<bool>,
+    /// Stopped for a while, or going on.
+    pub paused: Option<bool>,
     /// Where to begin anew.
     pub start: Option<Start>,
 }
@@ -141,13 +166,31 @@ pub(crate) struct Choices {
     pub(crate) events: Vec<ActionPattern>,
     pub(crate) filter: Filter,
     pub(crate) secrets: Vec<SigningSecret>,
+    pub(crate) preset: Option<Preset>,
+    pub(crate) format: Format,
+    pub(crate) ordered: bool,
+    pub(crate) collapse: Option<Collapse>,
     pub(crate) max_age: Option<Span>,
+    pub(crate) rate_limit_per_second: Option<u32>,
     pub(crate) max_in_flight: u32,
     pub(crate) timeout: Span,
     pub(crate) enabled: bool,
+    pub(crate) paused: bool,
 }
 
 impl NewEndpoint {
+    /// With what its preset fills in.
+    pub(crate) fn filled_in(self) -> Self {
+        let Some(filling) = self.preset.map(Preset::filling) else { return self };
+        Self {
+            events: if self.events.is_empty() { filling.events.unwrap_or_default() } else { self.events },
+            ordered: self.ordered.or(filling.ordered),
+            collapse: self.collapse.or(filling.collapse),
+            max_age: self.max_age.or(filling.max_age),
+            ..self
+        }
+    }
+
     /// Checks everything and names every problem at once.
     pub(crate) fn check(self, egress: &Egress) -> Result<Choices, Vec<Violation>> {
         let mut problems = Vec::new();
@@ -174,15 +217,22 @@ impl NewEndpoint {
         if secrets.is_empty() {
             secrets.push(SigningSecret::generate());
         }
-        if self.ordered {
+        let format = self.format.unwrap_or_default();
+        if !format.is_well_formed() {
             problem(
-                "ordered",
-                "is not offered by this release: leave it out; with max_in_flight 1 records are tried one at a time, but one that fails is overtaken by the next"
-                    .to_owned(),
+                "format",
+                format!("must be the name of a format, or an object of at most {} bytes", Format::BYTES_MAX),
             );
+        }
+        let windows = Collapse::WINDOW_MIN..=Collapse::WINDOW_MAX;
+        if self.collapse.is_some_and(|collapse| !windows.contains(&collapse.window)) {
+            problem("collapse.window", format!("must be {} to {}", windows.start(), windows.end()));
         }
         if self.max_age.is_some_and(|age| age < Span::from_secs(1)) {
             problem("max_age", "must be at least 1s".to_owned());
+        }
+        if self.rate_limit_per_second.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
+            problem("rate_limit_per_second", format!("must be 1 to {RATE_MAX}; leave it out for no limit"));
         }
         let max_in_flight = self.max_in_flight.unwrap_or(IN_FLIGHT_DEFAULT);
         if !(1..=IN_FLIGHT_MAX).contains(&max_in_flight) {
@@ -202,10 +252,16 @@ impl NewEndpoint {
                 events,
                 filter: self.filter,
                 secrets,
+                preset: self.preset,
+                format,
+                ordered: self.ordered.unwrap_or(false),
+                collapse: self.collapse,
                 max_age: self.max_age,
+                rate_limit_per_second: self.rate_limit_per_second,
                 max_in_flight,
                 timeout,
                 enabled: self.enabled.unwrap_or(true),
+                paused: self.paused.unwrap_or(false),
             }),
             _ => Err(problems),
         }
@@ -215,26 +271,28 @@ impl NewEndpoint {
 impl EndpointUpdate {
     /// The endpoint as it would be written down anew.
     pub(crate) fn over(self, endpoint: &Endpoint) -> NewEndpoint {
-        let method = match endpoint.method {
-            SendMethod::Post => "POST",
-            SendMethod::Put => "PUT",
-            SendMethod::Patch => "PATCH",
-        };
+        let filling = self.preset.flatten().map(Preset::filling);
+        let filling = filling.as_ref();
         let events = || endpoint.events.iter().map(|pattern| pattern.as_str().to_owned()).collect();
         NewEndpoint {
             name: self.name.unwrap_or_else(|| endpoint.name.clone()),
             description: self.description.unwrap_or_else(|| endpoint.description.clone()),
             url: self.url.unwrap_or_else(|| endpoint.url.to_string()),
-            method: Some(self.method.unwrap_or_else(|| method.to_owned())),
+            method: Some(self.method.unwrap_or_else(|| endpoint.method.as_str().to_owned())),
             headers: self.headers.unwrap_or_else(|| endpoint.headers.iter().cloned().collect()),
-            events: self.events.unwrap_or_else(events),
+            events: self.events.or_else(|| filling?.events.clone()).unwrap_or_else(events),
             filter: self.filter.unwrap_or_else(|| endpoint.filter.clone()),
             secrets: self.secrets.unwrap_or_else(|| endpoint.secrets.clone()),
-            ordered: self.ordered.unwrap_or(false),
-            max_age: self.max_age.unwrap_or(endpoint.max_age),
+            preset: self.preset.unwrap_or(endpoint.preset),
+            format: Some(self.format.unwrap_or_else(|| endpoint.format.clone())),
+            ordered: self.ordered.or_else(|| filling?.ordered).or(Some(endpoint.ordered)),
+            collapse: self.collapse.unwrap_or_else(|| filling.and_then(|f| f.collapse).or(endpoint.collapse)),
+            max_age: self.max_age.unwrap_or_else(|| filling.and_then(|f| f.max_age).or(endpoint.max_age)),
+            rate_limit_per_second: self.rate_limit_per_second.unwrap_or(endpoint.rate_limit_per_second),
             max_in_flight: Some(self.max_in_flight.unwrap_or(endpoint.max_in_flight)),
             timeout: Some(self.timeout.unwrap_or(Span::from_millis(endpoint.timeout.as_millis() as u64))),
             enabled: Some(self.enabled.unwrap_or(endpoint.enabled)),
+            paused: Some(self.paused.unwrap_or(endpoint.paused)),
             start: self.start,
         }
     }
@@ -257,8 +315,8 @@ fn check_method(method: Option<&str>) -> Result<SendMethod, String> {
         None | Some("POST") => Ok(SendMethod::Post),
         Some("PUT") => Ok(SendMethod::Put),
         Some("PATCH") => Ok(SendMethod::Patch),
-        Some("GET") => Err("GET is not offered by this release: use POST, PUT or PATCH".to_owned()),
-        Some(other) => Err(format!("must be POST, PUT or PATCH, not {other:?}")),
+        Some("GET") => Ok(SendMethod::Get),
+        Some(other) => Err(format!("must be POST, PUT, PATCH or GET, not {other:?}")),
     }
 }
 

@@ -3,8 +3,13 @@
 //! Only valid endpoints exist: they come out of [`Endpoints`], which validates, or out of `control`,
 //! where only validated ones were written.
 
+mod collapse;
 mod duration;
+mod format;
 mod input;
+mod preset;
+mod replay;
+mod replaying;
 mod secret;
 mod settings;
 mod stored;
@@ -18,12 +23,18 @@ use audit_record::{ActionPattern, Filter, Timestamp};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+pub use collapse::{Collapse, CollapseBy};
 pub use duration::{InvalidSpan, Span};
+pub use format::Format;
 pub use input::{EndpointUpdate, NewEndpoint};
+pub use preset::Preset;
+pub use replay::{NewReplay, Redrive, ReplayProgress, ReplayState, ReplayView};
 pub use secret::{HeaderSecret, InvalidSecret, SigningSecret};
 pub use settings::{Created, EndpointError, Endpoints};
 pub use stored::{KIND, StoredError};
 pub use view::EndpointView;
+
+pub(crate) use replay::ReplayOrder;
 
 /// Which endpoint: `ep_` and a UUID, made up at creation and never given again. It is the key of the
 /// endpoint's documents in `progress` and of its attempts in `deliveries`.
@@ -66,6 +77,20 @@ pub enum SendMethod {
     Put,
     /// PATCH.
     Patch,
+    /// GET, with the body in the query parameter `json`.
+    Get,
+}
+
+impl SendMethod {
+    /// As HTTP writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Get => "GET",
+        }
+    }
 }
 
 /// Where an endpoint begins.
@@ -126,15 +151,27 @@ pub struct Endpoint {
     pub filter: Filter,
     /// What deliveries are signed with; each gives a signature of its own.
     pub secrets: Vec<SigningSecret>,
+    /// What it is for, where it was made by a preset.
+    pub preset: Option<Preset>,
+    /// How the body looks.
+    pub format: Format,
+    /// Whether each project's records arrive in order.
+    pub ordered: bool,
+    /// Whether bursts become one delivery.
+    pub collapse: Option<Collapse>,
     /// Age of a record, counted from its append, at which no further retry is made. The first attempt
     /// is made at any age.
     pub max_age: Option<Span>,
-    /// Most deliveries in flight at a time, in one process.
+    /// Most deliveries begun in a second, in all processes together.
+    pub rate_limit_per_second: Option<u32>,
+    /// Most deliveries in flight at a time, in all processes together (but at least one in each).
     pub max_in_flight: u32,
     /// How long one delivery may take, from resolving the name to the end of the answer.
     pub timeout: Duration,
     /// Whether anything is delivered. A disabled endpoint keeps its place, and resumes there.
     pub enabled: bool,
+    /// Whether people have stopped it for a while. It keeps its place, and resumes there.
+    pub paused: bool,
     /// Why it was disabled, where we did it ourselves.
     pub disabled_because: Option<String>,
     /// Where it was told to begin.
@@ -143,6 +180,12 @@ pub struct Endpoint {
     pub incarnation: u64,
     /// Per partition the offset that `start` meant at the time.
     pub(crate) starts: Vec<Offset>,
+    /// The log's epoch in which those offsets were found out.
+    pub(crate) epoch: u32,
+    /// Replays that are not known to be through, by number.
+    pub(crate) replays: Vec<ReplayOrder>,
+    /// The number of the last replay.
+    pub(crate) last_replay: u64,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -151,5 +194,10 @@ impl Endpoint {
     /// Where the endpoint begins in `partition`. One that came into being later begins at its first message.
     pub fn start_in(&self, partition: Partition) -> Offset {
         self.starts.get(partition as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether failures never switch it off.
+    pub fn is_never_disabled(&self) -> bool {
+        self.preset == Some(Preset::Audit)
     }
 }

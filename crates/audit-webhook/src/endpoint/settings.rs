@@ -27,9 +27,12 @@ pub enum EndpointError {
     /// It was written by a later release, or is broken.
     #[error(transparent)]
     Stored(#[from] StoredError),
-    /// Its start could not be resolved.
+    /// Its start, or what is to be replayed, could not be found out.
     #[error("where to start could not be found out: {0}")]
     Start(#[from] ReadError),
+    /// The replay can't be had.
+    #[error("no replay: {0}")]
+    Replay(String),
     /// Not written, or not known whether it was.
     #[error(transparent)]
     Write(WriteError),
@@ -47,7 +50,7 @@ pub struct Created {
 /// The endpoints among the settings. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
-    journal: Journal,
+    pub(super) journal: Journal,
     control: Control,
     egress: Egress,
 }
@@ -77,7 +80,7 @@ impl Endpoints {
     /// the record that tells of it.
     pub async fn create(&self, new: NewEndpoint, author: Author) -> Result<Created, EndpointError> {
         let start = new.start.unwrap_or_default();
-        let choices = new.check(&self.egress).map_err(EndpointError::Invalid)?;
+        let choices = new.filled_in().check(&self.egress).map_err(EndpointError::Invalid)?;
         self.check_name(&choices.name, None)?;
         let starts = self.resolve(start).await?;
         let endpoint = Endpoint {
@@ -90,14 +93,23 @@ impl Endpoints {
             events: Vec::new(),
             filter: audit_record::Filter::default(),
             secrets: Vec::new(),
+            preset: None,
+            format: choices.format.clone(),
+            ordered: false,
+            collapse: None,
             max_age: None,
+            rate_limit_per_second: None,
             max_in_flight: 1,
             timeout: choices.timeout.to_duration(),
             enabled: true,
+            paused: false,
             disabled_because: None,
             start,
             incarnation: 1,
             starts,
+            epoch: self.journal.identity().epoch,
+            replays: Vec::new(),
+            last_replay: 0,
             created_at: operational::now(),
         };
         let endpoint = endpoint.with(choices);
@@ -125,7 +137,10 @@ impl Endpoints {
         if let Some(start) = start {
             endpoint.start = start;
             endpoint.starts = self.resolve(start).await?;
+            endpoint.epoch = self.journal.identity().epoch;
             endpoint.incarnation += 1;
+            // Replays of the life before end with it.
+            endpoint.replays.clear();
         }
         endpoint.disabled_because = endpoint.disabled_because.filter(|_| !choices.enabled);
         self.write(&endpoint.with(choices), version, "updated", author).await
@@ -141,7 +156,7 @@ impl Endpoints {
         Ok(())
     }
 
-    fn find(&self, id: &EndpointId) -> Result<(Endpoint, u64), EndpointError> {
+    pub(super) fn find(&self, id: &EndpointId) -> Result<(Endpoint, u64), EndpointError> {
         let entity = self.control.get(KIND, id.as_str()).ok_or_else(|| EndpointError::Unknown(id.clone()))?;
         Ok((Endpoint::from_entity(&entity)?, entity.version))
     }
@@ -156,7 +171,7 @@ impl Endpoints {
     }
 
     /// The offset in every partition that `start` means now.
-    async fn resolve(&self, start: Start) -> Result<Vec<Offset>, ReadError> {
+    pub(super) async fn resolve(&self, start: Start) -> Result<Vec<Offset>, ReadError> {
         let bounds = || self.journal.bounds(Topic::Records);
         let mut starts = match start {
             Start::Now => by_partition(bounds().await?.iter().map(|b: &Bounds| (b.partition, b.end))),
@@ -170,7 +185,7 @@ impl Endpoints {
         Ok(starts)
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         endpoint: &Endpoint,
         base_version: u64,
@@ -203,10 +218,16 @@ impl Endpoint {
             events: choices.events,
             filter: choices.filter,
             secrets: choices.secrets,
+            preset: choices.preset,
+            format: choices.format,
+            ordered: choices.ordered,
+            collapse: choices.collapse,
             max_age: choices.max_age,
+            rate_limit_per_second: choices.rate_limit_per_second,
             max_in_flight: choices.max_in_flight,
             timeout: choices.timeout.to_duration(),
             enabled: choices.enabled,
+            paused: choices.paused,
             ..self
         }
     }
@@ -219,7 +240,7 @@ fn refused(error: WriteError) -> EndpointError {
     }
 }
 
-fn by_partition(positions: impl Iterator<Item = (u32, Offset)>) -> Vec<Offset> {
+pub(super) fn by_partition(positions: impl Iterator<Item = (u32, Offset)>) -> Vec<Offset> {
     let mut starts = Vec::new();
     for (partition, offset) in positions {
         let index = partition as usize;

@@ -1,4 +1,5 @@
-//! The endpoint as it stands in `control`, version 1.
+//! The endpoint as it stands in `control`, version 2; version 1, which lacks the fields that have a default, is
+//! read as well.
 //!
 //! **Secrets lie readable in `control`.** Signing secrets and header values pass through [`at_rest`] on
 //! the way there and back; that module is where encryption goes, and until it is there whoever may read
@@ -12,13 +13,13 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Endpoint, SendMethod, Span, Start};
+use super::{Collapse, Endpoint, Format, Preset, ReplayOrder, SendMethod, Span, Start};
 
 /// The kind of endpoints in `control`.
 pub const KIND: &str = "endpoint";
 
 /// The version of the document that this release writes, and the highest that it reads.
-const ENDPOINT_VERSION: u32 = 1;
+const ENDPOINT_VERSION: u32 = 2;
 
 /// Why an endpoint in `control` can't be used. It is delivered to by nobody of this release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,17 +48,33 @@ struct Stored {
     #[serde(default)]
     filter: Filter,
     secrets: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preset: Option<Preset>,
+    #[serde(default)]
+    format: Format,
     ordered: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    collapse: Option<Collapse>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     max_age: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate_limit_per_second: Option<u32>,
     max_in_flight: u32,
     timeout: Span,
     enabled: bool,
+    #[serde(default)]
+    paused: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disabled_because: Option<String>,
     start: Start,
     incarnation: u64,
     starts: Vec<Offset>,
+    #[serde(default)]
+    epoch: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replays: Vec<ReplayOrder>,
+    #[serde(default)]
+    last_replay: u64,
     created_at: String,
 }
 
@@ -89,14 +106,23 @@ impl Endpoint {
             secrets: secrets
                 .collect::<Result<_, _>>()
                 .map_err(|_| unreadable("a signing secret is broken"))?,
+            preset: stored.preset,
+            format: stored.format,
+            ordered: stored.ordered,
+            collapse: stored.collapse,
             max_age: stored.max_age,
+            rate_limit_per_second: stored.rate_limit_per_second,
             max_in_flight: stored.max_in_flight,
             timeout: stored.timeout.to_duration(),
             enabled: stored.enabled,
+            paused: stored.paused,
             disabled_because: stored.disabled_because,
             start: stored.start,
             incarnation: stored.incarnation,
             starts: stored.starts,
+            epoch: stored.epoch,
+            replays: stored.replays,
+            last_replay: stored.last_replay,
             created_at: Timestamp::parse(&stored.created_at).map_err(|e| unreadable(&e.to_string()))?,
         })
     }
@@ -115,15 +141,23 @@ impl Endpoint {
             events: self.events.clone(),
             filter: self.filter.clone(),
             secrets: self.secrets.iter().map(|s| at_rest::seal(s.reveal().expose_secret())).collect(),
-            ordered: false,
+            preset: self.preset,
+            format: self.format.clone(),
+            ordered: self.ordered,
+            collapse: self.collapse,
             max_age: self.max_age,
+            rate_limit_per_second: self.rate_limit_per_second,
             max_in_flight: self.max_in_flight,
             timeout: Span::from_millis(self.timeout.as_millis() as u64),
             enabled: self.enabled,
+            paused: self.paused,
             disabled_because: self.disabled_because.clone(),
             start: self.start,
             incarnation: self.incarnation,
             starts: self.starts.clone(),
+            epoch: self.epoch,
+            replays: self.replays.clone(),
+            last_replay: self.last_replay,
             created_at: self.created_at.to_string(),
         };
         serde_json::to_value(stored).expect("a document of strings and numbers")

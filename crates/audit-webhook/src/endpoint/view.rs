@@ -3,7 +3,7 @@
 use audit_record::{ActionPattern, Filter};
 use serde::Serialize;
 
-use super::{Endpoint, SendMethod, Span, Start};
+use super::{Collapse, Endpoint, Format, Preset, SendMethod, Span, Start};
 
 /// What the API and the command line show. A secret's last four characters stay visible.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,17 +28,30 @@ pub struct EndpointView {
     pub filter: Filter,
     /// The signing secrets, masked.
     pub secrets: Vec<String>,
+    /// What it is for, where it was made by a preset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+    /// How the body looks.
+    pub format: Format,
     /// Whether each project's records arrive in order.
     pub ordered: bool,
+    /// Whether bursts become one delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collapse: Option<Collapse>,
     /// The age at which retries end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Span>,
-    /// Most deliveries in flight, in one process.
+    /// Most deliveries begun in a second, in all processes together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit_per_second: Option<u32>,
+    /// Most deliveries in flight, in all processes together.
     pub max_in_flight: u32,
     /// How long one delivery may take.
     pub timeout: Span,
     /// Whether anything is delivered.
     pub enabled: bool,
+    /// Whether people have stopped it for a while.
+    pub paused: bool,
     /// Why it was disabled, where Flagtrail did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled_because: Option<String>,
@@ -62,11 +75,16 @@ impl EndpointView {
             events: endpoint.events.clone(),
             filter: endpoint.filter.clone(),
             secrets: endpoint.secrets.iter().map(super::SigningSecret::masked).collect(),
-            ordered: false,
+            preset: endpoint.preset,
+            format: endpoint.format.clone(),
+            ordered: endpoint.ordered,
+            collapse: endpoint.collapse,
             max_age: endpoint.max_age,
+            rate_limit_per_second: endpoint.rate_limit_per_second,
             max_in_flight: endpoint.max_in_flight,
             timeout: Span::from_millis(endpoint.timeout.as_millis() as u64),
             enabled: endpoint.enabled,
+            paused: endpoint.paused,
             disabled_because: endpoint.disabled_because.clone(),
             start: endpoint.start,
             created_at: endpoint.created_at.to_string(),

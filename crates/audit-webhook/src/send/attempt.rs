@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::egress::Egress;
 use super::failure::FailureClass;
+use super::marks::Marks;
 use super::retry_after::retry_after;
 use crate::live::Live;
 
@@ -69,6 +70,7 @@ pub(crate) async fn attempt(
     egress: &Egress,
     live: &Live,
     parcel: &Parcel,
+    marks: &Marks,
     now_s: i64,
 ) -> Answer {
     let began = Instant::now();
@@ -80,7 +82,7 @@ pub(crate) async fn attempt(
         retry_after: None,
     };
     // What is known when the timeout strikes stays: a status that came decides, even if its body did not end.
-    let exchange = exchange(client, egress, live, parcel, now_s, &mut answer);
+    let exchange = exchange(client, egress, live, (parcel, marks), now_s, &mut answer);
     let _ = tokio::time::timeout(live.endpoint.timeout, exchange).await;
     answer.took = began.elapsed();
     answer
@@ -90,7 +92,7 @@ async fn exchange(
     client: &reqwest::Client,
     egress: &Egress,
     live: &Live,
-    parcel: &Parcel,
+    what: (&Parcel, &Marks),
     now_s: i64,
     answer: &mut Answer,
 ) {
@@ -99,7 +101,7 @@ async fn exchange(
         answer.verdict = Verdict::Failed(FailureClass::NotAllowed);
         return;
     }
-    let Some(request) = request(live, parcel, now_s) else {
+    let Some(request) = request(live, what, now_s) else {
         answer.verdict = Verdict::Failed(FailureClass::Other);
         return;
     };
@@ -131,7 +133,7 @@ async fn exchange(
     }
 }
 
-fn request(live: &Live, parcel: &Parcel, now_s: i64) -> Option<reqwest::Request> {
+fn request(live: &Live, (parcel, marks): (&Parcel, &Marks), now_s: i64) -> Option<reqwest::Request> {
     let mut request = reqwest::Request::new(live.method.clone(), live.endpoint.url.clone());
     let timestamp = now_s.to_string();
     let signature = live.signer.sign(&parcel.id, &timestamp, &parcel.body);
@@ -140,7 +142,13 @@ fn request(live: &Live, parcel: &Parcel, now_s: i64) -> Option<reqwest::Request>
     headers.insert("webhook-id", HeaderValue::from_bytes(parcel.id.as_bytes()).ok()?);
     headers.insert("webhook-timestamp", HeaderValue::try_from(timestamp).ok()?);
     headers.insert("webhook-signature", HeaderValue::try_from(signature).ok()?);
+    marks.add_to(&mut headers);
     *request.headers_mut() = headers;
-    *request.body_mut() = Some(parcel.body.clone().into());
+    if live.method == reqwest::Method::GET {
+        let json = std::str::from_utf8(&parcel.body).ok()?;
+        request.url_mut().query_pairs_mut().append_pair("json", json);
+    } else {
+        *request.body_mut() = Some(parcel.body.clone().into());
+    }
     Some(request)
 }

@@ -5,6 +5,7 @@ mod client;
 mod egress;
 mod envelope;
 mod failure;
+mod marks;
 mod retry_after;
 mod signature;
 
@@ -15,4 +16,5 @@ pub use failure::FailureClass;
 pub(crate) use attempt::{Answer, Parcel, Verdict, attempt};
 pub(crate) use client::client;
 pub(crate) use envelope::envelope;
+pub(crate) use marks::Marks;
 pub(crate) use signature::Signer;

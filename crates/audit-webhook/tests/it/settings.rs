@@ -24,9 +24,10 @@ async fn every_wrong_field_is_named_at_once_with_its_mend() {
     let found = problems(
         &world,
         json!({
-            "name": "", "url": "http://example.com/", "method": "GET", "events": ["flag.*", "Flag!"],
+            "name": "", "url": "http://example.com/", "method": "DELETE", "events": ["flag.*", "Flag!"],
             "headers": { "Webhook-Id": "x", "content-length": "3", "x-ok": "a\nb" },
-            "ordered": true, "max_in_flight": 0, "timeout": "1h", "max_age": "5ms",
+            "format": 7, "collapse": { "window": "1h" }, "rate_limit_per_second": 0, "max_in_flight": 0,
+            "timeout": "1h", "max_age": "5ms",
         }),
     )
     .await;
@@ -41,8 +42,10 @@ async fn every_wrong_field_is_named_at_once_with_its_mend() {
             "headers.content-length",
             "headers.x-ok",
             "events[1]",
-            "ordered",
+            "format",
+            "collapse.window",
             "max_age",
+            "rate_limit_per_second",
             "max_in_flight",
             "timeout",
         ]
@@ -87,7 +90,9 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
     let world = World::new().await;
     let more = json!({
         "events": ["flag.*"], "headers": { "x-team": "platform" }, "max_age": "1h", "timeout": "5s",
-        "filter": { "project": ["alpha"] }, "method": "PUT", "max_in_flight": 3,
+        "filter": { "project": ["alpha"] }, "method": "PUT", "max_in_flight": 3, "ordered": true,
+        "collapse": { "by": "flag+environment", "window": "2s" }, "rate_limit_per_second": 7, "paused": true,
+        "format": { "template": "x" },
     });
     let view = world.endpoint("https://example.com/hook", more).await;
     let changed =
@@ -110,4 +115,20 @@ async fn a_name_is_given_once() {
     };
     let second = world.endpoints.create(new, author()).await;
     assert!(matches!(&second, Err(EndpointError::NameTaken(name)) if name == "cache"), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_preset_fills_in_what_was_not_chosen() {
+    let world = World::new().await;
+    let chosen = json!({ "preset": "cache", "max_age": "1m" });
+    let cache = world.endpoint("https://example.com/cache", chosen).await;
+    assert!(cache.ordered && cache.collapse.is_some());
+    assert_eq!(cache.max_age.expect("an age").to_string(), "1m");
+    assert_eq!(cache.events.iter().map(|event| event.as_str()).collect::<Vec<_>>(), ["flag.*"]);
+    // What is changed afterwards stays changed, whatever else is changed later.
+    world.update(&cache.id, json!({ "ordered": false, "collapse": null })).await;
+    let later = world.update(&cache.id, json!({ "description": "x" })).await;
+    assert!(!later.ordered && later.collapse.is_none());
+    let audit = world.endpoint("https://example.com/audit", json!({ "preset": "audit" })).await;
+    assert!(!audit.ordered && audit.collapse.is_none() && audit.max_age.is_none());
 }

@@ -1,0 +1,275 @@
+//! Asking for replays, following and cancelling them: the settings side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use audit_journal::{Bounds, Offset, Partition, ReadError, ReadLimit, Topic};
+use audit_record::Author;
+use uuid::Uuid;
+
+use super::replay::{REPLAY_RUNS_MAX, REPLAYS_MAX, ReplayOrder, Run};
+use super::settings::by_partition;
+use super::{
+    Endpoint, EndpointError, EndpointId, Endpoints, NewReplay, Redrive, ReplayProgress, ReplayState,
+    ReplayView, Start,
+};
+use crate::attempt_log::{AttemptEntry, AttemptOutcome};
+use crate::deliverer::GROUP;
+use crate::document::Document;
+use crate::operational;
+
+/// Most attempts, of all endpoints, that are looked through for failed deliveries.
+const SCANNED_MAX: u64 = 2_000_000;
+
+/// What is read of them at a time.
+const SCANNED: ReadLimit = ReadLimit { messages: 2_048, bytes: 2 * 1024 * 1024 };
+
+/// How often an order is written anew because the endpoint was changed meanwhile.
+const WRITES_MAX: usize = 4;
+
+/// Where a replay stands in one partition, as its document tells; absent: through, or not yet begun.
+type Documents = Vec<(Partition, Document)>;
+
+impl Endpoints {
+    /// Delivers a period again to an endpoint, at its rate and beside everything else. Durable when it
+    /// returns: every partition takes it up, whoever owns it and whenever.
+    pub async fn replay(
+        &self,
+        id: &EndpointId,
+        new: NewReplay,
+        author: Author,
+    ) -> Result<ReplayView, EndpointError> {
+        let from = self.resolve(new.from.unwrap_or(Start::Earliest)).await?;
+        let to = self.resolve(new.to.unwrap_or(Start::Now)).await?;
+        let period: Vec<Run> =
+            from.iter().zip(&to).map(|(&from, &to)| Run { from, to: to.max(from) }).collect();
+        let (runs, by_filter) = if new.only_failed {
+            (self.failed(id, new.from, &period).await?, false)
+        } else {
+            (period.into_iter().map(|run| vec![run]).collect(), true)
+        };
+        self.order(id, runs, by_filter, author).await
+    }
+
+    /// Delivers again what was given up. Delivered once more, or given up once more, it is told of as the
+    /// first time.
+    pub async fn redrive(
+        &self,
+        id: &EndpointId,
+        what: Redrive,
+        author: Author,
+    ) -> Result<ReplayView, EndpointError> {
+        let runs = match what {
+            Redrive::Records(positions) => {
+                let chosen: BTreeSet<_> = positions.iter().map(|p| (p.partition, p.offset)).collect();
+                let partitions = self.journal.identity().partitions;
+                if chosen.len() > REPLAY_RUNS_MAX || chosen.iter().any(|(p, _)| *p >= partitions) {
+                    return Err(EndpointError::Replay(format!(
+                        "name at most {REPLAY_RUNS_MAX} records, in partitions 0 to {}",
+                        partitions.saturating_sub(1)
+                    )));
+                }
+                runs(chosen.into_iter())
+            }
+            Redrive::All => {
+                let from = self.resolve(Start::Earliest).await?;
+                let to = self.resolve(Start::Now).await?;
+                let all: Vec<Run> = from.iter().zip(&to).map(|(&from, &to)| Run { from, to }).collect();
+                self.failed(id, None, &all).await?
+            }
+        };
+        self.order(id, runs, false, author).await
+    }
+
+    /// Ends a replay where it is. What of it waits to be tried again is forgotten.
+    pub async fn cancel_replay(
+        &self,
+        id: &EndpointId,
+        replay: &str,
+        author: Author,
+    ) -> Result<(), EndpointError> {
+        for _ in 0..WRITES_MAX {
+            let (mut endpoint, version) = self.find(id)?;
+            let before = endpoint.replays.len();
+            endpoint.replays.retain(|order| order.id != replay);
+            if endpoint.replays.len() == before {
+                return Err(EndpointError::Replay(format!("there is no replay {replay:?} under way")));
+            }
+            match self.write(&endpoint, version, "updated", author.clone()).await {
+                Err(EndpointError::Conflict) => {}
+                outcome => return outcome.map(|_| ()),
+            }
+        }
+        Err(EndpointError::Conflict)
+    }
+
+    /// The replays of an endpoint that are not known to be through, and the last of those that are.
+    pub async fn replays(&self, id: &EndpointId) -> Result<Vec<ReplayView>, EndpointError> {
+        let (endpoint, _) = self.find(id)?;
+        let documents = self.documents_of(id).await?;
+        Ok(endpoint.replays.iter().map(|order| view(&endpoint, order, &documents)).collect())
+    }
+
+    async fn order(
+        &self,
+        id: &EndpointId,
+        runs: Vec<Vec<Run>>,
+        by_filter: bool,
+        author: Author,
+    ) -> Result<ReplayView, EndpointError> {
+        if runs.iter().flatten().all(|run| run.from >= run.to) {
+            return Err(EndpointError::Replay("nothing stands on the log there".to_owned()));
+        }
+        let replay = format!("rp_{}", Uuid::now_v7().simple());
+        for _ in 0..WRITES_MAX {
+            let (mut endpoint, version) = self.find(id)?;
+            let documents = self.documents_of(id).await?;
+            if endpoint.replays.len() >= REPLAYS_MAX {
+                // What every partition is through with need not stand here any longer.
+                let through: BTreeSet<u64> = (endpoint.replays.iter())
+                    .filter(|order| view(&endpoint, order, &documents).state == ReplayState::Done)
+                    .map(|order| order.number)
+                    .collect();
+                endpoint.replays.retain(|order| !through.contains(&order.number));
+            }
+            if endpoint.replays.len() >= REPLAYS_MAX {
+                return Err(EndpointError::Replay(format!(
+                    "{REPLAYS_MAX} replays are under way: wait for one, or cancel one"
+                )));
+            }
+            endpoint.last_replay += 1;
+            endpoint.replays.push(ReplayOrder {
+                number: endpoint.last_replay,
+                id: replay.clone(),
+                by_filter,
+                runs: runs.clone(),
+                created_at: operational::now().to_string(),
+            });
+            // If we crash before this, nothing was ordered; after it, every owner of a partition, present
+            // or future, reads the order with the settings and takes it up once.
+            match self.write(&endpoint, version, "replayed", author.clone()).await {
+                Err(EndpointError::Conflict) => {}
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    let order = endpoint.replays.last().expect("it was pushed");
+                    return Ok(view(&endpoint, order, &documents));
+                }
+            }
+        }
+        Err(EndpointError::Conflict)
+    }
+
+    /// What of `within` was given up and not delivered since, by the log of attempts; the oldest first, as
+    /// much as one replay holds.
+    async fn failed(
+        &self,
+        id: &EndpointId,
+        since: Option<Start>,
+        within: &[Run],
+    ) -> Result<Vec<Vec<Run>>, EndpointError> {
+        let since = match since {
+            Some(Start::At(time)) => self.journal.offsets_at(Topic::Deliveries, time).await?,
+            _ => Vec::new(),
+        };
+        let since = by_partition(since.iter().map(|p| (p.partition, p.offset)));
+        let mut given_up = BTreeSet::new();
+        let mut scanned = 0;
+        for Bounds { partition, start, end } in self.journal.bounds(Topic::Deliveries).await? {
+            let mut next = since.get(partition as usize).copied().unwrap_or(start).max(start);
+            while next < end {
+                let range = self.journal.read(Topic::Deliveries, partition, next, SCANNED).await?;
+                scanned += range.messages.len() as u64;
+                if scanned > SCANNED_MAX {
+                    return Err(EndpointError::Replay(format!(
+                        "more than {SCANNED_MAX} attempts would have to be looked through: give a later `from`"
+                    )));
+                }
+                if range.next <= next {
+                    return Err(ReadError::Unavailable("nothing more comes of it".to_owned()).into());
+                }
+                next = range.next;
+                let ours = range.messages.iter().filter(|message| message.key == id.as_str().as_bytes());
+                for message in ours {
+                    let entry = message.value.as_deref().and_then(|value| serde_json::from_slice(value).ok());
+                    let Some(AttemptEntry { partition, offset, outcome, .. }) = entry else { continue };
+                    let wanted =
+                        within.get(partition as usize).is_some_and(|r| (r.from..r.to).contains(&offset));
+                    match outcome {
+                        AttemptOutcome::DeadLettered if wanted => _ = given_up.insert((partition, offset)),
+                        AttemptOutcome::Delivered => _ = given_up.remove(&(partition, offset)),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(runs(given_up.into_iter().take(REPLAY_RUNS_MAX)))
+    }
+
+    async fn documents_of(&self, id: &EndpointId) -> Result<Documents, EndpointError> {
+        let documents = self.journal.documents(GROUP).await?;
+        let ours = documents.into_iter().filter(|(_, key, _)| key == id.as_str().as_bytes());
+        // One that can't be read is of a later release, and tells us nothing.
+        Ok(ours.filter_map(|(partition, _, value)| Some((partition, Document::read(&value).ok()?))).collect())
+    }
+}
+
+/// Offsets in order as runs, by partition.
+fn runs(positions: impl Iterator<Item = (Partition, Offset)>) -> Vec<Vec<Run>> {
+    let mut by_partition: BTreeMap<Partition, Vec<Run>> = BTreeMap::new();
+    for (partition, offset) in positions {
+        let runs = by_partition.entry(partition).or_default();
+        match runs.last_mut().filter(|run| run.to == offset) {
+            Some(run) => run.to = offset + 1,
+            None => runs.push(Run { from: offset, to: offset + 1 }),
+        }
+    }
+    let partitions = by_partition.last_key_value().map_or(0, |(partition, _)| *partition as usize + 1);
+    let mut all = vec![Vec::new(); partitions];
+    for (partition, runs) in by_partition {
+        all[partition as usize] = runs;
+    }
+    all
+}
+
+fn view(endpoint: &Endpoint, order: &ReplayOrder, documents: &Documents) -> ReplayView {
+    let mut view = ReplayView {
+        id: order.id.clone(),
+        created_at: order.created_at.clone(),
+        state: ReplayState::Done,
+        left: 0,
+        pending: 0,
+        partitions: Vec::new(),
+    };
+    for (partition, runs) in order.runs.iter().enumerate() {
+        let partition = partition as Partition;
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { continue };
+        let document = (documents.iter())
+            .find(|(of, document)| *of == partition && document.incarnation == endpoint.incarnation)
+            .map(|(_, document)| document);
+        let taken_up = document.is_some_and(|document| document.replayed >= order.number);
+        let track = document.and_then(|document| document.replays.iter().find(|r| r.number == order.number));
+        let next = match track {
+            Some(track) => track.next,
+            None if taken_up => last.to,
+            None => first.from,
+        };
+        if track.is_some() || !taken_up {
+            view.state = ReplayState::Running;
+        }
+        view.left += runs.iter().map(|run| run.to.saturating_sub(run.from.max(next))).sum::<u64>();
+        view.pending += track.map_or(0, |track| track.pending.len() as u64);
+        view.partitions.push(ReplayProgress { partition, next, to: last.to });
+    }
+    view
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Run, runs};
+
+    #[test]
+    fn neighbours_become_one_run_and_partitions_between_are_empty() {
+        let positions = [(0, 3), (0, 4), (0, 6), (2, 1)];
+        let run = |from, to| Run { from, to };
+        assert_eq!(runs(positions.into_iter()), [vec![run(3, 5), run(6, 7)], vec![], vec![run(1, 2)]]);
+    }
+}
