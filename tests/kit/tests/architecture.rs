@@ -12,12 +12,13 @@ use std::{
 use toml::{Table, Value};
 
 /// Which crates of ours each crate may depend on. A crate that is not here has no place in the data flow yet.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("audit-record", &[]),
+    ("audit-secret", &[]),
     ("audit-dialect", &["audit-record"]),
     ("audit-proof", &["audit-record"]),
     ("audit-journal", &["audit-record", "audit-proof"]),
-    ("audit-webhook", &["audit-record", "audit-dialect", "audit-journal"]),
+    ("audit-webhook", &["audit-record", "audit-secret", "audit-dialect", "audit-journal"]),
     ("audit-archive", &["audit-record", "audit-proof", "audit-journal"]),
     ("audit-export", &["audit-record", "audit-proof", "audit-journal", "audit-archive"]),
     ("audit-report", &["audit-record", "audit-proof", "audit-journal", "audit-archive"]),
@@ -26,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
         "audit-server",
         &[
             "audit-record",
+            "audit-secret",
             "audit-dialect",
             "audit-proof",
             "audit-journal",
@@ -40,6 +42,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
         "flagtrail",
         &[
             "audit-record",
+            "audit-secret",
             "audit-dialect",
             "audit-proof",
             "audit-journal",
