@@ -33,6 +33,16 @@ pub(crate) struct Product {
 impl Product {
     /// Starts it in `dir` with `arguments` and waits until it is ready.
     pub(crate) async fn start(dir: &Path, arguments: &[&str], kafka: Option<(&str, &str)>) -> Result<Self> {
+        Self::start_with(dir, arguments, kafka, "").await
+    }
+
+    /// The same with more settings, as they would stand in `flagtrail.toml`.
+    pub(crate) async fn start_with(
+        dir: &Path,
+        arguments: &[&str],
+        kafka: Option<(&str, &str)>,
+        settings: &str,
+    ) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let (admin, hooks) = (free_address()?, free_address()?);
         let data = dir.join("data");
@@ -46,7 +56,7 @@ impl Product {
             None => String::new(),
         };
         let config = format!(
-            "data_dir = {data:?}\n[hooks]\nlisten = \"{hooks}\"\n[admin]\nlisten = \"{admin}\"\ntoken_file = {:?}\n[egress]\nallow_networks = [\"127.0.0.1\"]\n[telemetry]\nfilter = \"warn\"\n{log}",
+            "data_dir = {data:?}\n[hooks]\nlisten = \"{hooks}\"\n[admin]\nlisten = \"{admin}\"\ntoken_file = {:?}\n[egress]\nallow_networks = [\"127.0.0.1\"]\n[telemetry]\nfilter = \"warn\"\n{log}{settings}",
             dir.join("admin.token")
         );
         fs::write(dir.join("flagtrail.toml"), config)?;

@@ -76,8 +76,9 @@ impl System {
             SpoolConfig { path: config.data_dir.join("spool.sqlite"), bytes_max: config.spool.bytes_max };
         let spool = Spool::open(spool).await.context("spool")?;
         let archive = ArchiveConfig {
+            dir: config.archive_dir(),
             free_bytes_min: config.archive.free_bytes_min,
-            ..ArchiveConfig::new(config.archive_dir())
+            full_text: config.archive.full_text,
         };
         let archiver = has(Role::Archive).then(|| Archiver::open(archive, &journal)).transpose()?;
         let reader = has(Role::Query).then(|| Reader::open(config.archive_dir()));

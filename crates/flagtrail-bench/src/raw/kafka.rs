@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
+use rdkafka::{Offset, TopicPartitionList};
 use rusqlite::{Connection, params};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -75,7 +76,8 @@ pub(crate) fn consume_and_insert(brokers: &str, topic: &str, records: usize, dir
         {
             let mut insert = transaction.prepare_cached("INSERT INTO row VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
             for _ in 0..BATCH.min(records - rows) {
-                let message = consumer.poll(POLL).context("the topic ended early")??;
+                let message =
+                    consumer.poll(POLL).with_context(|| format!("the topic ended after {rows} rows"))??;
                 let payload = message.payload().unwrap_or_default();
                 let record: Value = serde_json::from_slice(payload)?;
                 let hash: [u8; 32] = Sha256::digest(payload).into();
@@ -100,11 +102,18 @@ fn consumer(brokers: &str, topic: &str) -> Result<BaseConsumer> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", kafka::unique("raw"))
-        .set("auto.offset.reset", "earliest")
+        // A commit's event would end a poll as if nothing were left.
+        .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("fetch.wait.max.ms", "5")
         .create()?;
-    consumer.subscribe(&[topic])?;
+    // Assigned, not subscribed: forming a group would be measured too.
+    let metadata = consumer.fetch_metadata(Some(topic), POLL)?;
+    let mut everything = TopicPartitionList::new();
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        everything.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+    }
+    consumer.assign(&everything)?;
     Ok(consumer)
 }
 

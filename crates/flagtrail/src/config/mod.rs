@@ -121,6 +121,8 @@ pub(crate) struct Spool {
 pub(crate) struct Archive {
     pub(crate) dir: PathBuf,
     pub(crate) free_bytes_min: u64,
+    /// Whether records are made searchable by their words.
+    pub(crate) full_text: bool,
 }
 
 /// Webhook delivery.
