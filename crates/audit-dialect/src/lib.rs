@@ -2,8 +2,11 @@
 //!
 //! Inbound, a platform's webhook request becomes zero or more [`audit_record::Draft`]s, or a [`Refusal`] that
 //! says why; the caller keeps what was refused.
+//!
+//! Outbound, a record's stored bytes become a request in another system's words: see [`outbound`].
 
 mod inbound;
+pub mod outbound;
 mod platform;
 mod signature;
 

@@ -5,8 +5,10 @@ use audit_record::{Authenticated, Draft, Ref, Timestamp};
 use uuid::Uuid;
 
 use crate::platform::Platform;
+pub(crate) use flagsmith::{READ_FROM_THE_LOG, split_name};
 use intake::Intake;
 pub use mozhno::MOZHNO_TEMPLATE;
+pub(crate) use unleash::{action_of as unleash_action_of, type_names as unleash_types};
 
 mod abtasty;
 #[cfg(test)]

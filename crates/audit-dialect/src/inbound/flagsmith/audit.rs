@@ -144,11 +144,13 @@ fn rollout(found: &Filled<'_>) -> Option<Change> {
     Some(Change::between(Some(from), Some(to)))
 }
 
+/// The holes of a sentence that become attributes.
+pub(crate) const READ_FROM_THE_LOG: &[&str] =
+    &["scheduled_for", "release_pipeline", "stage", "provider", "status", "reason", "errors", "verb"];
+
 /// What else the sentence says.
 fn keep_words(found: &Filled<'_>, draft: &mut Draft) {
-    for hole in
-        ["scheduled_for", "release_pipeline", "stage", "provider", "status", "reason", "errors", "verb"]
-    {
+    for &hole in READ_FROM_THE_LOG {
         if let Some(word) = found.get(hole) {
             draft.attributes.insert(hole.to_owned(), word.into());
         }

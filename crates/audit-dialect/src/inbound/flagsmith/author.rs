@@ -23,18 +23,30 @@ pub(super) fn from_user(user: Option<Value>) -> (Author, Map) {
         other => return (from_changed_by(other.as_ref()), Map::new()),
     };
     let value = Value::Object(fields.clone());
-    let names = [text_at(&value, "first_name"), text_at(&value, "last_name")];
-    let name = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let [first, last] = ["first_name", "last_name"].map(|field| text_at(&value, field).unwrap_or_default());
+    let name =
+        [first.as_str(), &last].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    let can_be_split = split_name(&name) == (&first, &last);
     let author = Author {
         id: text_at(&value, "id"),
         email: text_at(&value, "email"),
         name: Some(name).filter(|name| !name.is_empty()),
         ..Author::new(AuthorKind::User)
     };
-    for read in ["id", "email", "first_name", "last_name"] {
+    for read in ["id", "email"] {
         fields.remove(read);
     }
+    if can_be_split {
+        fields.remove("first_name");
+        fields.remove("last_name");
+    }
     (author, fields)
+}
+
+/// First and last name of a name in one: the first word, and the rest. Where Flagsmith's own parts are others
+/// (a first name of two words), they are kept beside the name, so that the entry can be written again as it was.
+pub(crate) fn split_name(name: &str) -> (&str, &str) {
+    name.split_once(' ').unwrap_or((name, ""))
 }
 
 /// Good enough to tell an address from the name of a key.

@@ -14,6 +14,8 @@ mod template;
 mod test_request;
 mod version;
 
+pub(crate) use audit::READ_FROM_THE_LOG;
+pub(crate) use author::split_name;
 use envelope::{Envelope, Shape};
 use serde_json::Value;
 

@@ -29,6 +29,16 @@ pub(super) fn translate(intake: &Intake<'_>) -> Result<Translation, Refusal> {
     Ok(Translation { drafts: vec![draft] })
 }
 
+/// The types of events that are told apart, by name.
+pub(crate) fn type_names() -> impl Iterator<Item = &'static str> {
+    types::EVENT_TYPES.iter().map(|known| known.name)
+}
+
+/// The action of a type of events.
+pub(crate) fn action_of(kind: &str) -> Option<&'static str> {
+    types::event_type(kind).map(|known| known.action)
+}
+
 /// Every type of events and its action, for the test against the catalogue.
 #[cfg(test)]
 pub(super) fn known_types() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -1,0 +1,79 @@
+//! Unleash: an event of its log, as its webhook integration sends it without a body template.
+
+mod order;
+
+use audit_record::{AuditRecord, AuthorKind, Ref, Timestamp};
+use serde_json::{Value, json};
+
+use super::json_value::{Ordered, handle, number, number_or_text, text};
+use super::rendered::{Rendered, Skip};
+use super::standard;
+use crate::inbound::{unleash_action_of, unleash_types};
+use crate::platform::Platform;
+
+const FORMAT: &str = "unleash";
+
+/// The events that carry neither data nor preData: their type says it all.
+const WITHOUT_DATA: &[&str] =
+    &["feature-environment-enabled", "feature-environment-disabled", "feature-stale-on", "feature-stale-off"];
+
+/// The event that another platform's record is in Unleash: the first in Unleash's list with that action.
+pub(super) fn counterpart(record: &AuditRecord) -> Option<&'static str> {
+    let action = record.action().as_str();
+    if action == "flag.state.changed" {
+        let after = record.draft().change.as_ref()?.after.as_ref()?;
+        return match after.get("enabled")?.as_bool()? {
+            true => Some("feature-environment-enabled"),
+            false => Some("feature-environment-disabled"),
+        };
+    }
+    unleash_types().find(|kind| unleash_action_of(kind) == Some(action))
+}
+
+pub(super) fn event(record: &AuditRecord) -> Result<Rendered, Skip> {
+    let is_own = record.source().system == Platform::Unleash.as_str();
+    let kind = if is_own {
+        record.source().event.clone()
+    } else {
+        let none = || Skip::NoEvent { format: FORMAT, action: record.action().to_string() };
+        counterpart(record).ok_or_else(none)?.to_owned()
+    };
+    let draft = record.draft();
+    let said = |name: &str| draft.attributes.get(name).filter(|_| is_own).cloned();
+    let change = draft.change.clone().filter(|_| !WITHOUT_DATA.contains(&kind.as_str())).unwrap_or_default();
+    let author = record.author();
+
+    let mut event = Ordered::new();
+    event.field("id", &said("id").unwrap_or_default());
+    event.field("type", &kind.as_str().into());
+    event.field("createdBy", &text(author.name.as_deref().or(handle(author))));
+    event.field("createdAt", &said("createdAt").unwrap_or_else(|| milliseconds(record.occurred_at()).into()));
+    event.field("createdByUserId", &said("createdByUserId").unwrap_or_else(|| user_id(record)));
+    event.json("data", &order::data(&change.after.unwrap_or_default()));
+    event.json("preData", &order::stored(&change.before.unwrap_or_default()));
+    event.json("tags", &order::tags(&said("tags").unwrap_or_else(|| json!([]))));
+    event.field("featureName", &text(draft.flag.as_ref().and_then(Ref::handle)));
+    let project = said("project").unwrap_or_else(|| text(draft.project.as_ref().and_then(Ref::stable)));
+    event.field("project", &project);
+    event.field("environment", &text(draft.environment.as_ref().and_then(Ref::handle)));
+    for field in ["groupType", "groupId"] {
+        if let Some(value) = said(field) {
+            event.field(field, &value);
+        }
+    }
+    event.text("ip", draft.request.as_ref().and_then(|request| request.ip.as_deref()));
+    Ok(standard::json(kind.into(), event.finish()))
+}
+
+/// Users are numbers; the id of another platform's user may be a word, which is none.
+fn user_id(record: &AuditRecord) -> Value {
+    let author = record.author();
+    let id = author.id.as_deref().filter(|id| number(id).is_some());
+    number_or_text(id.filter(|_| matches!(author.kind, AuthorKind::User | AuthorKind::System)))
+}
+
+/// As JavaScript's `toISOString` writes a time.
+fn milliseconds(at: Timestamp) -> String {
+    let text = at.to_string();
+    format!("{}Z", &text[.."2026-08-21T17:30:57.006".len()])
+}
