@@ -4,6 +4,7 @@
 
 mod answer;
 mod body;
+mod dry_run;
 mod idempotency;
 mod native;
 mod prepare;
@@ -11,7 +12,7 @@ mod prepare;
 pub(crate) use answer::{Appended, answer};
 
 use audit_record::AuditRecord;
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
@@ -23,6 +24,7 @@ use crate::body::read_body;
 use crate::clock::now;
 use crate::config::INGEST_BODY_BYTES_MAX;
 use crate::ingest::body::Format;
+use crate::ingest::dry_run::DryRun;
 use crate::ingest::idempotency::IdempotencyKey;
 use crate::ingest::prepare::{Intake, prepare};
 use crate::problem::{Kind, Problem, ProblemBody};
@@ -42,11 +44,15 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 /// line and field. Absent fields are filled: `id` (a UUIDv7, or derived from `Idempotency-Key` and what was sent, so that
 /// a repeated request is the same records and another body under the same key is other records), `occurred_at` (now).
 /// `recorded_at`, `organisation` and most of `source` are set here; what was sent in their place is not used.
+/// With `dry_run=true` all of this is done but nothing is appended: the answer holds the records as they would stand.
 #[utoipa::path(
     post,
     path = "/v1/records",
     tag = "records",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters; ids are derived from it and from the body")),
+    params(
+        ("dry_run" = Option<bool>, Query, description = "Check and show what would be appended, and append nothing"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters; ids are derived from it and from the body"),
+    ),
     request_body(
         description = "A record of schemas/audit-record.v1.schema.json, or several",
         content(
@@ -57,6 +63,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         ),
     ),
     responses(
+        (status = 200, description = "Every record is fit to be appended; none was (`dry_run`)", body = DryRun),
         (status = 201, description = "Every record is durable", body = Appended),
         (status = 400, description = "Not records: every wrong line and field is named; nothing was appended", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "No valid token", body = ProblemBody, content_type = "application/problem+json"),
@@ -70,9 +77,11 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 async fn append_records(
     State(app): State<App>,
     caller: Caller,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
+    let is_dry_run = dry_run::is_asked(query.as_deref())?;
     let format = Format::of(&headers)?;
     let key = IdempotencyKey::of(&headers)?;
     // Held until the answer: what is read, parsed and waited for at a time is bounded in bytes.
@@ -95,6 +104,9 @@ async fn append_records(
             Problem::new(Kind::Internal, "the records could not be checked").cause(error)
         })??
     };
+    if is_dry_run {
+        return Ok(DryRun::of(&records)?.into_response());
+    }
     Ok(append(&app, &records).await?.into_response())
 }
 

@@ -126,6 +126,29 @@ async fn an_idempotency_key_that_is_used_again_with_another_body_hides_nothing()
 }
 
 #[tokio::test]
+async fn a_dry_run_checks_everything_shows_what_would_be_appended_and_appends_nothing() {
+    let server = Server::start().await;
+    let headers = [("idempotency-key", "k")];
+    let post =
+        async |path: &str, body: Value| server.call_as(ADMIN, "POST", path, &headers, Some(body)).await;
+    let shown = post("/v1/records?dry_run=true", json!([record("a"), record("b")])).await.expect(200);
+    let shown = shown["records"].as_array().unwrap();
+    assert_eq!(shown.len(), 2);
+    assert_eq!(shown[0]["record"]["id"], shown[0]["id"]);
+    assert_eq!(shown[0]["record"]["organisation"], json!({"key": "acme"}));
+    let problem =
+        post("/v1/records?dry_run=true", json!([record("a"), {"log": "no action"}])).await.problem(400);
+    assert!(problem["errors"].as_array().unwrap().iter().all(|error| error["line"] == 2), "{problem}");
+    // A misspelt parameter must not append.
+    post("/v1/records?dryrun=true", record("a")).await.problem(400);
+    assert!(server.records().await.is_empty());
+    let appended = post("/v1/records?dry_run=false", json!([record("a"), record("b")])).await.expect(201);
+    assert_eq!(appended["records"][0]["id"], shown[0]["id"]);
+    assert_eq!(server.records().await.len(), 2);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_client_says_of_its_source_is_kept_beside_what_is_known() {
     let server = Server::start().await;
     let mut sent = record("a");

@@ -13,6 +13,9 @@ use crate::print;
 pub(crate) struct Args {
     /// File with one record, an array, or one record a line; standard input when absent or -
     file: Option<PathBuf>,
+    /// Check the records and show what would be appended, and append nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Sends everything in one request: all records are valid or none is appended.
@@ -30,10 +33,18 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
     };
     let one_document = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
     let content_type = if one_document { "application/json" } else { "application/x-ndjson" };
-    let answer =
-        context.client()?.send_bytes("/v1/records", content_type, body).await.with_context(|| name)?;
+    let path = if args.dry_run { "/v1/records?dry_run=true" } else { "/v1/records" };
+    let answer = context.client()?.send_bytes(path, content_type, body).await.with_context(|| name)?;
     if context.json {
         return print::json(&answer);
+    }
+    if args.dry_run {
+        // The records as they would stand, one a line.
+        return answer["records"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .try_for_each(|one| print::json(&one["record"]));
     }
     for record in answer["records"].as_array().into_iter().flatten() {
         let at = format!("{}:{}", record["partition"], record["offset"]);
