@@ -18,6 +18,12 @@ const REMEMBERED_US: i64 = 10 * 60 * 1_000_000;
 /// Most requests remembered; beyond it the oldest are forgotten early.
 const REMEMBERED_MAX: usize = 10_000;
 
+/// Most ids remembered of one request: of a larger batch that is sent again, the records after these are not linked.
+const IDS_OF_ONE_MAX: usize = 100;
+
+/// Most ids remembered in all; beyond it the oldest requests are forgotten early.
+const IDS_MAX: usize = 100_000;
+
 /// What a request said, and to which source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint([u8; 32]);
@@ -45,6 +51,8 @@ struct Seen {
     ids: HashMap<Fingerprint, Vec<String>>,
     /// Oldest first.
     order: VecDeque<(Timestamp, Fingerprint)>,
+    /// How many ids are held in `ids`.
+    held: usize,
 }
 
 impl Repeats {
@@ -59,10 +67,12 @@ impl Repeats {
     pub(crate) fn remember(&self, fingerprint: Fingerprint, ids: &[String], now: Timestamp) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.forget(now);
-        let Seen { ids: known, order } = &mut *seen;
+        let Seen { ids: known, order, held } = &mut *seen;
         if let Entry::Vacant(place) = known.entry(fingerprint) {
+            let ids = &ids[..ids.len().min(IDS_OF_ONE_MAX)];
             place.insert(ids.to_vec());
             order.push_back((now, fingerprint));
+            *held += ids.len();
         }
     }
 }
@@ -70,10 +80,11 @@ impl Repeats {
 impl Seen {
     fn forget(&mut self, now: Timestamp) {
         while let Some((at, fingerprint)) = self.order.front() {
-            if self.order.len() <= REMEMBERED_MAX && now.micros() - at.micros() < REMEMBERED_US {
+            let has_room = self.order.len() <= REMEMBERED_MAX && self.held <= IDS_MAX;
+            if has_room && now.micros() - at.micros() < REMEMBERED_US {
                 return;
             }
-            self.ids.remove(fingerprint);
+            self.held -= self.ids.remove(fingerprint).map_or(0, |ids| ids.len());
             self.order.pop_front();
         }
     }
@@ -107,5 +118,20 @@ mod tests {
             repeats.remember(Fingerprint(bytes), &[], at(0));
         }
         assert!(repeats.seen.lock().unwrap().ids.len() <= REMEMBERED_MAX + 1);
+    }
+
+    #[test]
+    fn the_ids_of_large_batches_are_bounded_each_and_together() {
+        let repeats = Repeats::default();
+        let batch: Vec<String> = (0..IDS_OF_ONE_MAX * 3).map(|id| id.to_string()).collect();
+        for index in 0..IDS_MAX / IDS_OF_ONE_MAX + 10 {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&index.to_be_bytes());
+            repeats.remember(Fingerprint(bytes), &batch, at(0));
+            assert_eq!(repeats.find(&Fingerprint(bytes), at(0)).map(|ids| ids.len()), Some(IDS_OF_ONE_MAX));
+        }
+        let seen = repeats.seen.lock().unwrap();
+        assert_eq!(seen.held, seen.ids.values().map(Vec::len).sum::<usize>());
+        assert!(seen.held <= IDS_MAX + IDS_OF_ONE_MAX);
     }
 }
