@@ -5,7 +5,6 @@ mod client;
 mod command;
 mod config;
 mod exit;
-mod moment;
 mod print;
 mod sample;
 mod signal;

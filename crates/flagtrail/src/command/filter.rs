@@ -1,10 +1,9 @@
 //! The flags that choose records, shared by query, tail and export.
 
-use audit_record::Timestamp;
+use audit_record::{Timestamp, parse_moment};
+use chrono::Utc;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
-
-use crate::moment;
 
 /// Which records. A flag given twice means either value; different flags must all fit. Things match by id,
 /// key or name, authors by id, e-mail or name.
@@ -45,11 +44,17 @@ pub(crate) struct FilterArgs {
 #[command(next_help_heading = "When")]
 pub(crate) struct PeriodArgs {
     /// From this moment on: a time, a day, or how long ago (7d, 12h)
-    #[arg(long, value_parser = moment::parse)]
+    #[arg(long, value_parser = moment)]
     pub(crate) from: Option<Timestamp>,
     /// Before this moment
-    #[arg(long, value_parser = moment::parse)]
+    #[arg(long, value_parser = moment)]
     pub(crate) to: Option<Timestamp>,
+}
+
+/// A moment as of now.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let now = Timestamp::try_new(Utc::now()).map_err(|error| format!("the clock is wrong: it {error}"))?;
+    parse_moment(text, now).map_err(|error| error.to_string())
 }
 
 impl FilterArgs {
