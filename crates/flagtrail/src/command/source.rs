@@ -109,7 +109,7 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
         Command::Disable { name } => patch(&context, &name, &json!({"enabled": false})).await,
         Command::Rotate { name } => made(
             &context,
-            &client.replace(Method::POST, &format!("/v1/sources/{name}/rotate-token"), None, "*").await?,
+            &client.replace(Method::POST, &format!("/v1/sources/{name}/rotate"), None, "*").await?,
         ),
         Command::Delete { name } => {
             client.replace(Method::DELETE, &format!("/v1/sources/{name}"), None, "*").await?;
