@@ -13,6 +13,7 @@ mod cloudevents;
 mod fields;
 mod filter;
 mod json;
+mod moment;
 mod object_type;
 mod parts;
 mod reader;
@@ -27,6 +28,7 @@ pub use change::{FIELDS_MAX, field_diff};
 pub use cloudevents::{CE_SPECVERSION, ce_headers, ce_source};
 pub use filter::{ActionPattern, Filter, InvalidPattern, Period};
 pub use json::{DEPTH_MAX, JsonError, parse_strict};
+pub use moment::{InvalidMoment, parse_moment};
 pub use object_type::{KNOWN_OBJECT_TYPES, may_stand_above_projects};
 pub use parts::{
     Access, AccessScope, Approval, Authenticated, Author, AuthorKind, Change, Effect, FieldChange, ObjectRef,

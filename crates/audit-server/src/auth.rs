@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::clock::now;
 use crate::problem::{Kind, Problem};
 use crate::settings::secret::TokenHash;
+use crate::settings::stored::Setting;
 use crate::settings::token::{self, Scope, Token};
 
 /// The id of the admin token that the process was given, in records of what is done with it.
@@ -84,7 +85,7 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
         return Ok(Caller { id: ADMIN_ID.into(), token: admin.clone() });
     }
     let id = token::id_of(shown).unwrap_or_default();
-    let entity = app.control().get(token::KIND, id);
+    let entity = app.control().get(Token::KIND, id);
     let Some(token) = entity.as_deref().and_then(Token::read) else {
         // As long as with a token that exists.
         let _ = TokenHash::of_nothing().fits(shown);

@@ -28,7 +28,8 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::problem::{Kind, Problem, ProblemBody};
 use crate::settings::secret::TokenHash;
-use crate::settings::source::{self, Source};
+use crate::settings::source::Source;
+use crate::settings::stored::Setting;
 
 /// The routes, for the hooks listener.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -121,7 +122,7 @@ async fn hook(
 
 /// The source, if the token is its own. An unknown source and a wrong token look alike and take as long.
 fn find(app: &App, name: &str, token: &str) -> Result<Source, Problem> {
-    let entity = app.control().get(source::KIND, name);
+    let entity = app.control().get(Source::KIND, name);
     let source = entity.as_deref().and_then(Source::read);
     let fits = match &source {
         Some(source) => source.fits(token),

@@ -4,8 +4,8 @@
 use audit_webhook::{EndpointError, EndpointId, EndpointStatus, EndpointUpdate, EndpointView, NewEndpoint};
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,9 +14,10 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::problem::{Kind, Problem, ProblemBody, items};
+use crate::problem::{Kind, Problem, items};
+use crate::routes::setting::{ChangeProblems, FindProblems, MakeProblems, current, made};
 use crate::settings::change::author_of;
-use crate::settings::etag::{etag, if_match};
+use crate::settings::etag::if_match;
 
 pub(crate) fn read_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_endpoints)).routes(routes!(get_endpoint))
@@ -117,15 +118,11 @@ async fn list_endpoints(State(app): State<App>) -> Json<EndpointList> {
 #[utoipa::path(
     get, path = "/v1/endpoints/{id}", tag = "endpoints",
     params(("id" = String, Path, description = "The endpoint's id")),
-    responses(
-        (status = 200, body = EndpointAnswer, headers(("ETag" = String))),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, body = EndpointAnswer, headers(("ETag" = String))), FindProblems),
 )]
 async fn get_endpoint(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
     let view = app.endpoints().get(&EndpointId::from(id.as_str())).map_err(refused)?;
-    let tag = etag(view.version);
-    Ok(([(header::ETAG, tag)], Json(with_status(&app, view).await)).into_response())
+    Ok(current(view.version, with_status(&app, view).await))
 }
 
 /// Make an endpoint
@@ -138,8 +135,7 @@ async fn get_endpoint(State(app): State<App>, Path(id): Path<String>) -> Result<
     request_body(content = Object, content_type = "application/json"),
     responses(
         (status = 201, body = EndpointAnswer, headers(("ETag" = String), ("Location" = String))),
-        (status = 400, description = "Every field that is wrong is named", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The name is taken", body = ProblemBody, content_type = "application/problem+json"),
+        MakeProblems,
     ),
 )]
 async fn create_endpoint(
@@ -149,17 +145,11 @@ async fn create_endpoint(
 ) -> Result<Response, Problem> {
     let created = app.endpoints().create(new, author_of(Some(&caller))).await.map_err(refused)?;
     let secrets = created.secrets.iter().map(|secret| secret.expose_secret().to_owned());
-    let headers = [
-        (header::ETAG, etag(created.view.version)),
-        (
-            header::LOCATION,
-            format!("/v1/endpoints/{}", created.view.id).parse().expect("an id is a header value"),
-        ),
-    ];
+    let (id, version) = (created.view.id.clone(), created.view.version);
     let mut body = answer(created.view, None);
     body.signing_secrets = secrets.collect();
     body.secret = body.signing_secrets.first().cloned();
-    Ok((StatusCode::CREATED, headers, Json(body)).into_response())
+    Ok(made("/v1/endpoints", &id, version, body))
 }
 
 /// Change an endpoint
@@ -172,14 +162,7 @@ async fn create_endpoint(
         ("If-Match" = String, Header, description = "The ETag of the version to change, or *"),
     ),
     request_body(content = Object, content_type = "application/json"),
-    responses(
-        (status = 200, body = EndpointAnswer, headers(("ETag" = String))),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Somebody else changed it at the same moment", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It was changed since", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 428, description = "There is no If-Match", body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, body = EndpointAnswer, headers(("ETag" = String))), ChangeProblems),
 )]
 async fn change_endpoint(
     State(app): State<App>,
@@ -189,12 +172,10 @@ async fn change_endpoint(
     Json(update): Json<EndpointUpdate>,
 ) -> Result<Response, Problem> {
     let id = EndpointId::from(id.as_str());
-    let current = app.endpoints().get(&id).map_err(refused)?;
-    let version = if_match(&headers, current.version)?;
+    let version = if_match(&headers, app.endpoints().get(&id).map_err(refused)?.version)?;
     let view =
         app.endpoints().update(&id, version, update, author_of(Some(&caller))).await.map_err(refused)?;
-    let tag = etag(view.version);
-    Ok(([(header::ETAG, tag)], Json(with_status(&app, view).await)).into_response())
+    Ok(current(view.version, with_status(&app, view).await))
 }
 
 /// Delete an endpoint
@@ -206,11 +187,7 @@ async fn change_endpoint(
         ("id" = String, Path, description = "The endpoint's id"),
         ("If-Match" = String, Header, description = "The ETag of the version to delete, or *"),
     ),
-    responses(
-        (status = 204),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 204), ChangeProblems),
 )]
 async fn delete_endpoint(
     State(app): State<App>,
@@ -219,8 +196,7 @@ async fn delete_endpoint(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let id = EndpointId::from(id.as_str());
-    let current = app.endpoints().get(&id).map_err(refused)?;
-    let version = if_match(&headers, current.version)?;
+    let version = if_match(&headers, app.endpoints().get(&id).map_err(refused)?.version)?;
     app.endpoints().delete(&id, version, author_of(Some(&caller))).await.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
 }

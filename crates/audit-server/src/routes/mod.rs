@@ -9,6 +9,7 @@ mod health;
 mod openapi;
 mod records;
 mod rejected;
+mod setting;
 mod sources;
 mod stream;
 mod tokens;

@@ -15,7 +15,8 @@ use crate::hooks::translation::{Ids, Unfit, translated};
 use crate::ingest::{Appended, answer};
 use crate::problem::{Kind, Problem, ProblemBody};
 use crate::routes::backwards::window;
-use crate::settings::source::{self, Source};
+use crate::settings::source::Source;
+use crate::settings::stored::Setting;
 
 /// The topic has this partition only.
 const PARTITION: u32 = 0;
@@ -226,7 +227,7 @@ async fn redrive_rejected(
     let request = rejected
         .request()
         .map_err(|error| Problem::new(Kind::Conflict, format!("the request can't be re-driven: {error}")))?;
-    let entity = app.control().get(source::KIND, &rejected.source);
+    let entity = app.control().get(Source::KIND, &rejected.source);
     let source = entity.as_deref().and_then(Source::read).ok_or_else(|| {
         Problem::new(Kind::Conflict, format!("there is no source {:?} any more", rejected.source))
             .hint("make one of that name")

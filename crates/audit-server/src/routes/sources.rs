@@ -1,29 +1,22 @@
 //! `/v1/sources`: installations of platforms.
 
-mod form;
 mod view;
 
-use std::sync::Arc;
-
-use audit_journal::{Entity, SettingsChange};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::problem::{Kind, Problem, ProblemBody};
-use crate::routes::sources::form::{NewSource, SourcePatch};
+use crate::problem::Problem;
+use crate::routes::setting::{ChangeProblems, FindProblems, MakeProblems, current, made};
 use crate::routes::sources::view::{SourceList, SourceView, view};
-use crate::settings::change::{Told, write};
-use crate::settings::etag::{etag, if_match};
-use crate::settings::source::{KIND, Source};
-
-/// Most sources; each is a path and a set of counters.
-const SOURCES_MAX: usize = 1_000;
+use crate::settings::etag::if_match;
+use crate::settings::source::{NewSource, Source, SourcePatch};
+use crate::settings::stored::{Stored, sentence};
 
 pub(crate) fn read_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_sources)).routes(routes!(get_source))
@@ -36,40 +29,22 @@ pub(crate) fn write_routes() -> OpenApiRouter<App> {
         .routes(routes!(rotate_source_url))
 }
 
-fn find(app: &App, name: &str) -> Result<(Arc<Entity>, Source), Problem> {
-    let entity = app
-        .control()
-        .get(KIND, name)
-        .ok_or_else(|| Problem::new(Kind::NotFound, format!("there is no source {name:?}")))?;
-    let source = Source::read(&entity).ok_or_else(|| newer(name))?;
-    Ok((entity, source))
-}
-
-fn newer(name: &str) -> Problem {
-    Problem::new(Kind::Conflict, format!("the source {name:?} was written by a later release"))
-        .hint("use that release")
-}
-
 /// List sources
 #[utoipa::path(get, path = "/v1/sources", tag = "sources", responses((status = 200, body = SourceList)))]
 async fn list_sources(State(app): State<App>) -> Json<SourceList> {
-    let entities = app.control().list(KIND);
-    let views = entities.iter().filter_map(|entity| Some(view(&app, entity, Source::read(entity)?, None)));
-    Json(SourceList { sources: views.collect() })
+    let sources = Stored::<Source>::list(app.control());
+    Json(SourceList { sources: sources.into_iter().map(|source| view(&app, source, None)).collect() })
 }
 
 /// One source
 #[utoipa::path(
     get, path = "/v1/sources/{name}", tag = "sources",
     params(("name" = String, Path, description = "The source's name")),
-    responses(
-        (status = 200, body = SourceView, headers(("ETag" = String))),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, body = SourceView, headers(("ETag" = String))), FindProblems),
 )]
 async fn get_source(State(app): State<App>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let (entity, source) = find(&app, &name)?;
-    Ok(([(header::ETAG, etag(entity.version))], Json(view(&app, &entity, source, None))).into_response())
+    let source = Stored::<Source>::find(app.control(), &name)?;
+    Ok(current(source.version, view(&app, source, None)))
 }
 
 /// Make a source
@@ -80,8 +55,7 @@ async fn get_source(State(app): State<App>, Path(name): Path<String>) -> Result<
     request_body = NewSource,
     responses(
         (status = 201, body = SourceView, headers(("ETag" = String), ("Location" = String))),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The name is taken", body = ProblemBody, content_type = "application/problem+json"),
+        MakeProblems,
     ),
 )]
 async fn create_source(
@@ -90,18 +64,9 @@ async fn create_source(
     Json(new): Json<NewSource>,
 ) -> Result<Response, Problem> {
     let (source, token) = new.make()?;
-    if app.control().list(KIND).len() >= SOURCES_MAX {
-        return Err(Problem::new(Kind::Conflict, format!("there may be {SOURCES_MAX} sources"))
-            .hint("several webhooks of one installation may share a source"));
-    }
-    let log = format!("Source {} was created", source.name);
-    let entity = save(&app, &caller, None, &source, "flagtrail.source.created", log).await?;
-    let location = format!("/v1/sources/{}", source.name);
-    let headers = [
-        (header::ETAG, etag(entity.version)),
-        (header::LOCATION, location.parse().expect("a name is a header value")),
-    ];
-    Ok((StatusCode::CREATED, headers, Json(view(&app, &entity, source, Some(&token)))).into_response())
+    let name = source.name.clone();
+    let source = Stored::make(app.control(), &name, source, Some(&caller)).await?;
+    Ok(made("/v1/sources", &name, source.version, view(&app, source, Some(&token))))
 }
 
 /// Change a source
@@ -112,14 +77,7 @@ async fn create_source(
         ("If-Match" = String, Header, description = "The ETag of the version to change, or *"),
     ),
     request_body(content = SourcePatch, content_type = "application/json"),
-    responses(
-        (status = 200, body = SourceView, headers(("ETag" = String))),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Somebody else changed it at the same moment", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It was changed since", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 428, description = "There is no If-Match", body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, body = SourceView, headers(("ETag" = String))), ChangeProblems),
 )]
 async fn change_source(
     State(app): State<App>,
@@ -128,13 +86,12 @@ async fn change_source(
     headers: HeaderMap,
     Json(patch): Json<SourcePatch>,
 ) -> Result<Response, Problem> {
-    let (entity, source) = find(&app, &name)?;
-    if_match(&headers, entity.version)?;
-    let changed = patch.apply(&source)?;
-    let log = format!("Source {name} was updated");
-    let entity =
-        save(&app, &caller, Some((&entity, &source)), &changed, "flagtrail.source.updated", log).await?;
-    Ok(([(header::ETAG, etag(entity.version))], Json(view(&app, &entity, changed, None))).into_response())
+    let source = Stored::<Source>::find(app.control(), &name)?;
+    if_match(&headers, source.version)?;
+    let changed = patch.apply(&source.setting)?;
+    let log = sentence(&changed, "updated");
+    let source = source.change(app.control(), changed, log, Some(&caller)).await?;
+    Ok(current(source.version, view(&app, source, None)))
 }
 
 /// Give a source a new URL
@@ -146,11 +103,7 @@ async fn change_source(
         ("name" = String, Path, description = "The source's name"),
         ("If-Match" = Option<String>, Header, description = "The ETag of the version to change; whichever there is by default"),
     ),
-    responses(
-        (status = 200, body = SourceView, headers(("ETag" = String))),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, body = SourceView, headers(("ETag" = String))), ChangeProblems),
 )]
 async fn rotate_source_url(
     State(app): State<App>,
@@ -158,17 +111,15 @@ async fn rotate_source_url(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (entity, source) = find(&app, &name)?;
+    let source = Stored::<Source>::find(app.control(), &name)?;
     if headers.contains_key(header::IF_MATCH) {
-        if_match(&headers, entity.version)?;
+        if_match(&headers, source.version)?;
     }
-    let mut changed = source.clone();
+    let mut changed = source.setting.clone();
     let token = changed.rotate_token();
-    let log = format!("Source {name} was given a new URL");
-    let entity =
-        save(&app, &caller, Some((&entity, &source)), &changed, "flagtrail.source.updated", log).await?;
-    let view = view(&app, &entity, changed, Some(&token));
-    Ok(([(header::ETAG, etag(entity.version))], Json(view)).into_response())
+    let log = sentence(&changed, "given a new URL");
+    let source = source.change(app.control(), changed, log, Some(&caller)).await?;
+    Ok(current(source.version, view(&app, source, Some(&token))))
 }
 
 /// Delete a source
@@ -180,11 +131,7 @@ async fn rotate_source_url(
         ("name" = String, Path, description = "The source's name"),
         ("If-Match" = String, Header, description = "The ETag of the version to delete, or *"),
     ),
-    responses(
-        (status = 204),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 204), ChangeProblems),
 )]
 async fn delete_source(
     State(app): State<App>,
@@ -192,46 +139,9 @@ async fn delete_source(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let (entity, source) = find(&app, &name)?;
-    let base_version = if_match(&headers, entity.version)?;
-    let change = SettingsChange { kind: KIND.to_owned(), id: name.clone(), base_version, value: None };
-    let told = Told {
-        action: "flagtrail.source.deleted",
-        object_type: "FLAGTRAIL_SOURCE",
-        id: &name,
-        name: &name,
-        log: format!("Source {name} was deleted"),
-        before: Some(source.told()),
-        after: None,
-    };
-    write(app.control(), change, told, Some(&caller)).await?;
+    let source = Stored::<Source>::find(app.control(), &name)?;
+    if_match(&headers, source.version)?;
+    source.delete(app.control(), Some(&caller)).await?;
     app.activity().forget(&name);
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn save(
-    app: &App,
-    caller: &Caller,
-    before: Option<(&Entity, &Source)>,
-    after: &Source,
-    action: &'static str,
-    log: String,
-) -> Result<Arc<Entity>, Problem> {
-    let change = SettingsChange {
-        kind: KIND.to_owned(),
-        id: after.name.clone(),
-        base_version: before.map_or(0, |(entity, _)| entity.version),
-        value: Some(after.document()),
-    };
-    let told = Told {
-        action,
-        object_type: "FLAGTRAIL_SOURCE",
-        id: &after.name,
-        name: &after.name,
-        log,
-        before: before.map(|(_, source)| source.told()),
-        after: Some(after.told()),
-    };
-    let entity = write(app.control(), change, told, Some(caller)).await?;
-    entity.ok_or_else(|| Problem::new(Kind::Conflict, "it was deleted meanwhile"))
 }

@@ -6,4 +6,5 @@ pub(crate) mod etag;
 pub(crate) mod named;
 pub(crate) mod secret;
 pub(crate) mod source;
+pub(crate) mod stored;
 pub(crate) mod token;

@@ -41,7 +41,7 @@ impl Named {
     }
 
     /// What is wrong with it, to read on from the field's name.
-    pub(crate) fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         let given: Vec<&String> = [&self.id, &self.key, &self.name].into_iter().flatten().collect();
         if given.is_empty() {
             return Some("needs an id, a key or a name".to_owned());
@@ -50,7 +50,9 @@ impl Named {
             return Some(format!("must have 1 to {NAME_BYTES_MAX} bytes in each of id, key and name"));
         }
         if given.iter().any(|text| text.starts_with('~') || text.chars().any(char::is_control)) {
-            return Some("must not begin with ~ (reserved) nor hold control characters".to_owned());
+            return Some(
+                "must not begin with ~ (reserved for Flagtrail's own) nor hold control characters".to_owned(),
+            );
         }
         None
     }

@@ -1,5 +1,7 @@
 //! Sources: one installation of a platform, and how its webhooks are known.
 
+mod form;
+
 use std::fmt;
 
 use audit_dialect::Platform;
@@ -11,9 +13,9 @@ use serde_json::Value;
 
 use crate::settings::named::Named;
 use crate::settings::secret::{TokenHash, make_up};
+use crate::settings::stored::Setting;
 
-/// What sources are called in `Control`.
-pub(crate) const KIND: &str = "source";
+pub(crate) use form::{NewSource, SourcePatch};
 
 /// The version of the document that this release writes; a higher one is not touched.
 const VERSION: u32 = 1;
@@ -111,13 +113,38 @@ impl Source {
         token
     }
 
-    /// The document, as it stands in `Control`.
-    pub(crate) fn document(&self) -> Value {
+    /// The platform.
+    pub fn platform(&self) -> Platform {
+        Platform::parse(&self.platform).expect("checked by make and read")
+    }
+
+    /// Whether `token` is the one of its URL, in constant time.
+    pub(crate) fn fits(&self, token: &str) -> bool {
+        self.token_hash.fits(token)
+    }
+}
+
+impl Setting for Source {
+    const KIND: &'static str = "source";
+    const OBJECT_TYPE: &'static str = "FLAGTRAIL_SOURCE";
+    const CREATED: &'static str = "flagtrail.source.created";
+    const UPDATED: &'static str = "flagtrail.source.updated";
+    const DELETED: (&'static str, &'static str) = ("flagtrail.source.deleted", "deleted");
+    /// Each is a path and a set of counters.
+    const COUNT_MAX: usize = 1_000;
+    const FULL_HINT: &'static str = "several webhooks of one installation may share a source";
+
+    fn read(entity: &Entity) -> Option<Self> {
+        let source = Self::deserialize(&entity.value).ok()?;
+        (source.v <= VERSION && Platform::parse(&source.platform).is_some()).then_some(source)
+    }
+
+    fn document(&self) -> Value {
         serde_json::to_value(self).expect("a source has string keys only")
     }
 
-    /// The document as the audit log tells of it: without secrets and hash, but with their number.
-    pub(crate) fn told(&self) -> Value {
+    /// Without secrets and hash, but with their number.
+    fn told(&self) -> Value {
         let mut value = self.document();
         if let Some(map) = value.as_object_mut() {
             map.remove("token_hash");
@@ -127,20 +154,8 @@ impl Source {
         value
     }
 
-    /// Reads the document; `None` when a later release wrote it.
-    pub(crate) fn read(entity: &Entity) -> Option<Self> {
-        let source = Self::deserialize(&entity.value).ok()?;
-        (source.v <= VERSION && Platform::parse(&source.platform).is_some()).then_some(source)
-    }
-
-    /// The platform.
-    pub fn platform(&self) -> Platform {
-        Platform::parse(&self.platform).expect("checked by make and read")
-    }
-
-    /// Whether `token` is the one of its URL, in constant time.
-    pub(crate) fn fits(&self, token: &str) -> bool {
-        self.token_hash.fits(token)
+    fn name(&self) -> &str {
+        &self.name
     }
 }
 

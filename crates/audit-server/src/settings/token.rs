@@ -1,5 +1,7 @@
 //! Tokens: what a client of the administration may do.
 
+mod form;
+
 use std::fmt;
 
 use audit_journal::Entity;
@@ -12,9 +14,9 @@ use uuid::Uuid;
 
 use crate::settings::named::Named;
 use crate::settings::secret::{TokenHash, make_up};
+use crate::settings::stored::Setting;
 
-/// What tokens are called in `Control`.
-pub(crate) const KIND: &str = "token";
+pub(crate) use form::NewToken;
 
 /// The version of the document that this release writes; a higher one is not touched.
 const VERSION: u32 = 1;
@@ -97,7 +99,7 @@ pub struct Token {
 }
 
 /// A token that was just made: the only time that it can be shown.
-pub(crate) struct NewToken {
+pub(crate) struct MadeToken {
     pub(crate) id: String,
     pub(crate) token: Token,
     pub(crate) shown: SecretString,
@@ -113,7 +115,7 @@ impl Token {
         projects: Option<Vec<String>>,
         expires_at: Option<Timestamp>,
         at: Timestamp,
-    ) -> NewToken {
+    ) -> MadeToken {
         let id = Uuid::now_v7().simple().to_string();
         let shown = SecretString::from(format!("{PREFIX}{id}_{}", make_up().expose_secret()));
         let token = Self {
@@ -127,21 +129,7 @@ impl Token {
             created_at: at.to_string(),
             hash: TokenHash::of(shown.expose_secret()),
         };
-        NewToken { id, token, shown }
-    }
-
-    /// The document, as it stands in `Control`.
-    pub(crate) fn document(&self) -> Value {
-        serde_json::to_value(self).expect("a token has string keys only")
-    }
-
-    /// The document as the audit log tells of it: without the hash.
-    pub(crate) fn told(&self) -> Value {
-        let mut value = self.document();
-        if let Some(map) = value.as_object_mut() {
-            map.remove("hash");
-        }
-        value
+        MadeToken { id, token, shown }
     }
 
     /// The admin token that the process was given: it stands in no settings, and may do everything.
@@ -159,11 +147,6 @@ impl Token {
         }
     }
 
-    /// Reads the document; `None` when a later release wrote it.
-    pub(crate) fn read(entity: &Entity) -> Option<Self> {
-        Self::deserialize(&entity.value).ok().filter(|token| token.v <= VERSION)
-    }
-
     /// Whether `shown` is this token, in constant time.
     pub(crate) fn fits(&self, shown: &str) -> bool {
         self.hash.fits(shown)
@@ -177,6 +160,37 @@ impl Token {
     /// Whether it may do `scope`.
     pub(crate) fn allows(&self, scope: Scope) -> bool {
         self.scopes.iter().any(|own| *own == scope || *own == Scope::Admin)
+    }
+}
+
+impl Setting for Token {
+    const KIND: &'static str = "token";
+    const OBJECT_TYPE: &'static str = "FLAGTRAIL_TOKEN";
+    const CREATED: &'static str = "flagtrail.token.created";
+    const UPDATED: &'static str = "flagtrail.token.updated";
+    const DELETED: (&'static str, &'static str) = ("flagtrail.token.revoked", "revoked");
+    const COUNT_MAX: usize = 10_000;
+    const FULL_HINT: &'static str = "revoke those that are not used";
+
+    fn read(entity: &Entity) -> Option<Self> {
+        Self::deserialize(&entity.value).ok().filter(|token| token.v <= VERSION)
+    }
+
+    fn document(&self) -> Value {
+        serde_json::to_value(self).expect("a token has string keys only")
+    }
+
+    /// Without the hash.
+    fn told(&self) -> Value {
+        let mut value = self.document();
+        if let Some(map) = value.as_object_mut() {
+            map.remove("hash");
+        }
+        value
+    }
+
+    fn name(&self) -> &str {
+        &self.name
     }
 }
 

@@ -119,6 +119,8 @@ async fn a_token_is_shown_once_works_within_its_scopes_and_stops_when_revoked() 
     let list = server.call("GET", "/v1/tokens", None).await;
     assert!(!list.text.contains(token) && !list.text.contains("hash"));
     assert_eq!(list.expect(200)["tokens"][0]["id"], id);
+    assert_eq!(server.call("GET", &format!("/v1/tokens/{id}"), None).await.expect(200)["name"], "ci");
+    server.call("GET", "/v1/tokens/0", None).await.problem(404);
     server.call_as(token, "POST", "/v1/records", &[], Some(record("a"))).await.expect(201);
     assert_eq!(server.records().await[0]["source"]["name"], "ci");
     server.call_as(token, "GET", "/v1/sources", &[], None).await.expect(200);
@@ -160,6 +162,24 @@ async fn a_token_limited_to_projects_has_no_scope_that_reaches_all() {
         let problem = server.call("POST", "/v1/tokens", Some(wrong)).await.problem(400);
         assert_eq!(problem["errors"][0]["field"], "scopes");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_organisation_of_flagtrails_own_records_is_refused_in_sources_and_tokens() {
+    let server = Server::start().await;
+    let own = json!({"key": "~flagtrail"});
+    let mut source = new_source("own");
+    source["organisation"] = own.clone();
+    let token = json!({"name": "ci", "scopes": ["records:write"], "organisation": own});
+    for (path, body) in [("/v1/sources", source), ("/v1/tokens", token)] {
+        let problem = server.call("POST", path, Some(body)).await.problem(400);
+        assert_eq!(problem["errors"][0]["field"], "organisation");
+        assert!(problem["detail"].as_str().unwrap().contains("reserved for Flagtrail's own"), "{problem}");
+    }
+    server.call("POST", "/v1/sources", Some(new_source("own"))).await.expect(201);
+    let patch = Some(json!({"organisation": {"name": "~flagtrail"}}));
+    server.call_as(ADMIN, "PATCH", "/v1/sources/own", &[("if-match", "*")], patch).await.problem(400);
     server.stop().await;
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use audit_server::Named;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -243,6 +244,9 @@ impl Config {
         if self.webhooks.in_flight_max == 0 {
             return refuse("webhooks.in_flight_max must be at least 1");
         }
+        if let Some(problem) = Named::by_key(&self.admin.organisation).problem() {
+            return refuse(&format!("admin.organisation {problem}"));
+        }
         if !self.hooks.public_url.is_empty() && !self.hooks.public_url.starts_with("http") {
             return refuse("hooks.public_url must begin with https:// (or http://)");
         }
@@ -348,6 +352,8 @@ mod tests {
         assert!(load("[hooks]\nlisen = \"x\"").unwrap_err().to_string().contains("lisen"));
         assert!(load("[shutdown]\ndrain = \"soon\"").unwrap_err().to_string().contains("drain"));
         assert!(load("[log]\nbackend = \"kafka\"").unwrap_err().to_string().contains("kafka.brokers"));
+        let own = load("[admin]\norganisation = \"~flagtrail\"").unwrap_err().to_string();
+        assert!(own.contains("admin.organisation") && own.contains("reserved"), "{own}");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! A source as people see it: without its secrets, and with its URL only once.
 
-use audit_journal::Entity;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,6 +7,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::settings::named::Named;
 use crate::settings::source::Source;
+use crate::settings::stored::Stored;
 
 /// What a source has been up to, in this process, since it started.
 #[derive(Serialize, ToSchema)]
@@ -62,7 +62,8 @@ pub(super) struct SourceList {
 }
 
 /// The view; with the URL where its `token` is known.
-pub(super) fn view(app: &App, entity: &Entity, source: Source, token: Option<&SecretString>) -> SourceView {
+pub(super) fn view(app: &App, stored: Stored<Source>, token: Option<&SecretString>) -> SourceView {
+    let Stored { version, setting: source, .. } = stored;
     let counts = app.activity().counts(&source.name);
     let base = app.config().hooks_public_url.trim_end_matches('/');
     let url = token.map(|token| format!("{base}/v1/hooks/{}/{}", source.name, token.expose_secret()));
@@ -76,7 +77,7 @@ pub(super) fn view(app: &App, entity: &Entity, source: Source, token: Option<&Se
         environment: source.environment,
         enabled: source.enabled,
         created_at: source.created_at,
-        version: entity.version,
+        version,
         status: SourceStatus {
             last_received_at: counts.last_received.map(|at| at.to_string()),
             received: counts.received,

@@ -16,48 +16,48 @@ const DESCRIPTION_BYTES_MAX: usize = 1_000;
 /// A source to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewSource {
+pub(crate) struct NewSource {
     /// Its name: `[a-z0-9][a-z0-9._-]*`. It becomes part of every record and never changes.
-    pub(super) name: String,
+    name: String,
     /// `flagsmith`, `zenmanage`, `abtasty`, `mozhno`, `unleash`, `cloudevents` or `native`.
-    pub(super) platform: String,
+    platform: String,
     /// What it is for.
-    pub(super) description: Option<String>,
+    description: Option<String>,
     /// The organisation of its records.
-    pub(super) organisation: Named,
+    organisation: Named,
     /// The project where neither the body nor the URL names one.
-    pub(super) project: Option<Named>,
+    project: Option<Named>,
     /// The environment where neither the body nor the URL names one.
-    pub(super) environment: Option<Named>,
+    environment: Option<Named>,
     /// What the platform signs with. Not shown again.
     #[serde(default)]
     #[schema(write_only)]
-    pub(super) secrets: Vec<String>,
+    secrets: Vec<String>,
 }
 
 /// What to change (JSON Merge Patch): a field that is absent stays, `null` removes it.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SourcePatch {
+pub(crate) struct SourcePatch {
     /// What it is for.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
-    pub(super) description: Option<Option<String>>,
+    description: Option<Option<String>>,
     /// The organisation of its records from now on.
-    pub(super) organisation: Option<Named>,
+    organisation: Option<Named>,
     /// The project where neither the body nor the URL names one.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Named>)]
-    pub(super) project: Option<Option<Named>>,
+    project: Option<Option<Named>>,
     /// The environment where neither the body nor the URL names one.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Named>)]
-    pub(super) environment: Option<Option<Named>>,
+    environment: Option<Option<Named>>,
     /// All secrets, in place of those there are.
     #[schema(write_only)]
-    pub(super) secrets: Option<Vec<String>>,
+    secrets: Option<Vec<String>>,
     /// Whether its webhooks are taken.
-    pub(super) enabled: Option<bool>,
+    enabled: Option<bool>,
 }
 
 /// Tells a field that is `null` from one that is absent.
@@ -69,7 +69,7 @@ fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
 
 impl NewSource {
     /// Checks every field; the source's URL token is made up here and not known again.
-    pub(super) fn make(self) -> Result<(Source, SecretString), Problem> {
+    pub(crate) fn make(self) -> Result<(Source, SecretString), Problem> {
         if let Some(problem) = name_problem(&self.name) {
             return Err(Problem::field("name", problem));
         }
@@ -93,7 +93,7 @@ impl NewSource {
 
 impl SourcePatch {
     /// The source with what is given changed.
-    pub(super) fn apply(self, source: &Source) -> Result<Source, Problem> {
+    pub(crate) fn apply(self, source: &Source) -> Result<Source, Problem> {
         let mut changed = source.clone();
         if let Some(description) = self.description {
             described(description.as_ref())?;
