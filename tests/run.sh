@@ -42,6 +42,11 @@ java_is_recent() {
   [[ -n $version && $version -ge $JAVA_MIN ]]
 }
 
+# Where it may, Go fetches the Go that a program of ours asks for; GOTOOLCHAIN=local forbids it.
+go_is_recent() {
+  go -C tests/clients/tlog list -m >/dev/null
+}
+
 # Rust and a C toolchain are the reader's to choose.
 require_toolchain() {
   local missing=()
@@ -63,9 +68,13 @@ install_missing() {
   { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; } || packages+=(python3 python3-venv)
   has node || packages+=(nodejs)
   has npm || packages+=(npm)
-  ((${#packages[@]})) || return 0
+  has go || packages+=(golang-go)
+  if ((${#packages[@]} == 0)); then
+    go_is_recent || die "install the Go that tests/clients/tlog/go.mod asks for"
+    return 0
+  fi
 
-  has apt-get || die "install a JDK of version $JAVA_MIN or later, Maven, Python 3 with venv, Node.js and npm (missing here, by Debian's names: ${packages[*]})"
+  has apt-get || die "install a JDK of version $JAVA_MIN or later, Maven, Python 3 with venv, Node.js, npm and Go (missing here, by Debian's names: ${packages[*]})"
   if ((EUID != 0)); then
     has sudo || die "run as root: apt-get install ${packages[*]}"
     as_root=(sudo)
@@ -74,6 +83,7 @@ install_missing() {
   "${as_root[@]}" apt-get update -qq
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
   java_is_recent || die "the JDK is older than $JAVA_MIN: install a later one"
+  go_is_recent || die "Go is older than tests/clients/tlog/go.mod asks for: install a later one"
 }
 
 # Adds up what the test binaries say of themselves.

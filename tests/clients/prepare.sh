@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the clients in this folder need, Python's and Node's libraries, into a directory outside the checkout, and prints its
-# path: venv/ and node_modules/ are in it. Run again, it only prints. It needs python3 with venv, and npm.
+# path: venv/ and node_modules/ are in it. Run again, it only prints. It needs python3 with venv, and npm. Where there is Go, it has Go
+# fetch the modules of the programs in Go into Go's own cache.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -17,6 +18,10 @@ if [[ ! -f $clients/complete ]]; then
   cp node/package.json node/package-lock.json "$clients/"
   npm ci --prefix "$clients" --no-audit --no-fund --silent >&2
   touch "$clients/complete"
+fi
+
+if command -v go >/dev/null; then
+  go -C tlog mod download >&2
 fi
 
 echo "$clients"

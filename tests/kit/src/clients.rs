@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::Result;
 
-use crate::{kafka, requirement::Directory};
+use crate::{
+    kafka,
+    requirement::{Directory, Program},
+};
 
 /// Memory of the Java client's heap: it compiles itself first.
 const JAVA_HEAP_MIB: u32 = 256;
@@ -19,6 +22,8 @@ const CLIENTS: Directory = Directory {
     variable: "FLAGTRAIL_CLIENTS",
     required_by: "FLAGTRAIL_REQUIRE_CLIENTS",
 };
+
+const GO: Program = Program { program: "go", argument: "version", required_by: "FLAGTRAIL_REQUIRE_CLIENTS" };
 
 /// The client libraries.
 #[derive(Debug)]
@@ -60,6 +65,20 @@ impl Clients {
         let source = sources("java").join(program);
         kafka::java(JAVA_HEAP_MIB, &source.display().to_string())
     }
+}
+
+/// A Go program of `tests/clients`, compiled as it starts; `None`, after saying on standard error that the calling test is skipped,
+/// where there is no Go.
+///
+/// # Panics
+/// When there is none although `FLAGTRAIL_REQUIRE_CLIENTS=1`.
+#[must_use]
+pub fn go(program: &str) -> Option<Command> {
+    GO.available().then(|| {
+        let mut go = Command::new(GO.program);
+        go.arg("-C").arg(sources(program)).args(["run", "."]);
+        go
+    })
 }
 
 fn sources(language: &str) -> PathBuf {
