@@ -1,0 +1,34 @@
+//! Leaves, Merkle tree, tiles, checkpoints, proofs. Pure: no I/O, clock or async.
+//!
+//! Leaf *n* of a partition's tree is message *n* of the partition, whatever it holds: [`Leaf`] is a function
+//! of the message's headers and bytes alone, so every replica computes the same tree. The tree is RFC 6962's
+//! ([`TileTree`] grows it, [`Prover`] proves, [`verify_inclusion`] and [`verify_consistency`] check), and all
+//! that leaves the house has a form of C2SP: tiles ([`TileId`]), signed notes ([`SignedNote`]), checkpoints
+//! ([`Checkpoint`]), cosignatures ([`Cosigner`]), proofs in files ([`TlogProof`]).
+//!
+//! Nothing here knows where tiles are kept, what a message queue is, or what time it is.
+
+mod checkpoint;
+mod hash;
+mod leaf;
+mod note;
+mod tags;
+mod tlog_proof;
+mod tree;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use hash::{InvalidHash, NodeHash, empty_root, leaf_hash, node_hash};
+pub use leaf::{
+    InvalidLeaf, LEAF_BYTES_MAX, LEAF_VERSION, Leaf, LeafRecord, SALT_BYTES, TEXT_BYTES_MAX, body_hash,
+    read_bundle, write_bundle,
+};
+pub use note::{
+    Cosigner, InvalidKey, InvalidNote, NOTE_BYTES_MAX, NoteSignature, NoteSigner, NoteVerifier,
+    SIGNATURES_MAX, SignatureKind, SignedNote, Unverified, Verified,
+};
+pub use tags::{ScopeKey, TAG_BYTES, TAGS_BYTES, Tag, TagKey, Tags};
+pub use tlog_proof::{InvalidTlogProof, TlogProof, TlogProofError};
+pub use tree::{
+    Frontier, InvalidFrontier, InvalidTile, InvalidTree, ProofError, Prover, TILE_WIDTH, Tile, TileId,
+    TileSource, TileTree, Unproven, verify_consistency, verify_inclusion,
+};

@@ -1,0 +1,204 @@
+//! Tags: what a record concerns, for those who may know, while its leaf is shown to everybody.
+//!
+//! A tag is 16 bytes of an HMAC. Its key belongs to one scope, which is a routing key: organisation, source
+//! and project. Whoever is given a scope's key can tell which leaves are of that scope, and which of its
+//! environments, flags and authors each concerns, and so can count that none is missing; about other scopes
+//! the same leaves say nothing but that there are some.
+//!
+//! The keys of all scopes follow from one [`TagKey`] of the deployment.
+
+use std::fmt;
+
+use audit_record::{AuditRecord, Author, Ref, RoutingKey};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// How many bytes a tag has.
+pub const TAG_BYTES: usize = 16;
+
+/// How many bytes [`Tags`] have: four tags.
+pub const TAGS_BYTES: usize = 4 * TAG_BYTES;
+
+/// Precedes a routing key where a scope's key is made of it.
+const SCOPE_KEY_LABEL: &[u8] = b"flagtrail scope key v1\0";
+
+/// Precedes the secret's own use here, so that no other use of the same secret gives the same key.
+const TAG_KEY_LABEL: &[u8] = b"flagtrail tag key v1";
+
+/// A tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag([u8; TAG_BYTES]);
+
+impl Tag {
+    /// From its bytes; sixteen zeros stand for no tag.
+    pub fn from_bytes(bytes: [u8; TAG_BYTES]) -> Option<Self> {
+        (bytes != [0; TAG_BYTES]).then_some(Self(bytes))
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; TAG_BYTES] {
+        &self.0
+    }
+}
+
+/// The tags of one record. As bytes, in the message's `tags` header: scope, environment, flag, author, one
+/// after another, sixteen zeros for one that is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// Organisation, source and project. Always there where Flagtrail appended the record.
+    pub scope: Option<Tag>,
+    /// The environment, where the record names one.
+    pub environment: Option<Tag>,
+    /// The flag, where the record names one.
+    pub flag: Option<Tag>,
+    /// The author, where the record names one.
+    pub author: Option<Tag>,
+}
+
+impl Tags {
+    /// Reads a `tags` header. Of a length that it doesn't have, it holds no tags.
+    pub fn from_header(bytes: &[u8]) -> Self {
+        if bytes.len() != TAGS_BYTES {
+            return Self::default();
+        }
+        let tag = |index: usize| {
+            let bytes = bytes.get(index * TAG_BYTES..)?.first_chunk()?;
+            Tag::from_bytes(*bytes)
+        };
+        Self { scope: tag(0), environment: tag(1), flag: tag(2), author: tag(3) }
+    }
+
+    /// As they stand in the `tags` header.
+    pub fn to_header(&self) -> [u8; TAGS_BYTES] {
+        let mut header = [0; TAGS_BYTES];
+        let tags = [self.scope, self.environment, self.flag, self.author];
+        for (slot, tag) in header.chunks_exact_mut(TAG_BYTES).zip(tags) {
+            if let Some(tag) = tag {
+                slot.copy_from_slice(&tag.0);
+            }
+        }
+        header
+    }
+}
+
+/// The deployment's key, of which those of all scopes are made.
+#[derive(Clone)]
+pub struct TagKey(Hmac<Sha256>);
+
+impl TagKey {
+    /// From the deployment's secret, which may have other uses.
+    pub fn derive(secret: &[u8]) -> Self {
+        Self(keyed(&sealed(&keyed(secret), &[TAG_KEY_LABEL])))
+    }
+
+    /// The key of one scope.
+    pub fn scope(&self, scope: &RoutingKey) -> ScopeKey {
+        ScopeKey::from_bytes(sealed(&self.0, &[SCOPE_KEY_LABEL, scope.as_str().as_bytes()]))
+    }
+}
+
+impl fmt::Debug for TagKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TagKey([REDACTED])")
+    }
+}
+
+/// The key of one scope. To be given to those who audit that scope, and to nobody else.
+#[derive(Clone)]
+pub struct ScopeKey {
+    bytes: [u8; 32],
+    mac: Hmac<Sha256>,
+}
+
+impl ScopeKey {
+    /// From the bytes that were disclosed.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self { bytes, mac: keyed(&bytes) }
+    }
+
+    /// The bytes to disclose.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// The tags of a record of this scope.
+    pub fn tags(&self, scope: &RoutingKey, record: &AuditRecord) -> Tags {
+        let draft = record.draft();
+        Tags {
+            scope: Some(self.scope_tag(scope)),
+            environment: draft.environment.as_ref().and_then(|what| self.environment(what)),
+            flag: draft.flag.as_ref().and_then(|what| self.flag(what)),
+            author: self.author(record.author()),
+        }
+    }
+
+    /// The tag of the scope itself.
+    pub fn scope_tag(&self, scope: &RoutingKey) -> Tag {
+        self.tag(&[b"scope\0", scope.as_str().as_bytes()])
+    }
+
+    /// The tag of an environment: by its id, else its key, else its name, as routing goes.
+    pub fn environment(&self, environment: &Ref) -> Option<Tag> {
+        self.stable(
+            "environment",
+            [
+                ("id", environment.id.as_deref()),
+                ("key", environment.key.as_deref()),
+                ("name", environment.name.as_deref()),
+            ],
+        )
+    }
+
+    /// The tag of a flag: by its id, else its key, else its name, as routing goes.
+    pub fn flag(&self, flag: &Ref) -> Option<Tag> {
+        self.stable(
+            "flag",
+            [("id", flag.id.as_deref()), ("key", flag.key.as_deref()), ("name", flag.name.as_deref())],
+        )
+    }
+
+    /// The tag of an author: by id, else e-mail address, else name; none of one whom nobody named.
+    pub fn author(&self, author: &Author) -> Option<Tag> {
+        self.stable(
+            "author",
+            [
+                ("id", author.id.as_deref()),
+                ("email", author.email.as_deref()),
+                ("name", author.name.as_deref()),
+            ],
+        )
+    }
+
+    /// The first label that says something. Which of them it was is part of the tag: the flag whose key is `5`
+    /// is not the flag whose id is `5`.
+    fn stable(&self, what: &str, labels: [(&str, Option<&str>); 3]) -> Option<Tag> {
+        let (label, text) = labels
+            .into_iter()
+            .find_map(|(label, text)| text.filter(|text| !text.is_empty()).map(|text| (label, text)))?;
+        Some(self.tag(&[what.as_bytes(), b"\0", label.as_bytes(), b"\0", text.as_bytes()]))
+    }
+
+    fn tag(&self, parts: &[&[u8]]) -> Tag {
+        let whole = sealed(&self.mac, parts);
+        let mut tag = [0; TAG_BYTES];
+        tag.copy_from_slice(&whole[..TAG_BYTES]);
+        Tag(tag)
+    }
+}
+
+impl fmt::Debug for ScopeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ScopeKey([REDACTED])")
+    }
+}
+
+/// An HMAC with the key taken in, which costs as much as a short message: done once a key.
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of every length")
+}
+
+fn sealed(keyed: &Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = keyed.clone();
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
