@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use audit_journal::{AppendOutcome, NewMessage, Placement, ReadLimit, Topic, partition_of};
 use bytes::Bytes;
 
-use super::{Harness, PARTITIONS, append_all, append_numbers, collect, fixed, keyed, text};
+use super::{Harness, PARTITIONS, append_all, append_numbers, collect, fixed, keyed, text, until};
 
 const EVERYTHING: ReadLimit = ReadLimit { messages: 100_000, bytes: 64 * 1024 * 1024 };
 
