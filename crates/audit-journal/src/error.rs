@@ -1,7 +1,7 @@
 //! Why a journal can't be opened.
 
 /// Each names the thing and the mend.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum OpenError {
     /// The log can't be reached; opening may be tried again.
     #[error("the log can't be reached: {0}")]

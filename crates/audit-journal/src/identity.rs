@@ -68,12 +68,16 @@ impl LogIdentity {
                 identity = event.value;
             }
         }
-        let Some(value) = identity else { return Ok(None) };
+        identity.map(Self::read).transpose()
+    }
+
+    /// Reads the identity's document.
+    pub(crate) fn read(value: serde_json::Value) -> Result<Self, OpenError> {
         let found = value.get("v").and_then(serde_json::Value::as_u64).unwrap_or(0) as u32;
         if found > IDENTITY_VERSION {
             return Err(OpenError::Newer { found, known: IDENTITY_VERSION });
         }
-        serde_json::from_value(value).map(Some).map_err(|e| {
+        serde_json::from_value(value).map_err(|e| {
             OpenError::Refused(format!("the log's identity in the control topic can't be read: {e}"))
         })
     }

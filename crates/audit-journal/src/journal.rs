@@ -14,19 +14,24 @@ use crate::identity::LogIdentity;
 #[cfg(feature = "kafka")]
 use crate::kafka::Kafka;
 use crate::message::{NewMessage, record_message};
+use crate::named::NamedAppender;
 use crate::owned::Owned;
 use crate::position::{Bookmark, Bounds, Offset, Partition, Position};
+use crate::reaching::Reaching;
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
+
+/// What is answered until the log has been reached for the first time.
+const UNREACHED: &str = "the log has not been reached since this process started";
 
 /// The log. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    backend: Backend,
+    reaching: Arc<Reaching>,
 }
 
 #[derive(Clone, Debug)]
-enum Backend {
+pub(crate) enum Backend {
     Embedded(Arc<Embedded>),
     #[cfg(feature = "kafka")]
     Kafka(Arc<Kafka>),
@@ -34,8 +39,8 @@ enum Backend {
 
 /// Calls the same method on whichever backend there is.
 macro_rules! on {
-    ($journal:expr, $backend:ident => $call:expr) => {
-        match &$journal.backend {
+    ($chosen:expr, $backend:ident => $call:expr) => {
+        match $chosen {
             Backend::Embedded($backend) => $call,
             #[cfg(feature = "kafka")]
             Backend::Kafka($backend) => $call,
@@ -43,27 +48,76 @@ macro_rules! on {
     };
 }
 
+impl Backend {
+    pub(crate) async fn open(config: JournalConfig) -> Result<Self, OpenError> {
+        match config {
+            JournalConfig::Embedded(config) => Ok(Self::Embedded(Arc::new(Embedded::open(config).await?))),
+            #[cfg(feature = "kafka")]
+            JournalConfig::Kafka(config) => Ok(Self::Kafka(Arc::new(Kafka::open(config).await?))),
+        }
+    }
+
+    pub(crate) fn identity(&self) -> &LogIdentity {
+        on!(self, backend => backend.identity())
+    }
+
+    pub(crate) async fn follow(&self, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {
+        on!(self, backend => backend.follow(topic, from).await)
+    }
+
+    pub(crate) async fn follow_owned(&self, group: &str) -> Owned {
+        on!(self, backend => backend.follow_owned(group).await)
+    }
+
+    pub(crate) async fn close(&self) {
+        on!(self, backend => backend.close().await);
+    }
+}
+
 impl Journal {
     /// Opens the log: makes what is missing, checks what is there, and refuses by name what is wrong.
     /// A broker that is down gives [`OpenError::Unavailable`]; the caller decides how long to try.
     pub async fn open(config: JournalConfig) -> Result<Self, OpenError> {
-        let backend = match config {
-            JournalConfig::Embedded(config) => Backend::Embedded(Arc::new(Embedded::open(config).await?)),
-            #[cfg(feature = "kafka")]
-            JournalConfig::Kafka(config) => Backend::Kafka(Arc::new(Kafka::open(config).await?)),
-        };
-        Ok(Self { backend })
+        Ok(Self { reaching: Arc::new(Reaching::reached(Backend::open(config).await?)) })
+    }
+
+    /// As [`Journal::open`]; but where the log can't be reached now, goes on trying beside the caller, who gets
+    /// a journal at once that behaves as one whose log went away: appends and reads are refused, followers wait.
+    /// `known` is the identity that the log had when it was last reached ([`crate::SettingsFile`]). Whether it
+    /// is reached, and whether it is that log, tells [`Journal::reached`].
+    pub async fn open_known(config: JournalConfig, known: LogIdentity) -> Result<Self, OpenError> {
+        match Self::open(config.clone()).await {
+            Err(OpenError::Unavailable(problem)) => {
+                tracing::warn!(problem, "the log does not answer; going on with what is known of it");
+                Ok(Self { reaching: Reaching::begin(config, known) })
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Waits until the log has been reached for the first time. An error is final: the log that answers is
+    /// another one or can't be used, or the journal was closed; nothing will ever be appended.
+    pub async fn reached(&self) -> Result<(), OpenError> {
+        self.reaching.wait().await.map(drop)
+    }
+
+    /// Whether the log has been reached since this journal was opened.
+    pub fn is_reached(&self) -> bool {
+        self.reaching.backend().is_some()
     }
 
     /// Which log this is, as of opening.
     pub fn identity(&self) -> &LogIdentity {
-        on!(self, backend => backend.identity())
+        self.reaching.identity()
     }
 
     /// Appends messages of one topic and answers each, in order. Messages of one key keep their order.
     /// [`AppendOutcome::Appended`] means durable: on Kafka on all in-sync replicas, embedded fsynced.
     pub async fn append(&self, topic: Topic, messages: Vec<NewMessage>) -> Vec<AppendOutcome> {
-        on!(self, backend => backend.append(topic, messages).await)
+        match self.reaching.backend() {
+            Some(backend) => on!(backend, backend => backend.append(topic, messages).await),
+            None => vec![AppendOutcome::NotAppended(UNREACHED.to_owned()); messages.len()],
+        }
     }
 
     /// Appends records (see [`record_message`]).
@@ -76,28 +130,39 @@ impl Journal {
         &self,
         messages: Vec<(Topic, NewMessage)>,
     ) -> Result<Vec<Position>, AppendError> {
-        on!(self, backend => backend.append_together(messages).await)
+        on!(self.reached_backend()?, backend => backend.append_together(messages).await)
+    }
+
+    /// Appends under a name that outlives the process.
+    pub fn named_appender(&self, name: &str) -> NamedAppender {
+        NamedAppender::new(self.clone(), name)
     }
 
     /// Follows every partition of a topic. A partition that `from` does not name begins at its first
     /// message. Anchors are checked before the first message of a partition is delivered.
     pub async fn follow(&self, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {
-        on!(self, backend => backend.follow(topic, from).await)
+        match self.reaching.backend() {
+            Some(backend) => backend.follow(topic, from).await,
+            None => Reaching::follow(&self.reaching, topic, from),
+        }
     }
 
     /// Joins `group` and follows the partitions of the records that it is given.
     pub async fn follow_owned(&self, group: &str) -> Owned {
-        on!(self, backend => backend.follow_owned(group).await)
+        match self.reaching.backend() {
+            Some(backend) => backend.follow_owned(group).await,
+            None => Reaching::follow_owned(&self.reaching, group),
+        }
     }
 
     /// What every partition of a topic holds now.
     pub async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, ReadError> {
-        on!(self, backend => backend.bounds(topic).await)
+        on!(self.readable()?, backend => backend.bounds(topic).await)
     }
 
     /// Per partition the offset of the first message appended at or after `at`; the end where none was.
     pub async fn offsets_at(&self, topic: Topic, at: Timestamp) -> Result<Vec<Position>, ReadError> {
-        on!(self, backend => backend.offsets_at(topic, at).await)
+        on!(self.readable()?, backend => backend.offsets_at(topic, at).await)
     }
 
     /// Reads messages from `from` on. Reads of all callers share a bounded number of readers.
@@ -108,7 +173,7 @@ impl Journal {
         from: Offset,
         limit: ReadLimit,
     ) -> Result<Range, ReadError> {
-        on!(self, backend => backend.read(topic, partition, from, limit).await)
+        on!(self.readable()?, backend => backend.read(topic, partition, from, limit).await)
     }
 
     /// Every live document of a group's `progress`, by partition and key, as of now. For lists and metrics;
@@ -117,7 +182,7 @@ impl Journal {
         &self,
         group: &str,
     ) -> Result<Vec<(Partition, bytes::Bytes, bytes::Bytes)>, ReadError> {
-        on!(self, backend => backend.documents(group).await)
+        on!(self.readable()?, backend => backend.documents(group).await)
     }
 
     /// Accepts the log as it stands now: bookmarks of older epochs that it does not bear out are moved to
@@ -129,12 +194,23 @@ impl Journal {
 
     /// Whether an append would be taken now, by the last that was heard of the log.
     pub fn is_writable(&self) -> bool {
-        on!(self, backend => backend.is_writable())
+        self.reaching.backend().is_some_and(|backend| on!(backend, backend => backend.is_writable()))
     }
 
     /// Revokes every owner's partitions and waits for them (for a bounded time), then takes no more
     /// appends and commits, finishes those under way, ends every follower.
     pub async fn close(&self) {
-        on!(self, backend => backend.close().await)
+        // One that was never reached has nothing under way.
+        if let Some(backend) = self.reaching.close() {
+            backend.close().await;
+        }
+    }
+
+    pub(crate) fn reached_backend(&self) -> Result<&Backend, AppendError> {
+        self.reaching.backend().ok_or_else(|| AppendError::NotAppended(UNREACHED.to_owned()))
+    }
+
+    fn readable(&self) -> Result<&Backend, ReadError> {
+        self.reaching.backend().ok_or_else(|| ReadError::Unavailable(UNREACHED.to_owned()))
     }
 }

@@ -16,10 +16,12 @@ mod journal;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod message;
+mod named;
 mod owned;
 mod partitioner;
 mod position;
 mod progress;
+mod reaching;
 mod read;
 mod resume;
 mod spool;
@@ -28,7 +30,7 @@ mod topic;
 
 pub use append::{AppendError, AppendOutcome};
 pub use config::{EmbeddedConfig, JournalConfig, KafkaConfig};
-pub use control::{Control, Entity, SettingsChange, WriteError};
+pub use control::{Control, Entity, SettingsChange, SettingsFile, WriteError};
 pub use epoch::NewEpochError;
 pub use error::OpenError;
 pub use follow::{Batch, Follow, FollowEvent, Stop};
@@ -37,6 +39,7 @@ pub use journal::Journal;
 #[cfg(feature = "kafka")]
 pub use kafka::kafka_plan;
 pub use message::{Message, MessageHash, NewMessage, Placement, record_message};
+pub use named::NamedAppender;
 pub use owned::{CommitError, Committer, Owned, OwnedCommit, OwnedEvent, PartitionCommit};
 pub use partitioner::partition_of;
 pub use position::{Anchor, Bookmark, Bounds, Offset, Partition, Position};

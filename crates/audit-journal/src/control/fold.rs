@@ -23,6 +23,21 @@ pub(crate) struct Fold {
 }
 
 impl Fold {
+    /// What a fold held once.
+    pub(crate) fn of(entities: &[Arc<Entity>]) -> Self {
+        let mut fold = Self::default();
+        for entity in entities {
+            let of_kind = fold.entities.entry(entity.kind.clone()).or_default();
+            of_kind.insert(entity.id.clone(), Arc::clone(entity));
+        }
+        fold
+    }
+
+    /// Everything that stands, by kind and id.
+    pub(crate) fn all(&self) -> Vec<Arc<Entity>> {
+        self.entities.values().flat_map(BTreeMap::values).cloned().collect()
+    }
+
     /// Folds the next event. It takes effect if it names the version that stands: 0 where nothing does,
     /// so that what was deleted can be made again.
     pub(crate) fn apply(&mut self, event: ControlEvent) -> Verdict {

@@ -2,6 +2,7 @@
 //! the same version the first in log order wins.
 
 mod event;
+mod file;
 mod fold;
 mod follower;
 
@@ -16,18 +17,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use self::fold::{Fold, Verdict};
-use self::follower::Stopped;
+use self::follower::{Stopped, read_up};
 use crate::append::AppendError;
 use crate::error::OpenError;
 use crate::journal::Journal;
 use crate::message::record_message;
-use crate::position::Offset;
 use crate::topic::Topic;
 
 pub(crate) use event::{CONTROL_VERSION, ControlEvent, EventError};
-
-/// How long opening waits for the fold to reach the present end.
-const READ_UP_MAX: Duration = Duration::from_secs(60);
+pub use file::SettingsFile;
 
 /// How long a write waits for its own event to come back.
 const READ_BACK_MAX: Duration = Duration::from_secs(10);
@@ -88,13 +86,13 @@ pub struct Control {
 struct State {
     folded: RwLock<Folded>,
     revision: watch::Sender<u64>,
-    /// Everything before this offset is folded.
-    reached: watch::Sender<Offset>,
 }
 
 #[derive(Debug, Default)]
 struct Folded {
     fold: Fold,
+    /// Whether `fold` is a copy, of which the log has not been asked yet.
+    is_copy: bool,
     /// Our own writes that are waited for, by the id of their event.
     awaited: HashMap<Uuid, oneshot::Sender<Verdict>>,
     /// Why folding ended for good.
@@ -104,33 +102,36 @@ struct Folded {
 impl Control {
     /// Reads `control` from its start to its present end, then keeps following.
     pub async fn open(journal: Journal) -> Result<Self, OpenError> {
-        let bounds = journal.bounds(Topic::Control).await;
-        let bounds = bounds.map_err(|e| OpenError::Unavailable(e.to_string()))?;
-        let end = bounds.first().map_or(0, |bounds| bounds.end);
-        let state = Arc::new(State {
-            folded: RwLock::default(),
-            revision: watch::Sender::new(0),
-            reached: watch::Sender::new(0),
-        });
+        let (fold, follow) = read_up(&journal).await?;
+        let (control, stop) = Self::of(journal, fold);
+        tokio::spawn(follower::run(follow, Arc::clone(&control.state), stop));
+        Ok(control)
+    }
+
+    /// As [`Control::open`], and keeps a copy of the settings in `file`, so that a process that starts while the
+    /// log is away knows them all the same. Where the log has not been reached yet
+    /// ([`Journal::open_known`]), it begins with the copy; once the log is reached, all of `control` is read,
+    /// and what it says takes the copy's place. Until then every write is refused.
+    pub async fn open_with(journal: Journal, file: SettingsFile) -> Result<Self, OpenError> {
+        let control = if journal.is_reached() {
+            Self::open(journal).await?
+        } else {
+            let (control, stop) = Self::of(journal.clone(), Fold::of(file.entities()));
+            control.state.write().is_copy = true;
+            tokio::spawn(follower::run_once_reached(journal, Arc::clone(&control.state), stop));
+            control
+        };
+        tokio::spawn(file::keep(file, Arc::downgrade(&control.state), control.revision()));
+        Ok(control)
+    }
+
+    /// The settings as they are, without what keeps them current, which ends by the token.
+    fn of(journal: Journal, fold: Fold) -> (Self, CancellationToken) {
+        let folded = Folded { fold, ..Folded::default() };
+        let state = Arc::new(State { folded: RwLock::new(folded), revision: watch::Sender::new(0) });
         let stop = CancellationToken::new();
-        // From 0, always: no position in `control` is persisted.
-        let follow = journal.follow(Topic::Control, Vec::new()).await;
-        let mut reached = state.reached.subscribe();
-        tokio::spawn(follower::run(follow, Arc::clone(&state), stop.clone()));
-        let follower = Arc::new(stop.drop_guard());
-        let read_up = reached.wait_for(|next| *next >= end || state.read().stopped.is_some());
-        let ended = || OpenError::Unavailable("the log was closed".to_owned());
-        tokio::time::timeout(READ_UP_MAX, read_up)
-            .await
-            .map_err(|_| OpenError::Unavailable("the settings were not read in time".to_owned()))?
-            .map_err(|_| ended())?;
-        let stopped = state.read().stopped.clone();
-        match stopped {
-            None => Ok(Self { journal, state, turn: Arc::default(), _follower: follower }),
-            Some(Stopped::Event(error)) => Err(error.into()),
-            Some(Stopped::Log(reason)) => Err(OpenError::Refused(reason)),
-            Some(Stopped::Closed) => Err(ended()),
-        }
+        let follower = Arc::new(stop.clone().drop_guard());
+        (Self { journal, state, turn: Arc::default(), _follower: follower }, stop)
     }
 
     /// One entity, as of the last event folded.
@@ -208,9 +209,12 @@ impl Drop for Awaited<'_> {
 }
 
 impl State {
-    /// Notes that everything before `next` is folded.
-    fn reach(&self, next: Offset) {
-        self.reached.send_modify(|reached| *reached = next.max(*reached));
+    /// Puts what the log says in the place of the copy.
+    fn take_the_logs_word(&self, fold: Fold) {
+        let mut folded = self.write();
+        (folded.fold, folded.is_copy) = (fold, false);
+        drop(folded);
+        self.revision.send_modify(|revision| *revision += 1);
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Folded> {

@@ -88,7 +88,7 @@ mod tests {
         days_old: impl IntoIterator<Item = i64>,
     ) -> (Connection, Tables, Vec<PartitionState>) {
         let connection = Connection::open_in_memory().expect("memory is there");
-        connection.execute_batch(schema::SCHEMA).expect("the schema is valid");
+        connection.execute_batch(schema::SCHEMA[0]).expect("the schema is valid");
         let tables = Tables::new(1);
         tables.create(&connection).expect("the tables are valid");
         let mut states = vec![PartitionState::default(); tables.all().len()];

@@ -7,10 +7,8 @@ use rusqlite::Connection;
 use crate::error::OpenError;
 use crate::sqlite::file;
 
-/// The schema that this release writes, and the highest that it reads.
-const SCHEMA_VERSION: u32 = 1;
-
-pub(super) const SCHEMA: &str = "
+/// What leads from an empty file to the present schema; one step a version.
+pub(super) const SCHEMA: [&str; 1] = ["
 -- Where every partition stands. The messages themselves are in one table for each: see `log`.
 CREATE TABLE partitions (
   topic TEXT NOT NULL,
@@ -27,9 +25,9 @@ CREATE TABLE documents (
   message_offset INTEGER NOT NULL,
   PRIMARY KEY (partition, key)
 ) STRICT, WITHOUT ROWID;
-";
+"];
 
 /// Opens the log's writing connection.
 pub(crate) fn open(path: &Path) -> Result<Connection, OpenError> {
-    file::open_writer(path, SCHEMA, SCHEMA_VERSION)
+    file::open_writer(path, &SCHEMA)
 }

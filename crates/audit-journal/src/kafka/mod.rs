@@ -45,6 +45,7 @@ use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
 
 pub use plan::kafka_plan;
+pub(crate) use together::Together;
 
 use client::{Clients, blocking, partition_count, reason};
 use commit::{CommitThread, Commits, Session};
@@ -54,8 +55,8 @@ use owned::Owning;
 use producer::Appender;
 use progress::ProgressReader;
 use reader::Readers;
-use together::Together;
 use topics::Topics;
+use transaction::Transactor;
 
 /// After this without a heartbeat an owner's partitions go to another.
 const SESSION_TIMEOUT_MS: &str = "10000";
@@ -100,7 +101,8 @@ impl Kafka {
                 return Err(error);
             }
         };
-        let together = Together::start(clients.clone(), identity.partitions, Arc::clone(&readers));
+        let settings = Transactor::new(clients.clone(), "settings");
+        let together = Together::start(settings, identity.partitions, Arc::clone(&readers));
         let (stop, followers) = (CancellationToken::new(), TaskTracker::new());
         let (commits, commit_thread) =
             Commits::start(clients.clone(), identity.partitions, Arc::clone(&readers), stop.clone());
@@ -133,6 +135,12 @@ impl Kafka {
         messages: Vec<(Topic, NewMessage)>,
     ) -> Result<Vec<Position>, AppendError> {
         self.together.append(messages).await
+    }
+
+    /// A transactional producer of its own, under an id that outlives the process.
+    pub(crate) fn together_as(&self, name: &str) -> Together {
+        let transactor = Transactor::with_id(self.clients.clone(), "spool", name);
+        Together::start(transactor, self.identity.partitions, Arc::clone(&self.readers))
     }
 
     pub(crate) async fn follow(&self, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {

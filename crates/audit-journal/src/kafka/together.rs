@@ -1,5 +1,6 @@
-//! Messages of several topics together or not at all: one transactional producer on a thread of its own,
-//! made when first needed, one transaction at a time.
+//! Messages of several topics together or not at all: a transactional producer on a thread of its own, made
+//! when first needed, one transaction at a time. One serves the settings; another, for as long as there is
+//! anything to drain, the spool.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -13,7 +14,7 @@ use crate::position::Position;
 use crate::read::ReadLimit;
 use crate::topic::Topic;
 
-use super::client::{Clients, blocking};
+use super::client::blocking;
 use super::pace::Pace;
 use super::reader::Readers;
 use super::transaction::{TransactionError, Transactor};
@@ -28,33 +29,48 @@ const COMMIT_WAIT: Duration = Duration::from_secs(20);
 const SETTLE_ATTEMPTS: usize = 5;
 
 type Answer = oneshot::Sender<Result<Vec<Position>, AppendError>>;
-type Request = (Vec<(Topic, NewMessage)>, Answer);
+
+/// What the thread is asked.
+enum Request {
+    Append(Vec<(Topic, NewMessage)>, Answer),
+    /// To end what is in doubt; answered without positions.
+    Settle(Answer),
+}
 
 /// Appends together. Its thread ends with it.
-pub(super) struct Together {
+pub(crate) struct Together {
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     thread: Arc<Mutex<Option<thread::JoinHandle<()>>>>,
 }
 
 impl Together {
-    pub(super) fn start(clients: Clients, partitions: u32, readers: Arc<Readers>) -> Self {
+    pub(super) fn start(transactor: Transactor, partitions: u32, readers: Arc<Readers>) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
-        let transactor = Transactor::new(clients, "settings");
         let worker = Worker { transactor, partitions, readers };
         let spawned =
-            thread::Builder::new().name("journal-settings".to_owned()).spawn(move || worker.run(waiting));
+            thread::Builder::new().name("journal-together".to_owned()).spawn(move || worker.run(waiting));
         let thread = spawned.map_err(|error| tracing::error!(%error, "a thread can't be started")).ok();
         Self { requests: Mutex::new(Some(requests)), thread: Arc::new(Mutex::new(thread)) }
     }
 
-    pub(super) async fn append(
+    pub(crate) async fn append(
         &self,
         messages: Vec<(Topic, NewMessage)>,
     ) -> Result<Vec<Position>, AppendError> {
+        self.ask(|answer| Request::Append(messages, answer)).await
+    }
+
+    /// When it returns `Ok`, everything that was ever appended by this transactional id, by whichever process,
+    /// is there for readers or never will be.
+    pub(crate) async fn settle(&self) -> Result<(), AppendError> {
+        self.ask(Request::Settle).await.map(drop)
+    }
+
+    async fn ask(&self, request: impl FnOnce(Answer) -> Request) -> Result<Vec<Position>, AppendError> {
         let closed = || AppendError::NotAppended("the journal is closed".to_owned());
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (answer, outcome) = oneshot::channel();
-        requests.ok_or_else(closed)?.send((messages, answer)).await.map_err(|_| closed())?;
+        requests.ok_or_else(closed)?.send(request(answer)).await.map_err(|_| closed())?;
         outcome.await.unwrap_or_else(|_| Err(AppendError::Unknown("the journal's thread ended".to_owned())))
     }
 
@@ -65,7 +81,7 @@ impl Together {
         blocking(move || {
             let running = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
             if running.is_some_and(|running| running.join().is_err()) {
-                tracing::error!("the settings thread panicked");
+                tracing::error!("a thread that appends panicked");
             }
         })
         .await;
@@ -80,10 +96,21 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, mut waiting: mpsc::Receiver<Request>) {
-        while let Some((messages, answer)) = waiting.blocking_recv() {
+        while let Some(request) = waiting.blocking_recv() {
             // A caller that is gone needs no answer.
-            let _ = answer.send(self.append(&messages));
+            let _ = match request {
+                Request::Append(messages, answer) => answer.send(self.append(&messages)),
+                Request::Settle(answer) => answer.send(self.settle()),
+            };
         }
+    }
+
+    fn settle(&mut self) -> Result<Vec<Position>, AppendError> {
+        self.transactor.settle().map(|()| Vec::new()).map_err(|error| match error {
+            TransactionError::Aborted(reason)
+            | TransactionError::Fenced(reason)
+            | TransactionError::Unknown(reason, _) => AppendError::NotAppended(reason),
+        })
     }
 
     fn append(&mut self, messages: &[(Topic, NewMessage)]) -> Result<Vec<Position>, AppendError> {

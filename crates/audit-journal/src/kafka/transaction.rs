@@ -123,8 +123,13 @@ pub(super) struct GroupOffsets<'a> {
 impl Transactor {
     /// `name` tells what it is for; the transactional id is this process's own.
     pub(super) fn new(clients: Clients, name: &'static str) -> Self {
-        let transactional_id =
-            format!("{}-{name}-{}", clients.config().prefix, uuid::Uuid::new_v4().simple());
+        Self::with_id(clients, name, &uuid::Uuid::new_v4().simple().to_string())
+    }
+
+    /// The same with a transactional id that others may have used before, or in vain may try to use still: the
+    /// broker lets in whoever came last, and ends what the one before left unfinished.
+    pub(super) fn with_id(clients: Clients, name: &'static str, id: &str) -> Self {
+        let transactional_id = format!("{}-{name}-{id}", clients.config().prefix);
         Self { clients, name, transactional_id, reports: Arc::default(), producer: None }
     }
 
@@ -172,8 +177,9 @@ impl Transactor {
         }
     }
 
-    /// Ends what a lost commit left in doubt: a producer of the same id is let in only when the
-    /// transaction before it has ended, one way or the other.
+    /// Ends what a lost commit, or a predecessor of the same id, left in doubt: a producer is let in only when
+    /// the transaction before it has ended, one way or the other, with its markers in every partition. What a
+    /// predecessor still sends is refused from then on.
     pub(super) fn settle(&mut self) -> Result<(), TransactionError> {
         if self.producer.is_none() {
             self.producer = Some(self.start()?);

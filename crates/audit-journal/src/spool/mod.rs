@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use self::backlog::Backlog;
 use self::writer::{Job, Writer};
 use crate::error::OpenError;
-use crate::read::ReadError;
+use crate::read::{ReadError, ReadLimit};
 use crate::sqlite::file::{self, WriteLock};
 use crate::sqlite::queue::Queue;
 use crate::sqlite::readers::Readers;
@@ -44,7 +44,9 @@ pub enum SpoolError {
     #[error("the spool can't be written: {0}")]
     Broken(String),
     /// Another process holds the file.
-    #[error("the spool {0} is held by another process: every process needs its own")]
+    #[error(
+        "the spool {0} is held by another process: of those that take webhooks in, each needs a data_dir of its own"
+    )]
     Held(String),
     /// The file was written by a later release.
     #[error(
@@ -75,8 +77,8 @@ pub struct Spooled {
 ///
 /// An entry is removed after its messages are on the log. If the process dies in between, the entry is still
 /// here when they are there: so whoever spools them fixes their ids and a mark of each *before* that, inside
-/// the entry. Who drains the spool looks for the marks on the log and appends only what is missing; should it
-/// append one twice all the same, both have the same id.
+/// the entry. Who drains the spool appends under its id ([`crate::NamedAppender`]), which ends what a dead
+/// process had under way, looks for the marks on the log, and appends only what is missing.
 #[derive(Clone, Debug)]
 pub struct Spool {
     inner: Arc<Inner>,
@@ -84,6 +86,7 @@ pub struct Spool {
 
 #[derive(Debug)]
 struct Inner {
+    id: String,
     queue: Arc<Queue<Job>>,
     readers: Readers,
     backlog: Arc<Backlog>,
@@ -100,7 +103,8 @@ impl Spool {
 
     fn open_blocking(config: &SpoolConfig) -> Result<Self, SpoolError> {
         let lock = WriteLock::take(&config.path)?;
-        let connection = file::open_writer(&config.path, writer::SCHEMA, writer::SCHEMA_VERSION)?;
+        let connection = file::open_writer(&config.path, &writer::SCHEMA)?;
+        let id = writer::id(&connection).map_err(|e| SpoolError::Broken(e.to_string()))?;
         let waiting = writer::count(&connection).map_err(|e| SpoolError::Broken(e.to_string()))?;
         let backlog = Arc::new(Backlog::new(config.bytes_max, waiting));
         let queue = Arc::new(Queue::new());
@@ -110,7 +114,12 @@ impl Spool {
             .spawn(move || writer.run())
             .map_err(|e| SpoolError::Broken(e.to_string()))?;
         let readers = Readers::new(config.path.clone());
-        Ok(Self { inner: Arc::new(Inner { queue, readers, backlog, writer: Some(thread) }) })
+        Ok(Self { inner: Arc::new(Inner { id, queue, readers, backlog, writer: Some(thread) }) })
+    }
+
+    /// Which spool this is: made up with the file and part of it, so the same in every process that opens it.
+    pub fn id(&self) -> &str {
+        &self.inner.id
     }
 
     /// Keeps an entry. When it returns the number, the entry is fsynced. Entries of one source that are
@@ -134,19 +143,20 @@ impl Spool {
         self.inner.backlog.total()
     }
 
-    /// The oldest entries, in order, at most `count`.
-    pub async fn oldest(&self, count: usize) -> Result<Vec<Spooled>, SpoolError> {
+    /// The oldest entries, in order, up to the bounds: at least one where there is one. None while all that
+    /// [`Spool::backlog`] counts is still being pushed.
+    pub async fn oldest(&self, limit: ReadLimit) -> Result<Vec<Spooled>, SpoolError> {
         let reading = self.inner.readers.read(move |connection| {
-            writer::oldest(connection, count).map_err(|e| ReadError::Unavailable(e.to_string()))
+            writer::oldest(connection, limit).map_err(|e| ReadError::Unavailable(e.to_string()))
         });
         reading.await.map_err(|e| SpoolError::Broken(e.to_string()))
     }
 
-    /// Forgets an entry that is on the log by now (or in `rejected`). When it returns, that is durable; one
-    /// that is not there is forgotten already.
-    pub async fn remove(&self, number: u64) -> Result<(), SpoolError> {
+    /// Forgets entries that are on the log by now, all together. When it returns, that is durable; those that
+    /// are not there are forgotten already.
+    pub async fn remove(&self, numbers: Vec<u64>) -> Result<(), SpoolError> {
         let (answer, outcome) = oneshot::channel();
-        self.inner.queue.push(Job::Remove { number, answer }, 0).await.map_err(|_| closed())?;
+        self.inner.queue.push(Job::Remove { numbers, answer }, 0).await.map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?.map_err(SpoolError::Broken)
     }
 }

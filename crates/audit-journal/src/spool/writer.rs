@@ -9,21 +9,27 @@ use tokio::sync::oneshot;
 
 use super::Spooled;
 use super::backlog::{Backlog, Place, Waiting};
+use crate::read::ReadLimit;
 use crate::sqlite::file::WriteLock;
 use crate::sqlite::queue::Queue;
 
-/// The schema that this release writes, and the highest that it reads.
-pub(super) const SCHEMA_VERSION: u32 = 1;
-
-/// AUTOINCREMENT: a number is never used again, even when its request is gone.
-pub(super) const SCHEMA: &str = "
+/// What leads from an empty file to the present schema; one step a version.
+pub(super) const SCHEMA: [&str; 2] = [
+    // AUTOINCREMENT: a number is never used again, even when its request is gone.
+    "
 CREATE TABLE requests (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   source TEXT NOT NULL,
   received_at_us INTEGER NOT NULL,
   request BLOB NOT NULL
 ) STRICT;
-";
+",
+    // One row: which spool this is, whichever process has it open.
+    "
+CREATE TABLE spool (id TEXT NOT NULL) STRICT;
+INSERT INTO spool VALUES (lower(hex(randomblob(16))));
+",
+];
 
 /// How long the thread sleeps at most; nothing depends on it.
 const IDLE: Duration = Duration::from_secs(60);
@@ -32,14 +38,14 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) enum Job {
     Push { place: Place, received_at_us: i64, request: Bytes, answer: oneshot::Sender<Result<u64, String>> },
-    Remove { number: u64, answer: oneshot::Sender<Result<(), String>> },
+    Remove { numbers: Vec<u64>, answer: oneshot::Sender<Result<(), String>> },
 }
 
 /// What a job did, in a transaction that is not yet committed.
 enum Done {
     Pushed(u64),
-    /// With its source and size, where it was there.
-    Removed(Option<(String, u64)>),
+    /// Sources and sizes of those that were there.
+    Removed(Vec<(String, u64)>),
 }
 
 pub(super) struct Writer {
@@ -96,7 +102,7 @@ impl Writer {
                 let _ = answer.send(Ok(number));
             }
             (Job::Remove { answer, .. }, Done::Removed(gone)) => {
-                if let Some((source, bytes)) = gone {
+                for (source, bytes) in gone {
                     self.backlog.forget(&source, bytes);
                 }
                 let _ = answer.send(Ok(()));
@@ -124,12 +130,16 @@ fn perform(connection: &Connection, job: &Job) -> rusqlite::Result<Done> {
                 .execute(params![place.source, received_at_us, request.as_ref()])?;
             Ok(Done::Pushed(connection.last_insert_rowid() as u64))
         }
-        Job::Remove { number, .. } => {
-            let gone = connection
-                .prepare_cached("DELETE FROM requests WHERE number = ? RETURNING source, length(request)")?
-                .query_row([*number as i64], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))
-                .optional()?;
-            Ok(Done::Removed(gone))
+        Job::Remove { numbers, .. } => {
+            let mut delete = connection
+                .prepare_cached("DELETE FROM requests WHERE number = ? RETURNING source, length(request)")?;
+            let gone = numbers.iter().filter_map(|number| {
+                delete
+                    .query_row([*number as i64], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))
+                    .optional()
+                    .transpose()
+            });
+            Ok(Done::Removed(gone.collect::<rusqlite::Result<_>>()?))
         }
     }
 }
@@ -145,18 +155,31 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<Waiting> {
     Ok(waiting)
 }
 
-/// The oldest requests, in order.
-pub(super) fn oldest(connection: &Connection, count: usize) -> rusqlite::Result<Vec<Spooled>> {
+/// Which spool this is.
+pub(super) fn id(connection: &Connection) -> rusqlite::Result<String> {
+    connection.query_row("SELECT id FROM spool", [], |row| row.get(0))
+}
+
+/// The oldest requests, in order, up to the bounds; what lies past them is not read into memory.
+pub(super) fn oldest(connection: &Connection, limit: ReadLimit) -> rusqlite::Result<Vec<Spooled>> {
     let mut statement = connection.prepare_cached(
         "SELECT number, source, received_at_us, request FROM requests ORDER BY number LIMIT ?",
     )?;
-    let requests = statement.query_map([i64::try_from(count).unwrap_or(i64::MAX)], |row| {
-        Ok(Spooled {
+    let mut rows = statement.query([i64::try_from(limit.messages.max(1)).unwrap_or(i64::MAX)])?;
+    let mut requests: Vec<Spooled> = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let request = row.get_ref(3)?.as_blob()?;
+        bytes += request.len();
+        if bytes > limit.bytes && !requests.is_empty() {
+            break;
+        }
+        requests.push(Spooled {
             number: row.get::<_, i64>(0)? as u64,
             source: row.get(1)?,
             received_at_us: row.get(2)?,
-            request: Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?),
-        })
-    })?;
-    requests.collect()
+            request: Bytes::copy_from_slice(request),
+        });
+    }
+    Ok(requests)
 }

@@ -48,9 +48,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens the writing connection, making file and schema where they are missing. Afterwards the file is in
-/// WAL mode, and every commit is fsynced.
-pub(crate) fn open_writer(path: &Path, schema: &str, schema_version: u32) -> Result<Connection, OpenError> {
+/// Opens the writing connection, making the file where it is missing. `steps` lead from an empty file to the
+/// present schema, each from one version to the next; those that a file lacks are taken. Afterwards the file
+/// is in WAL mode, and every commit is fsynced.
+pub(crate) fn open_writer(path: &Path, steps: &[&str]) -> Result<Connection, OpenError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .map_err(|e| OpenError::Refused(format!("{} can't be made: {e}", folder.display())))?;
@@ -60,16 +61,19 @@ pub(crate) fn open_writer(path: &Path, schema: &str, schema_version: u32) -> Res
     connection.busy_timeout(BUSY_TIMEOUT).map_err(refused)?;
     let found: u32 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(refused)?;
-    if found > schema_version {
-        return Err(OpenError::Newer { found, known: schema_version });
+    let known = steps.len() as u32;
+    if found > known {
+        return Err(OpenError::Newer { found, known });
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(refused)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(refused)?;
-    if found == 0 {
-        // If we crash in here, the file has no schema and version 0, and the next opening does this again.
+    if found < known {
+        // If we crash in here, the file is as it was, and the next opening does this again.
         let transaction = connection.transaction().map_err(refused)?;
-        transaction.execute_batch(schema).map_err(refused)?;
-        transaction.pragma_update(None, "user_version", schema_version).map_err(refused)?;
+        for step in &steps[found as usize..] {
+            transaction.execute_batch(step).map_err(refused)?;
+        }
+        transaction.pragma_update(None, "user_version", known).map_err(refused)?;
         transaction.commit().map_err(refused)?;
     }
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);

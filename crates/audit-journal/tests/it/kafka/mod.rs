@@ -2,10 +2,12 @@
 
 mod brokers;
 mod cluster;
+mod named;
 mod owners;
 mod security;
 mod single;
 mod topics;
+mod unreached;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
