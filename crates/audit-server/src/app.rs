@@ -35,8 +35,8 @@ pub struct Parts {
     pub journal: Journal,
     /// The settings.
     pub control: Control,
-    /// Where hooks wait while the log does not answer.
-    pub spool: Spool,
+    /// Where hooks wait while the log does not answer; absent where no hooks are taken in.
+    pub spool: Option<Spool>,
     /// The endpoints among the settings.
     pub endpoints: Endpoints,
     /// What delivers in this process, to tell how endpoints stand; absent where nothing does.
@@ -66,7 +66,7 @@ struct Shared {
     spooling: Spooling,
     metrics: Metrics,
     tail: Tail,
-    /// Whether the spool took what it was given last; again true once the log is back.
+    /// Whether the spool took what it was given last; again true once the log is back. Never without a spool.
     spool_accepts: AtomicBool,
 }
 
@@ -85,6 +85,7 @@ impl App {
             .admin_token
             .as_ref()
             .map(|admin| Arc::new(Token::given(ADMIN_NAME, admin.organisation.clone(), &admin.shown, now())));
+        let has_spool = parts.spool.is_some();
         let shared = Shared {
             admin_token,
             bounds: Bounds::new(&config),
@@ -97,7 +98,7 @@ impl App {
             repeats: Repeats::default(),
             spooling: Spooling::default(),
             tail: Tail::default(),
-            spool_accepts: AtomicBool::new(true),
+            spool_accepts: AtomicBool::new(has_spool),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -115,7 +116,9 @@ impl App {
     /// The work that goes on beside requests: what the spool holds goes to the log once it answers. Returns
     /// after `shutdown`, when every webhook that was taken in by then is durable or refused.
     pub async fn run(&self) {
-        drain::run(self).await;
+        if let Some(spool) = self.spool() {
+            drain::run(self, spool).await;
+        }
         self.shared.spooling.finished().await;
     }
 
@@ -127,8 +130,9 @@ impl App {
         &self.shared.parts.control
     }
 
-    pub(crate) fn spool(&self) -> &Spool {
-        &self.shared.parts.spool
+    /// Where hooks wait while the log does not answer.
+    pub(crate) fn spool(&self) -> Option<&Spool> {
+        self.shared.parts.spool.as_ref()
     }
 
     pub(crate) fn endpoints(&self) -> &Endpoints {
@@ -199,7 +203,7 @@ impl App {
     /// Remembers whether the spool took what it was given last, or that the log is back: what the spool did in one
     /// outage says nothing of the next.
     pub(crate) fn spool_accepts(&self, accepts: bool) {
-        self.shared.spool_accepts.store(accepts, Ordering::Relaxed);
+        self.shared.spool_accepts.store(accepts && self.spool().is_some(), Ordering::Relaxed);
     }
 
     /// Whether a hook that came now would be kept: on the log, or in the spool.

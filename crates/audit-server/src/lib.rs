@@ -27,6 +27,7 @@ pub use config::{
     AdminToken, HOOK_BODY_BYTES_MAX, INGEST_BODY_BYTES_MAX, INGEST_RECORDS_MAX, Limits,
     SETTINGS_BODY_BYTES_MAX, ServerConfig,
 };
+pub use routes::standby_router;
 pub use serve::serve;
 pub use settings::named::Named;
 pub use settings::source::Source;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use audit_archive::{ArchiveConfig, Archiver, Reader};
 use audit_export::{ExportJobs, ExportRunner};
-use audit_journal::{Control, Journal, OpenError, Spool, SpoolConfig};
+use audit_journal::{Control, Journal, Spool, SpoolConfig, SpoolError};
 use audit_server::{AdminToken, App, Limits, Named, Parts, ServerConfig, serve};
 use audit_webhook::{Deliverer, DelivererConfig, Endpoints};
 use tokio::net::TcpListener;
@@ -15,10 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::exit::{Exit, Stop};
+use crate::log;
 use crate::token_file;
-
-/// Pause between attempts to reach a log that does not answer at start.
-const OPEN_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the log may take to close after the drain: brokers that are gone don't keep the process.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -69,12 +67,18 @@ impl System {
         let admin = bind("admin.listen", config.admin.listen).await?;
         let hooks =
             if has(Role::Ingest) { Some(bind("hooks.listen", config.hooks.listen).await?) } else { None };
-        let Some(journal) = open_journal(config, &shutdown).await? else { return Ok(None) };
-        let control =
-            Control::open(journal.clone()).await.context("the settings can't be read from the log")?;
-        let spool =
-            SpoolConfig { path: config.data_dir.join("spool.sqlite"), bytes_max: config.spool.bytes_max };
-        let spool = Spool::open(spool).await.context("spool")?;
+        // What takes webhooks in must know whose they are, even if it starts while the brokers are away.
+        let settings = if has(Role::Ingest) { log::settings_file(config)? } else { None };
+        let listeners: Vec<&TcpListener> = [Some(&admin), hooks.as_ref()].into_iter().flatten().collect();
+        let Some(journal) = log::open(config, settings.as_ref(), &listeners, &shutdown).await? else {
+            return Ok(None);
+        };
+        let spool = if has(Role::Ingest) { Some(open_spool(config).await?) } else { None };
+        let control = match settings {
+            Some(settings) => Control::open_with(journal.clone(), settings).await,
+            None => Control::open(journal.clone()).await,
+        }
+        .context("the settings can't be read from the log")?;
         let archive = ArchiveConfig {
             dir: config.archive_dir(),
             free_bytes_min: config.archive.free_bytes_min,
@@ -139,6 +143,8 @@ impl System {
     pub(crate) async fn run(self) -> Result<()> {
         let mut parts: JoinSet<(&'static str, Result<()>)> = JoinSet::new();
         let shutdown = self.shutdown.clone();
+        let log = log::watch(self.journal.clone(), shutdown.clone());
+        parts.spawn(async move { ("log", log.await) });
         let limits = Limits { drain_timeout: self.drain, ..Limits::default() };
         let admin = serve("admin", self.admin, self.app.admin_router(), limits.clone(), shutdown.clone());
         parts.spawn(async move { ("admin", admin.await.map_err(Into::into)) });
@@ -210,20 +216,12 @@ fn failed(ended: Option<Result<(&'static str, Result<()>), tokio::task::JoinErro
     }
 }
 
-/// Opens the log, waiting for one that does not answer yet.
-async fn open_journal(config: &Config, shutdown: &CancellationToken) -> Result<Option<Journal>> {
-    loop {
-        match Journal::open(config.journal()?).await {
-            Ok(journal) => return Ok(Some(journal)),
-            Err(OpenError::Unavailable(problem)) => {
-                tracing::warn!(problem, "the log does not answer; trying again");
-                if shutdown.run_until_cancelled(tokio::time::sleep(OPEN_RETRY_PAUSE)).await.is_none() {
-                    return Ok(None);
-                }
-            }
-            Err(error @ OpenError::Held(_)) => return Err(Stop::error(Exit::Unavailable, error.to_string())),
-            Err(error) => return Err(Stop::error(Exit::Usage, error.to_string())),
-        }
+/// Where webhooks wait while the log does not answer: of one process at a time.
+async fn open_spool(config: &Config) -> Result<Spool> {
+    let path = config.data_dir.join("spool.sqlite");
+    match Spool::open(SpoolConfig { path, bytes_max: config.spool.bytes_max }).await {
+        Err(error @ SpoolError::Held(_)) => Err(Stop::error(Exit::Unavailable, error.to_string())),
+        outcome => outcome.context("the spool"),
     }
 }
 

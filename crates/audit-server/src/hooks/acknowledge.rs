@@ -91,7 +91,7 @@ impl Spooling {
 ///
 /// To be called where it is not cancelled: between the append and the entry that names it, only this knows of both.
 pub(crate) async fn acknowledge(app: &App, mut waiting: Waiting) -> Result<Acknowledged, Problem> {
-    let must_wait = app.spool().holds(&waiting.source)
+    let must_wait = app.spool().is_some_and(|spool| spool.holds(&waiting.source))
         || !app.journal().is_writable()
         || app.spooling().is_full_of_doubt();
     if must_wait {
@@ -126,7 +126,14 @@ pub(crate) async fn acknowledge(app: &App, mut waiting: Waiting) -> Result<Ackno
 }
 
 async fn spool(app: &App, waiting: Waiting) -> Result<Acknowledged, Problem> {
-    match app.spool().push(&waiting.source, waiting.received_at.micros(), waiting.to_entry()).await {
+    let Some(spool) = app.spool() else {
+        return Err(Problem::new(
+            Kind::Unavailable,
+            "the log does not answer, and this process has no spool",
+        )
+        .retry_after_s(5));
+    };
+    match spool.push(&waiting.source, waiting.received_at.micros(), waiting.to_entry()).await {
         Ok(_) => {
             app.spool_accepts(true);
             app.spooling().filled.notify_one();

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use audit_journal::{AppendError, AppendOutcome, ReadError, ReadLimit, SpoolError, Topic};
+use audit_journal::{
+    AppendError, AppendOutcome, NamedAppender, ReadError, ReadLimit, Spool, SpoolError, Topic,
+};
 use audit_record::{RecordError, Timestamp};
 use uuid::Uuid;
 
@@ -13,12 +15,9 @@ use crate::hooks::waiting::{EntryError, Waiting, mark};
 /// Pause after the log or the spool failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Most entries moved in one transaction.
-const BATCH_ENTRIES_MAX: u64 = 256;
-
-/// Most bytes of entries moved in one transaction, unless the first alone has more. A quarter of what a transaction's
-/// queue takes on Kafka, which leaves room for the headers of the messages.
-const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What is moved in one transaction. The bytes are of entries, and one is moved whatever it has: a quarter of what a
+/// transaction's queue takes on Kafka, which leaves room for the headers of the messages.
+const BATCH: ReadLimit = ReadLimit { messages: 256, bytes: 8 * 1024 * 1024 };
 
 /// How far the log's clock may be from ours when its messages are looked for by time: five minutes is the
 /// most that the log accepts, and as much again to be sure.
@@ -43,13 +42,15 @@ enum DrainError {
 }
 
 /// Moves entries until the app is told to stop.
-pub(crate) async fn run(app: &App) {
+pub(crate) async fn run(app: &App, spool: &Spool) {
     let shutdown = app.shutdown();
-    let mut drainer = Drainer { app, unsure: HashSet::new(), inherited: true };
+    let mut drainer = Drainer { app, spool, appender: None, unsure: HashSet::new(), inherited: true };
     let mut has_complained = false;
     loop {
-        let (count, _) = app.spool().backlog();
+        let (count, _) = spool.backlog();
         if count == 0 {
+            // While there is nothing to move, nothing is kept open for it.
+            drainer.appender = None;
             if shutdown.run_until_cancelled(app.spooling().filled.notified()).await.is_none() {
                 return;
             }
@@ -58,6 +59,13 @@ pub(crate) async fn run(app: &App) {
         // Cut short in the middle, a batch is like one of a process that crashed: the next one looks for it.
         let Some(outcome) = shutdown.run_until_cancelled(drainer.move_batch()).await else { return };
         match outcome {
+            // What is counted is still being written; whoever writes it tells.
+            Ok(0) => {
+                let written = tokio::time::timeout(RETRY_PAUSE, app.spooling().filled.notified());
+                if shutdown.run_until_cancelled(written).await.is_none() {
+                    return;
+                }
+            }
             Ok(moved) => {
                 tracing::info!(entries = moved, "webhooks moved from the spool to the log");
                 app.spool_accepts(true);
@@ -78,6 +86,9 @@ pub(crate) async fn run(app: &App) {
 
 struct Drainer<'a> {
     app: &'a App,
+    spool: &'a Spool,
+    /// Appends in the spool's name, so that what a dead process had under way in it is ended before we look.
+    appender: Option<NamedAppender>,
     /// Entries that we tried to append without learning whether it succeeded, and those that are on the log
     /// but not yet removed from the spool. They are looked for on the log before they are appended.
     unsure: HashSet<u64>,
@@ -90,17 +101,21 @@ impl Drainer<'_> {
     /// Moves the oldest entries. All of them are appended in one transaction, so that no later one is on the
     /// log without an earlier one.
     ///
-    /// If we crash before the transaction is durable, nothing happened. If we crash after it and before the
-    /// entries are removed, the next process finds their marks on the log and only removes them. One case is
-    /// left on Kafka: a request that a dead process had sent and that the broker takes in after the next
-    /// process has looked. Then the record stands there twice under one id, and readers show it once.
+    /// If we crash before the transaction is committed, it is ended when the next process settles, before that
+    /// looks at the log: nothing happened. If we crash after it and before the entries are removed, the next
+    /// process finds their marks on the log and only removes them. Not covered is what no transaction was used
+    /// for: the first attempt of a hook ([`Waiting::attempt`]) that a dead process had sent, and that a broker
+    /// takes in after the next process has looked. Then the record stands there twice under one id, and readers
+    /// show it once.
     async fn move_batch(&mut self) -> Result<usize, DrainError> {
-        let spool = self.app.spool();
-        let (count, bytes) = spool.backlog();
-        // By the average size, so that not much more is read than is moved; then by the sizes themselves.
-        let about = BATCH_BYTES_MAX as u64 / (bytes / count.max(1)).max(1);
-        let mut batch = spool.oldest(about.clamp(1, BATCH_ENTRIES_MAX) as usize).await?;
-        batch.truncate(fitting(batch.iter().map(|spooled| spooled.request.len())));
+        let batch = self.spool.oldest(BATCH).await?;
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let spool = self.spool;
+        let appender = self.appender.get_or_insert_with(|| self.app.journal().named_appender(spool.id()));
+        // Before the look: until here a transaction of ours, or of a dead process, may become visible late.
+        appender.settle().await?;
         let mut entries = Vec::with_capacity(batch.len());
         for spooled in &batch {
             let number = spooled.number;
@@ -124,8 +139,10 @@ impl Drainer<'_> {
                 doubted.push(*number);
             }
         }
+        let appender = self.appender.as_ref();
         if !messages.is_empty()
-            && let Err(error) = self.app.journal().append_together(messages).await
+            && let Some(appender) = appender
+            && let Err(error) = appender.append_together(messages).await
         {
             if matches!(error, AppendError::NotAppended(_)) {
                 // Only what this attempt put in doubt: what an earlier one did or found is still on the log.
@@ -141,11 +158,12 @@ impl Drainer<'_> {
         if inherited.any(|(_, waiting)| waiting.marks().any(|mark| !on_log.contains(mark))) {
             self.inherited = false;
         }
-        for (number, _) in &entries {
-            spool.remove(*number).await?;
+        let numbers: Vec<u64> = entries.iter().map(|(number, _)| *number).collect();
+        self.spool.remove(numbers.clone()).await?;
+        numbers.iter().for_each(|number| {
             self.unsure.remove(number);
-        }
-        Ok(entries.len())
+        });
+        Ok(numbers.len())
     }
 
     /// The marks of those messages of `entries` that are on the log by an earlier append.
@@ -216,29 +234,5 @@ impl Drainer<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// How many of the oldest entries, by their lengths in bytes, are moved in one transaction: at least one.
-fn fitting(lengths: impl Iterator<Item = usize>) -> usize {
-    let mut bytes = 0;
-    let within = |length: &usize| {
-        bytes += length;
-        bytes <= BATCH_BYTES_MAX
-    };
-    lengths.take_while(within).count().max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_transaction_is_bounded_by_the_bytes_of_its_own_entries_and_moves_one_at_least() {
-        let large = BATCH_BYTES_MAX / 4;
-        let many_large_before_small = std::iter::repeat_n(large, 20).chain(std::iter::repeat_n(100, 10_000));
-        assert_eq!(fitting(many_large_before_small), 4);
-        assert_eq!(fitting([BATCH_BYTES_MAX + 1, 1].into_iter()), 1);
-        assert_eq!(fitting([1, 2, 3].into_iter()), 3);
     }
 }

@@ -67,9 +67,10 @@ struct Ready {
 async fn readyz(State(app): State<App>, Query(ready): Query<Ready>) -> Result<&'static str, Problem> {
     match ready.role {
         Role::Ingest if app.is_ready() => Ok("ready\n"),
-        Role::Ingest => {
-            Err(Problem::new(Kind::Unavailable, "the log does not answer and the spool takes nothing"))
-        }
+        Role::Ingest => Err(Problem::new(
+            Kind::Unavailable,
+            "the log does not answer, and no spool takes anything in its place",
+        )),
         Role::Archive => {
             let status = archive_status(&app).await?;
             if let Some(stopped) = status.partitions.iter().find_map(|partition| partition.stopped.as_ref()) {
@@ -101,8 +102,10 @@ fn lag(status: &Status) -> u64 {
 /// Figures in the OpenMetrics text format
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()), responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
-    let (entries, bytes) = app.spool().backlog();
-    app.metrics().spool(entries, bytes);
+    if let Some(spool) = app.spool() {
+        let (entries, bytes) = spool.backlog();
+        app.metrics().spool(entries, bytes);
+    }
     // Without an archive here there is no lag to tell of.
     if let Ok(status) = archive_status(&app).await {
         app.metrics().archive_lag(lag(&status));

@@ -11,6 +11,7 @@ mod records;
 mod rejected;
 mod setting;
 mod sources;
+mod standby;
 mod stream;
 mod tokens;
 
@@ -27,6 +28,8 @@ use crate::config::SETTINGS_BODY_BYTES_MAX;
 use crate::settings::token::Scope;
 use crate::trace::observe;
 use crate::{hooks, ingest};
+
+pub use standby::standby_router;
 
 /// What platforms call.
 pub(crate) fn hooks_router(app: &App) -> Router {

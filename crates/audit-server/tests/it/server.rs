@@ -88,7 +88,7 @@ impl Server {
         let parts = Parts {
             journal: journal.clone(),
             control: control.clone(),
-            spool: spool.clone(),
+            spool: Some(spool.clone()),
             endpoints: Endpoints::new(journal.clone(), control, Egress::default()),
             deliverer: None,
             archive,

@@ -19,6 +19,7 @@ pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-only-0123456789";
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) admin: String,
+    pub(crate) hooks: String,
     pub(crate) dir: PathBuf,
     arguments: Vec<String>,
     process: Option<Process>,
@@ -39,7 +40,14 @@ impl Node {
         );
         std::fs::write(dir.join("flagtrail.toml"), config).unwrap();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self { name: name.to_owned(), admin: format!("http://{admin}"), dir, arguments, process: None }
+        Self {
+            name: name.to_owned(),
+            admin: format!("http://{admin}"),
+            hooks: format!("http://{hooks}"),
+            dir,
+            arguments,
+            process: None,
+        }
     }
 
     /// Starts it (again).
@@ -50,11 +58,11 @@ impl Node {
         self.process = Some(Process::start(&self.name, &command, &log).unwrap());
     }
 
-    /// Waits until it takes changes in, or serves whatever its roles are.
+    /// Waits until it takes changes in, on the log or in its spool; without hooks, until the log answers.
     pub(crate) async fn ready(&self) {
         let began = Instant::now();
         while began.elapsed() < READY_WITHIN {
-            if let Ok(answer) = http().get(format!("{}/healthz", self.admin)).send().await
+            if let Ok(answer) = http().get(format!("{}/readyz", self.admin)).send().await
                 && answer.status().is_success()
             {
                 return;

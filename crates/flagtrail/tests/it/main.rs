@@ -4,5 +4,6 @@ mod docs;
 mod end_to_end;
 mod fixtures;
 mod harness;
+mod log_away;
 mod on_one_machine;
 mod spool;

@@ -61,7 +61,11 @@ async fn hooks_that_were_answered_during_an_outage_with_a_kill_are_on_the_log_in
 
     let logged = |export: &Path| {
         let _ = std::fs::remove_dir_all(export);
-        node.command(&["export", "--source", "zen", "--out", export.to_str().unwrap()]);
+        // Fails until the process has reached the log.
+        let written = node.try_command(&["export", "--source", "zen", "--out", export.to_str().unwrap()]);
+        if !written.status.success() {
+            return String::new();
+        }
         std::fs::read_to_string(export.join("data/records-00001.ndjson")).unwrap()
     };
     let export = root.path().join("export");
