@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::engine::{Command, Handle, Shared, TailEvent, Takeover, commit_for_all, spawn};
 use crate::live::{LiveEndpoints, keep_current, read};
 use crate::schedule::RetrySchedule;
-use crate::send::{ClientError, Egress, client};
+use crate::send::{ClientError, Egress, Sender};
 use crate::status::{EndpointStatus, summary};
 
 /// The consumer group.
@@ -75,10 +75,9 @@ impl Deliverer {
         let (live, current) = watch::channel(LiveEndpoints::default());
         live.send_replace(read(&control, &LiveEndpoints::default()));
         let shared = Shared {
-            client: client(&config.egress)?,
+            sender: Sender::new(config.egress)?,
             journal,
             control,
-            egress: config.egress,
             schedule: config.schedule,
             clock: config.clock,
             in_flight: Arc::new(Semaphore::new(config.max_in_flight.max(1))),

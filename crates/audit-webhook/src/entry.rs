@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
-use crate::send::{Parcel, envelope};
+use crate::send::Parcel;
 
 /// One message.
 #[derive(Debug)]
@@ -85,8 +85,12 @@ impl Entry {
                     return None;
                 }
             };
-            let body = envelope(&fields.action, &fields.occurred_at, value);
-            let parcel = Parcel { id: fields.id.into_owned(), body };
+            let parcel = Parcel::new(
+                fields.id.into_owned(),
+                &fields.action,
+                fields.occurred_at.into_owned(),
+                value.clone(),
+            );
             Some(Head { action: fields.action.into_owned(), parcel })
         };
         self.head.get_or_init(read).as_ref()

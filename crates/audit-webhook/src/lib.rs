@@ -27,11 +27,12 @@ pub use attempt_log::{ATTEMPT_VERSION, AttemptEntry, AttemptOutcome};
 pub use clock::Clock;
 pub use deliverer::{DeliverError, Deliverer, DelivererConfig, GROUP};
 pub use endpoint::{
-    Collapse, CollapseBy, Created, Endpoint, EndpointError, EndpointId, EndpointUpdate, EndpointView,
-    Endpoints, Format, HeaderSecret, InvalidSecret, InvalidSpan, KIND, NewEndpoint, NewReplay, Preset,
-    Redrive, ReplayProgress, ReplayState, ReplayView, SendMethod, SigningSecret, Span, Start, StoredError,
+    Collapse, CollapseBy, Created, Endpoint, EndpointError, EndpointId, EndpointTls, EndpointUpdate,
+    EndpointView, Endpoints, Format, HeaderSecret, InvalidSecret, InvalidSpan, KIND, NewEndpoint, NewReplay,
+    Preset, Redrive, ReplayProgress, ReplayState, ReplayView, SendMethod, SigningSecret, Span, Start,
+    StoredError, TlsView,
 };
 pub use schedule::RetrySchedule;
-pub use send::{ClientError, Egress, EgressConfig, FailureClass, Refusal};
+pub use send::{ClientError, Egress, EgressConfig, FailureClass, ProxyConfig, Refusal, TlsError, Unusable};
 pub use stats::{LATENCY_BOUNDS_MS, LastError, Totals};
 pub use status::{EndpointState, EndpointStatus};

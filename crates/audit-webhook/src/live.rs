@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit_journal::Control;
-use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{Semaphore, watch};
 
-use crate::endpoint::{Endpoint, EndpointId, KIND, SendMethod};
-use crate::send::Signer;
+use crate::endpoint::{Endpoint, EndpointId, KIND};
+use crate::send::Target;
 use crate::stats::EndpointStats;
 
 /// An endpoint at a version, ready to be sent to.
@@ -19,10 +17,7 @@ pub(crate) struct Live {
     pub(crate) endpoint: Endpoint,
     /// Its version among the settings.
     pub(crate) version: u64,
-    pub(crate) method: Method,
-    /// What every request carries.
-    pub(crate) headers: HeaderMap,
-    pub(crate) signer: Signer,
+    pub(crate) target: Target,
     /// Whether its filter asks for anything.
     pub(crate) filters: bool,
     /// Its deliveries in flight, in this process.
@@ -34,30 +29,12 @@ pub(crate) struct Live {
 
 impl Live {
     fn new(endpoint: Endpoint, version: u64, before: Option<&Self>) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in &endpoint.headers {
-            // Both were checked when the endpoint was made; one that is wrong all the same is not sent.
-            if let (Ok(name), Ok(mut value)) =
-                (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value.expose()))
-            {
-                value.set_sensitive(true);
-                headers.insert(name, value);
-            }
-        }
         let in_flight = before
             .filter(|before| before.endpoint.max_in_flight == endpoint.max_in_flight)
             .map(|before| Arc::clone(&before.in_flight));
         Self {
             version,
-            method: match endpoint.method {
-                SendMethod::Post => Method::POST,
-                SendMethod::Put => Method::PUT,
-                SendMethod::Patch => Method::PATCH,
-                SendMethod::Get => Method::GET,
-            },
-            headers,
-            signer: Signer::new(&endpoint.secrets),
+            target: Target::new(&endpoint),
             filters: endpoint.filter != audit_record::Filter::default(),
             in_flight: in_flight
                 .unwrap_or_else(|| Arc::new(Semaphore::new(endpoint.max_in_flight.max(1) as usize))),

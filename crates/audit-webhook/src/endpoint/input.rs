@@ -7,7 +7,9 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::{Collapse, Endpoint, Format, HeaderSecret, Preset, SendMethod, SigningSecret, Span, Start};
+use super::{
+    Collapse, Endpoint, EndpointTls, Format, HeaderSecret, Preset, SendMethod, SigningSecret, Span, Start,
+};
 use crate::send::Egress;
 
 /// Longest name, in bytes.
@@ -47,8 +49,8 @@ const RESERVED_HEADERS: [&str; 12] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "proxy-authorization",
     "proxy-connection",
-    "content-type",
 ];
 /// And whole families of them.
 const RESERVED_PREFIXES: [&str; 2] = ["webhook-", "x-flagtrail-"];
@@ -71,8 +73,10 @@ pub struct NewEndpoint {
     pub events: Vec<String>,
     /// Which records among those; all when left out.
     pub filter: Filter,
-    /// Signing secrets, `whsec_…`; one is made up when left out.
+    /// Signing secrets, `whsec_…` or `whsk_…`; one is made up when left out.
     pub secrets: Vec<SigningSecret>,
+    /// Certificates of its own; none when left out.
+    pub tls: EndpointTls,
     /// What it is for: fills in what is left out.
     pub preset: Option<Preset>,
     /// How the body looks; Standard Webhooks when left out.
@@ -118,6 +122,8 @@ pub struct EndpointUpdate {
     pub filter: Option<Filter>,
     /// New signing secrets, all of them.
     pub secrets: Option<Vec<SigningSecret>>,
+    /// New certificates, all of them; `{}` for none.
+    pub tls: Option<EndpointTls>,
     /// Another preset, which fills in what this change leaves out; null for none, which changes nothing else.
     #[serde(deserialize_with = "given")]
     pub preset: Option<Option<Preset>>,
@@ -166,6 +172,7 @@ pub(crate) struct Choices {
     pub(crate) events: Vec<ActionPattern>,
     pub(crate) filter: Filter,
     pub(crate) secrets: Vec<SigningSecret>,
+    pub(crate) tls: EndpointTls,
     pub(crate) preset: Option<Preset>,
     pub(crate) format: Format,
     pub(crate) ordered: bool,
@@ -217,6 +224,9 @@ impl NewEndpoint {
         if secrets.is_empty() {
             secrets.push(SigningSecret::generate());
         }
+        if let Err(violation) = self.tls.check() {
+            problem(&violation.field, violation.problem);
+        }
         let format = self.format.unwrap_or_default();
         if !format.is_well_formed() {
             problem(
@@ -252,6 +262,7 @@ impl NewEndpoint {
                 events,
                 filter: self.filter,
                 secrets,
+                tls: self.tls,
                 preset: self.preset,
                 format,
                 ordered: self.ordered.unwrap_or(false),
@@ -283,6 +294,7 @@ impl EndpointUpdate {
             events: self.events.or_else(|| filling?.events.clone()).unwrap_or_else(events),
             filter: self.filter.unwrap_or_else(|| endpoint.filter.clone()),
             secrets: self.secrets.unwrap_or_else(|| endpoint.secrets.clone()),
+            tls: self.tls.unwrap_or_else(|| endpoint.tls.clone()),
             preset: self.preset.unwrap_or(endpoint.preset),
             format: Some(self.format.unwrap_or_else(|| endpoint.format.clone())),
             ordered: self.ordered.or_else(|| filling?.ordered).or(Some(endpoint.ordered)),

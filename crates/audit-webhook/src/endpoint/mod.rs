@@ -13,6 +13,7 @@ mod replaying;
 mod secret;
 mod settings;
 mod stored;
+mod tls;
 mod view;
 
 use std::fmt;
@@ -32,7 +33,10 @@ pub use replay::{NewReplay, Redrive, ReplayProgress, ReplayState, ReplayView};
 pub use secret::{HeaderSecret, InvalidSecret, SigningSecret};
 pub use settings::{Created, EndpointError, Endpoints};
 pub use stored::{KIND, StoredError};
-pub use view::EndpointView;
+pub use tls::EndpointTls;
+pub use view::{EndpointView, TlsView};
+
+pub(crate) use secret::SecretKey;
 
 pub(crate) use replay::ReplayOrder;
 
@@ -151,6 +155,8 @@ pub struct Endpoint {
     pub filter: Filter,
     /// What deliveries are signed with; each gives a signature of its own.
     pub secrets: Vec<SigningSecret>,
+    /// Certificates of its own.
+    pub tls: EndpointTls,
     /// What it is for, where it was made by a preset.
     pub preset: Option<Preset>,
     /// How the body looks.

@@ -5,7 +5,9 @@ use audit_record::{Author, Violation};
 use secrecy::SecretString;
 
 use super::input::Choices;
-use super::{Endpoint, EndpointId, EndpointUpdate, EndpointView, KIND, NewEndpoint, Start, StoredError};
+use super::{
+    Endpoint, EndpointId, EndpointTls, EndpointUpdate, EndpointView, KIND, NewEndpoint, Start, StoredError,
+};
 use crate::operational;
 use crate::send::Egress;
 
@@ -93,6 +95,7 @@ impl Endpoints {
             events: Vec::new(),
             filter: audit_record::Filter::default(),
             secrets: Vec::new(),
+            tls: EndpointTls::default(),
             preset: None,
             format: choices.format.clone(),
             ordered: false,
@@ -218,6 +221,7 @@ impl Endpoint {
             events: choices.events,
             filter: choices.filter,
             secrets: choices.secrets,
+            tls: choices.tls,
             preset: choices.preset,
             format: choices.format,
             ordered: choices.ordered,

@@ -13,7 +13,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Collapse, Endpoint, Format, Preset, ReplayOrder, SendMethod, Span, Start};
+use super::{Collapse, Endpoint, EndpointTls, Format, Preset, ReplayOrder, SendMethod, Span, Start};
 
 /// The kind of endpoints in `control`.
 pub const KIND: &str = "endpoint";
@@ -49,6 +49,7 @@ struct Stored {
     filter: Filter,
     secrets: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls: Option<StoredTls>,
     preset: Option<Preset>,
     #[serde(default)]
     format: Format,
@@ -76,6 +77,17 @@ struct Stored {
     #[serde(default)]
     last_replay: u64,
     created_at: String,
+}
+
+/// Certificates of the endpoint's own.
+#[derive(Serialize, Deserialize)]
+struct StoredTls {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_key: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +118,7 @@ impl Endpoint {
             secrets: secrets
                 .collect::<Result<_, _>>()
                 .map_err(|_| unreadable("a signing secret is broken"))?,
+            tls: stored.tls.map(StoredTls::open).unwrap_or_default(),
             preset: stored.preset,
             format: stored.format,
             ordered: stored.ordered,
@@ -141,6 +154,7 @@ impl Endpoint {
             events: self.events.clone(),
             filter: self.filter.clone(),
             secrets: self.secrets.iter().map(|s| at_rest::seal(s.reveal().expose_secret())).collect(),
+            tls: StoredTls::seal(&self.tls),
             preset: self.preset,
             format: self.format.clone(),
             ordered: self.ordered,
@@ -161,6 +175,26 @@ impl Endpoint {
             created_at: self.created_at.to_string(),
         };
         serde_json::to_value(stored).expect("a document of strings and numbers")
+    }
+}
+
+impl StoredTls {
+    fn seal(tls: &EndpointTls) -> Option<Self> {
+        use secrecy::ExposeSecret;
+        let client_key = tls.client_key.as_ref().map(|key| at_rest::seal(key.expose_secret()));
+        (!tls.is_empty()).then(|| Self {
+            ca: tls.ca.clone(),
+            client_certificate: tls.client_certificate.clone(),
+            client_key,
+        })
+    }
+
+    fn open(self) -> EndpointTls {
+        EndpointTls {
+            ca: self.ca,
+            client_certificate: self.client_certificate,
+            client_key: self.client_key.map(|key| at_rest::open(key).into()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use audit_record::{ActionPattern, Filter};
 use serde::Serialize;
 
-use super::{Collapse, Endpoint, Format, Preset, SendMethod, Span, Start};
+use super::{Collapse, Endpoint, EndpointTls, Format, Preset, SendMethod, Span, Start};
 
 /// What the API and the command line show. A secret's last four characters stay visible.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +28,9 @@ pub struct EndpointView {
     pub filter: Filter,
     /// The signing secrets, masked.
     pub secrets: Vec<String>,
+    /// Certificates of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsView>,
     /// What it is for, where it was made by a preset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
@@ -61,6 +64,30 @@ pub struct EndpointView {
     pub created_at: String,
 }
 
+/// Certificates of an endpoint's own as people see them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TlsView {
+    /// The authorities it trusts, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// The certificate it shows, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+    /// `***` where there is a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<&'static str>,
+}
+
+impl TlsView {
+    fn new(tls: &EndpointTls) -> Option<Self> {
+        (!tls.is_empty()).then(|| Self {
+            ca: tls.ca.clone(),
+            client_certificate: tls.client_certificate.clone(),
+            client_key: tls.client_key.as_ref().map(|_| "***"),
+        })
+    }
+}
+
 impl EndpointView {
     /// The view of an endpoint at a version.
     pub fn new(endpoint: &Endpoint, version: u64) -> Self {
@@ -75,6 +102,7 @@ impl EndpointView {
             events: endpoint.events.clone(),
             filter: endpoint.filter.clone(),
             secrets: endpoint.secrets.iter().map(super::SigningSecret::masked).collect(),
+            tls: TlsView::new(&endpoint.tls),
             preset: endpoint.preset,
             format: endpoint.format.clone(),
             ordered: endpoint.ordered,

@@ -9,7 +9,7 @@ use super::Shared;
 use crate::endpoint::EndpointId;
 use crate::entry::Entry;
 use crate::live::Live;
-use crate::send::{Answer, Marks, attempt};
+use crate::send::{Answer, Marks};
 
 /// The right to have one delivery in flight: the endpoint's, and everybody's.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub(super) async fn deliver(
             Some(parcel) => {
                 let now_s = shared.clock.now_ms().div_euclid(1_000);
                 let marks = Marks { partition, offset, previous: None, replay: None, collapsed: false };
-                let answer = attempt(&shared.client, &shared.egress, &live, parcel, &marks, now_s).await;
+                let answer = shared.sender.send(&live.target, parcel, &marks, now_s).await;
                 Ended::Answered(entry, answer)
             }
             None => Ended::Gone,

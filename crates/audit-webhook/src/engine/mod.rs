@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::live::LiveEndpoints;
 use crate::schedule::RetrySchedule;
-use crate::send::Egress;
+use crate::send::Sender;
 
 pub(crate) use commits::{Handles, commit_for_all};
 pub(crate) use disable::disable;
@@ -26,8 +26,7 @@ pub(crate) use partition::{Command, Handle, LaneReport, TailEvent, Takeover, spa
 pub(crate) struct Shared {
     pub(crate) journal: Journal,
     pub(crate) control: Control,
-    pub(crate) client: reqwest::Client,
-    pub(crate) egress: Egress,
+    pub(crate) sender: Sender,
     pub(crate) schedule: RetrySchedule,
     pub(crate) clock: Clock,
     /// Deliveries in flight, of all endpoints.

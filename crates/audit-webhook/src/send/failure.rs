@@ -3,9 +3,11 @@
 use std::error::Error as StdError;
 use std::io;
 
+use hyper_util::client::legacy;
 use serde::{Deserialize, Serialize};
 
-use super::egress::Refusal;
+use super::egress::{Refusal, ResolveError};
+use super::transport::TunnelError;
 
 /// The class of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,56 +21,78 @@ pub enum FailureClass {
     Refused,
     /// Connecting took too long.
     ConnectTimeout,
+    /// The proxy can't be reached, or does not let the delivery through.
+    Proxy,
     /// The TLS handshake failed: certificate, name, version.
     Tls,
     /// The connection broke before the answer was whole.
     Reset,
     /// The answer took too long.
     Timeout,
-    /// The answer was not HTTP.
+    /// The answer was not HTTP/1.
     Protocol,
     /// The answer's status was not 2xx.
     Status,
     /// The record no longer stands on the log: retention removed it before it was delivered.
     Gone,
+    /// The URL of a GET, with the record in it, would be longer than receivers take.
+    UrlTooLong,
+    /// The endpoint's format can't be made from this record.
+    Format,
+    /// The endpoint's settings can't be used: certificates, or a format of a later release.
+    Settings,
     /// Anything else.
     Other,
 }
 
 impl FailureClass {
-    /// The class of what the HTTP client reports, by the types in its chain of causes.
-    pub(crate) fn of(error: &reqwest::Error) -> Self {
-        let mut class = None;
+    /// Whether every further attempt would end in the same way, so that none is made: the delivery is given
+    /// up at once, to be redriven when the endpoint has been changed.
+    pub fn is_lasting(self) -> bool {
+        matches!(self, Self::Gone | Self::UrlTooLong | Self::Format)
+    }
+
+    /// The class of what an HTTP client reports, by the types in its chain of causes.
+    pub(crate) fn of(error: &(dyn StdError + 'static)) -> Self {
+        let mut shape = Shape::default();
         for cause in causes(error) {
-            if cause.is::<Refusal>() {
-                return Self::NotAllowed;
+            if let Some(class) = Self::decisive(cause) {
+                return class;
             }
-            if cause.is::<rustls::Error>() {
-                return Self::Tls;
-            }
-            if let Some(error) = cause.downcast_ref::<hyper::Error>()
-                && (error.is_parse() || error.is_parse_too_large())
-            {
-                return Self::Protocol;
-            }
-            if let Some(io) = cause.downcast_ref::<io::Error>() {
-                class = class.or(Self::of_io(io.kind()));
-            }
+            shape.see(cause);
         }
-        if error.is_dns() {
-            return Self::Dns;
+        shape.class()
+    }
+
+    /// The class of a cause that decides, whatever stands above or below it.
+    fn decisive(cause: &(dyn StdError + 'static)) -> Option<Self> {
+        if cause.is::<Refusal>() {
+            return Some(Self::NotAllowed);
         }
-        if error.is_timeout() {
-            return if error.is_connect() { Self::ConnectTimeout } else { Self::Timeout };
+        if let Some(error) = cause.downcast_ref::<ResolveError>() {
+            return Some(Self::of_resolve(error));
         }
-        class.unwrap_or(if error.is_connect() {
-            Self::Refused
-        } else if error.is_request() || error.is_body() || error.is_decode() {
-            // A connection that ends in the middle has no io::Error in hyper's chain.
-            Self::Reset
-        } else {
-            Self::Other
-        })
+        if let Some(error) = cause.downcast_ref::<TunnelError>() {
+            return Some(match error {
+                TunnelError::Resolve(error) => Self::of_resolve(error),
+                TunnelError::Timeout(_) => Self::ConnectTimeout,
+                TunnelError::Io(_) | TunnelError::Refused(_) | TunnelError::NotHttp | TunnelError::NoHost => {
+                    Self::Proxy
+                }
+            });
+        }
+        if cause.is::<rustls::Error>() {
+            return Some(Self::Tls);
+        }
+        let hyper = cause.downcast_ref::<hyper::Error>();
+        hyper.is_some_and(|error| error.is_parse() || error.is_parse_too_large()).then_some(Self::Protocol)
+    }
+
+    fn of_resolve(error: &ResolveError) -> Self {
+        match error {
+            ResolveError::Refused(_) => Self::NotAllowed,
+            ResolveError::Timeout(_) | ResolveError::Failed(_) => Self::Dns,
+        }
     }
 
     fn of_io(kind: io::ErrorKind) -> Option<Self> {
@@ -83,6 +107,45 @@ impl FailureClass {
             | K::UnexpectedEof
             | K::NotConnected => Some(Self::Reset),
             _ => None,
+        }
+    }
+}
+
+/// What the causes say together, where none decides alone.
+#[derive(Default)]
+struct Shape {
+    connecting: bool,
+    dns: bool,
+    timeout: bool,
+    exchanging: bool,
+    io: Option<FailureClass>,
+}
+
+impl Shape {
+    fn see(&mut self, cause: &(dyn StdError + 'static)) {
+        if let Some(error) = cause.downcast_ref::<reqwest::Error>() {
+            self.connecting |= error.is_connect();
+            self.dns |= error.is_dns();
+            self.timeout |= error.is_timeout();
+            self.exchanging |= error.is_request() || error.is_body() || error.is_decode();
+        } else if let Some(error) = cause.downcast_ref::<legacy::Error>() {
+            self.connecting |= error.is_connect();
+            self.exchanging |= !error.is_connect();
+        } else if let Some(error) = cause.downcast_ref::<io::Error>() {
+            self.io = self.io.or(FailureClass::of_io(error.kind()));
+        }
+    }
+
+    fn class(self) -> FailureClass {
+        match self {
+            Self { dns: true, .. } => FailureClass::Dns,
+            Self { timeout: true, connecting: true, .. } => FailureClass::ConnectTimeout,
+            Self { timeout: true, .. } => FailureClass::Timeout,
+            Self { io: Some(class), .. } => class,
+            Self { connecting: true, .. } => FailureClass::Refused,
+            // A connection that ends in the middle has no io::Error in hyper's chain.
+            Self { exchanging: true, .. } => FailureClass::Reset,
+            _ => FailureClass::Other,
         }
     }
 }

@@ -1,20 +1,27 @@
 //! Sending: everything between a record and the answer of a receiver. Knows nothing of cursors.
+//!
+//! A [`Target`] is an endpoint prepared for requests, a [`Parcel`] a record prepared for endpoints; the
+//! [`Sender`] brings one to the other, as far as the [`Egress`] policy allows.
 
-mod attempt;
-mod client;
+mod bounds;
 mod egress;
-mod envelope;
 mod failure;
 mod marks;
+mod parcel;
 mod retry_after;
+mod sender;
 mod signature;
+mod target;
+mod tls;
+mod transport;
 
-pub use client::ClientError;
-pub use egress::{Egress, EgressConfig, Refusal};
+pub use egress::{Egress, EgressConfig, ProxyConfig, Refusal};
 pub use failure::FailureClass;
+pub use tls::{TlsError, Unusable};
+pub use transport::ClientError;
 
-pub(crate) use attempt::{Answer, Parcel, Verdict, attempt};
-pub(crate) use client::client;
-pub(crate) use envelope::envelope;
 pub(crate) use marks::Marks;
-pub(crate) use signature::Signer;
+pub(crate) use parcel::Parcel;
+pub(crate) use sender::{Answer, Sender, Verdict};
+pub(crate) use target::Target;
+pub(crate) use tls::check as check_tls;

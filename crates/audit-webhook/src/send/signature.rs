@@ -1,16 +1,32 @@
-//! Standard Webhooks v1: HMAC-SHA256 over `id.timestamp.body`, base64.
+//! Signatures of Standard Webhooks over `id.timestamp.body`: `v1`, HMAC-SHA256, and `v1a`, Ed25519; one for
+//! each secret.
+//!
+//! Not here: the signature header of a platform whose format an endpoint asks for. It belongs to the
+//! format.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::ed25519::signature::MultipartSigner;
 use hmac::{Hmac, KeyInit, Mac};
+use secrecy::ExposeSecret;
 use sha2::Sha256;
 
-use crate::endpoint::SigningSecret;
+use crate::endpoint::{SecretKey, SigningSecret};
 
-/// Signs for one endpoint. The keys are prepared once; a delivery clones their state.
+/// Bytes of the longer of the two signatures with its word and a space: what is set aside for each.
+const SIGNATURE_BYTES: usize = 96;
+
+/// Signs for one endpoint. The keys are prepared once; a delivery clones the state of those that have any.
 #[derive(Clone)]
 pub(crate) struct Signer {
-    keys: Vec<Hmac<Sha256>>,
+    keys: Vec<Key>,
+}
+
+#[derive(Clone)]
+enum Key {
+    Symmetric(Hmac<Sha256>),
+    Asymmetric(Box<SigningKey>),
 }
 
 impl std::fmt::Debug for Signer {
@@ -21,25 +37,37 @@ impl std::fmt::Debug for Signer {
 
 impl Signer {
     pub(crate) fn new(secrets: &[SigningSecret]) -> Self {
-        let key = |secret: &SigningSecret| {
-            Hmac::new_from_slice(secret.key()).expect("HMAC takes keys of every length")
+        let key = |secret: &SigningSecret| match secret.key() {
+            SecretKey::Symmetric(key) => Key::Symmetric(
+                Hmac::new_from_slice(key.expose_secret()).expect("HMAC takes keys of every length"),
+            ),
+            SecretKey::Asymmetric(key) => Key::Asymmetric(key.clone()),
         };
         Self { keys: secrets.iter().map(key).collect() }
     }
 
     /// The value of `webhook-signature`: one signature a secret, separated by spaces.
     pub(crate) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
-        let mut header = String::with_capacity(48 * self.keys.len());
+        let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
+        let mut header = String::with_capacity(SIGNATURE_BYTES * self.keys.len());
         for key in &self.keys {
-            let mut mac = key.clone();
-            for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-                mac.update(part);
-            }
             if !header.is_empty() {
                 header.push(' ');
             }
-            header.push_str("v1,");
-            STANDARD.encode_string(mac.finalize().into_bytes(), &mut header);
+            match key {
+                Key::Symmetric(key) => {
+                    let mut mac = key.clone();
+                    for part in parts {
+                        mac.update(part);
+                    }
+                    header.push_str("v1,");
+                    STANDARD.encode_string(mac.finalize().into_bytes(), &mut header);
+                }
+                Key::Asymmetric(key) => {
+                    header.push_str("v1a,");
+                    STANDARD.encode_string(key.multipart_sign(&parts).to_bytes(), &mut header);
+                }
+            }
         }
         header
     }
@@ -47,18 +75,50 @@ impl Signer {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use rustls::crypto::ring;
+    use rustls::pki_types::alg_id;
+
     use super::Signer;
     use crate::endpoint::SigningSecret;
 
+    fn secret(text: &str) -> SigningSecret {
+        SigningSecret::try_from(text.to_owned()).expect(text)
+    }
+
     #[test]
     fn the_example_of_the_standard_webhooks_specification_comes_out() {
-        let secret =
-            SigningSecret::try_from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()).expect("valid");
-        let signature = Signer::new(&[secret]).sign(
+        let signature = Signer::new(&[secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]).sign(
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
             "1614265330",
             br#"{"test": 2432232314}"#,
         );
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn an_asymmetric_signature_is_verified_by_another_implementation_of_ed25519() {
+        let secret = SigningSecret::generate_asymmetric();
+        let header = Signer::new(std::slice::from_ref(&secret)).sign("msg_1", "1614265330", b"{}");
+        let signature = STANDARD.decode(header.strip_prefix("v1a,").expect("v1a")).expect("base64");
+        let public = secret.public_key().expect("asymmetric");
+        let public = STANDARD.decode(public.strip_prefix("whpk_").expect("whpk_")).expect("base64");
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        let ring = algorithms
+            .all
+            .iter()
+            .find(|algorithm| algorithm.signature_alg_id() == alg_id::ED25519)
+            .expect("ring knows Ed25519");
+        ring.verify_signature(&public, b"msg_1.1614265330.{}", &signature).expect("valid");
+        assert!(ring.verify_signature(&public, b"msg_1.1614265331.{}", &signature).is_err());
+    }
+
+    #[test]
+    fn during_a_rotation_each_secret_signs_in_its_own_way() {
+        let secrets = [SigningSecret::generate(), SigningSecret::generate_asymmetric()];
+        let header = Signer::new(&secrets).sign("msg_1", "1614265330", b"{}");
+        let words: Vec<_> = header.split(' ').filter_map(|signature| signature.split(',').next()).collect();
+        assert_eq!(words, ["v1", "v1a"]);
     }
 }

@@ -75,7 +75,7 @@ impl World {
         let control = Control::open(journal.clone()).await.expect("the settings open");
         let egress = Egress::new(EgressConfig {
             networks: vec!["127.0.0.1/32".parse().expect("a network")],
-            hosts: Vec::new(),
+            ..EgressConfig::default()
         });
         let endpoints = Endpoints::new(journal.clone(), control.clone(), egress.clone());
         let schedule = RetrySchedule::new(vec![Duration::from_millis(60); 4]);

@@ -83,7 +83,9 @@ impl Partition {
                 let error = LastError { class, status: answer.status, at_ms: now_ms };
                 live.stats.failed(answer.took, error);
                 let spread = (id, self.index, offset);
-                let pause = self.shared.schedule.pause(attempt, answer.retry_after, spread);
+                let pause = (!class.is_lasting())
+                    .then(|| self.shared.schedule.pause(attempt, answer.retry_after, spread))
+                    .flatten();
                 let age_ends = live
                     .endpoint
                     .max_age

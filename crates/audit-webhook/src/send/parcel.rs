@@ -1,0 +1,70 @@
+//! A record on its way to endpoints: what is made once for all of them.
+
+use bytes::Bytes;
+
+/// A record, ready for every endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel {
+    /// The record's id: `webhook-id`, the same on every attempt.
+    pub(crate) id: String,
+    /// The record's bytes as they stand on the log.
+    stored: Bytes,
+    occurred_at: String,
+    /// The body of Standard Webhooks: `{"type", "timestamp", "data"}`.
+    envelope: Bytes,
+}
+
+/// The type of a delivery that stands for a burst.
+const COLLAPSED: &str = "flag.changed";
+
+impl Parcel {
+    /// Wraps a record's bytes as they stand on the log; `action` and `occurred_at` are the record's own.
+    /// The record is spliced in, never re-serialised: what a receiver hashes is what the archive holds.
+    pub(crate) fn new(id: String, action: &str, occurred_at: String, stored: Bytes) -> Self {
+        let envelope = envelope(action, &occurred_at, &stored);
+        Self { id, stored, occurred_at, envelope }
+    }
+
+    /// The body of Standard Webhooks: `{"type", "timestamp", "data"}`. One that stands for a burst says so by
+    /// its type.
+    pub(crate) fn envelope(&self, collapsed: bool) -> Bytes {
+        if collapsed { envelope(COLLAPSED, &self.occurred_at, &self.stored) } else { self.envelope.clone() }
+    }
+}
+
+fn envelope(action: &str, occurred_at: &str, stored: &[u8]) -> Bytes {
+    let mut body = Vec::with_capacity(stored.len() + action.len() + occurred_at.len() + 64);
+    body.extend_from_slice(br#"{"type":"#);
+    string(action, &mut body);
+    body.extend_from_slice(br#","timestamp":"#);
+    string(occurred_at, &mut body);
+    body.extend_from_slice(br#","data":"#);
+    body.extend_from_slice(stored);
+    body.push(b'}');
+    body.into()
+}
+
+fn string(text: &str, out: &mut Vec<u8>) {
+    // Writing to a Vec can't fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Parcel};
+
+    #[test]
+    fn the_records_bytes_stand_in_the_body_as_they_are() {
+        let record = "{ \"b\":1.0, \"a\":\"\\u00e9\u{1F600}\",  \"n\":9007199254740993 }".as_bytes();
+        let (at, stored) = ("2026-08-21T17:30:57.006318Z".to_owned(), Bytes::from_static(record));
+        let parcel = Parcel::new("1".to_owned(), "flag.updated", at, stored);
+        for (collapsed, action) in [(false, "flag.updated"), (true, "flag.changed")] {
+            let body = parcel.envelope(collapsed);
+            let (head, tail) = body.split_at(body.len() - record.len() - 1);
+            assert_eq!(tail, [record, b"}"].concat());
+            let begin = format!(r#"{{"type":"{action}","timestamp":"2026-08-21T17:30:57.006318Z","data":"#);
+            assert_eq!(head, begin.as_bytes());
+            serde_json::from_slice::<serde_json::Value>(&body).expect("the body is JSON");
+        }
+    }
+}

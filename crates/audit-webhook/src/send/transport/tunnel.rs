@@ -1,0 +1,230 @@
+//! The client that goes through an HTTP proxy. The proxy is asked, by CONNECT, for an address that passed
+//! the policy, never for a name, which it would resolve for itself to whatever it likes (unless the
+//! operator has delegated the policy to it). TLS is with the receiver, through the tunnel.
+//!
+//! Not reqwest, which would name the host to the proxy: hyper's own client, over a connection made here.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::Uri;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::ClientError;
+use crate::send::bounds::{
+    ADDRESSES_TRIED_MAX, ANSWER_HEADERS_MAX, IDLE_CONNECTIONS_MAX, IDLE_MAX, PROXY_HEAD_BYTES_MAX, Times,
+};
+use crate::send::egress::{CheckedResolver, ProxyConfig, ResolveError, literal};
+use crate::send::failure::FailureClass;
+
+/// The port of a proxy whose URL names none.
+const PROXY_PORT: u16 = 80;
+
+/// Why there is no tunnel.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TunnelError {
+    /// Nobody could be asked for.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// It took too long.
+    #[error("no tunnel within {0:?}")]
+    Timeout(Duration),
+    /// The proxy can't be reached, or hung up.
+    #[error("the proxy can't be reached: {0}")]
+    Io(#[from] io::Error),
+    /// The proxy does not do it.
+    #[error("the proxy refused with status {0}")]
+    Refused(u16),
+    /// The proxy does not speak HTTP, or too much of it.
+    #[error("the proxy did not answer in HTTP")]
+    NotHttp,
+    /// The URL has no host.
+    #[error("there is no host to connect to")]
+    NoHost,
+}
+
+/// A client with its connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Client(legacy::Client<HttpsConnector<Connector>, reqwest::Body>);
+
+impl Client {
+    pub(super) fn new(
+        proxy: &ProxyConfig,
+        tls: rustls::ClientConfig,
+        resolver: CheckedResolver,
+        times: Times,
+    ) -> Result<Self, ClientError> {
+        if proxy.url.scheme() != "http" {
+            return Err(ClientError::Proxy("must begin with http://"));
+        }
+        let host = proxy.url.host_str().ok_or(ClientError::Proxy("must name a host"))?;
+        let connector = Connector(Arc::new(Proxy {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: proxy.url.port().unwrap_or(PROXY_PORT),
+            authorization: authorization(proxy),
+            resolver: (!proxy.resolves).then_some(resolver),
+            connect: times.connect,
+        }));
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_MAX)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .http1_max_headers(ANSWER_HEADERS_MAX)
+            .build(HttpsConnector::from((connector, tls)));
+        Ok(Self(client))
+    }
+
+    pub(super) async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, FailureClass> {
+        let request = hyper::Request::<reqwest::Body>::try_from(request);
+        let request = request.map_err(|error| FailureClass::of(&error))?;
+        let response = self.0.request(request).await.map_err(|error| FailureClass::of(&error))?;
+        Ok(response.map(reqwest::Body::wrap).into())
+    }
+}
+
+/// `Proxy-Authorization`, from the user and password in the proxy's URL.
+fn authorization(proxy: &ProxyConfig) -> Option<SecretString> {
+    let plain = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
+    let mut credentials = plain(proxy.url.username());
+    credentials.push(b':');
+    credentials.extend(plain(proxy.url.password().unwrap_or_default()));
+    (credentials.len() > 1).then(|| format!("Basic {}", STANDARD.encode(credentials)).into())
+}
+
+/// The proxy, and what is asked of it.
+struct Proxy {
+    host: String,
+    port: u16,
+    authorization: Option<SecretString>,
+    /// Absent where the proxy resolves.
+    resolver: Option<CheckedResolver>,
+    connect: Duration,
+}
+
+/// Makes tunnels.
+#[derive(Clone)]
+struct Connector(Arc<Proxy>);
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connector({}:{})", self.0.host, self.0.port)
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<TcpStream>;
+    type Error = TunnelError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, TunnelError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TunnelError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let proxy = Arc::clone(&self.0);
+        Box::pin(async move {
+            let made = tokio::time::timeout(proxy.connect, proxy.reach(&uri)).await;
+            made.map_err(|_| TunnelError::Timeout(proxy.connect))?.map(TokioIo::new)
+        })
+    }
+}
+
+impl Proxy {
+    /// A connection to the URL's host, through the proxy.
+    async fn reach(&self, uri: &Uri) -> Result<TcpStream, TunnelError> {
+        let host = uri.host().ok_or(TunnelError::NoHost)?;
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
+        let resolver = match &self.resolver {
+            // A host that is an address was checked before the request was made.
+            Some(resolver) if literal(host).is_none() => resolver,
+            _ => return self.tunnel(&format!("{host}:{port}")).await,
+        };
+        let mut refusal = TunnelError::NoHost;
+        for address in resolver.addresses(host).await?.iter().take(ADDRESSES_TRIED_MAX) {
+            match self.tunnel(&SocketAddr::new(address.ip(), port).to_string()).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal)
+    }
+
+    /// CONNECT to an authority: an address and a port, or a name and a port.
+    async fn tunnel(&self, authority: &str) -> Result<TcpStream, TunnelError> {
+        let mut stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        stream.set_nodelay(true)?;
+        let mut request = format!("CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n");
+        if let Some(authorization) = &self.authorization {
+            request.push_str("proxy-authorization: ");
+            request.push_str(authorization.expose_secret());
+            request.push_str("\r\n");
+        }
+        request.push_str("\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        match status(&head(&mut stream).await?) {
+            Some(200..=299) => Ok(stream),
+            Some(status) => Err(TunnelError::Refused(status)),
+            None => Err(TunnelError::NotHttp),
+        }
+    }
+}
+
+/// The head of the proxy's answer. Nothing may come after it: in a tunnel the client speaks first.
+async fn head(stream: &mut TcpStream) -> Result<Vec<u8>, TunnelError> {
+    let mut head = Vec::with_capacity(256);
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() >= PROXY_HEAD_BYTES_MAX {
+            return Err(TunnelError::NotHttp);
+        }
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(TunnelError::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+    Ok(head)
+}
+
+/// The status of `HTTP/1.x NNN …`.
+fn status(head: &[u8]) -> Option<u16> {
+    let line = head.strip_prefix(b"HTTP/1.")?.get(1..)?.strip_prefix(b" ")?;
+    std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProxyConfig, authorization, status};
+    use secrecy::ExposeSecret;
+
+    #[test]
+    fn the_status_of_a_proxys_answer_is_read() {
+        assert_eq!(status(b"HTTP/1.1 200 Connection established\r\n\r\n"), Some(200));
+        assert_eq!(status(b"HTTP/1.0 407\r\n\r\n"), Some(407));
+        for nonsense in [&b"SSH-2.0-OpenSSH_9.9\r\n\r\n"[..], b"HTTP/2 200\r\n\r\n", b"HTTP/1.1", b""] {
+            assert_eq!(status(nonsense), None);
+        }
+    }
+
+    #[test]
+    fn credentials_of_a_proxy_are_sent_as_they_were_meant() {
+        let authorization = |url: &str| {
+            let proxy = ProxyConfig { url: url.parse().expect("a URL"), resolves: false };
+            authorization(&proxy).map(|value| value.expose_secret().to_owned())
+        };
+        assert_eq!(authorization("http://proxy:3128"), None);
+        // ada:p@ss, in base64
+        assert_eq!(authorization("http://ada:p%40ss@proxy"), Some("Basic YWRhOnBAc3M=".to_owned()));
+    }
+}
