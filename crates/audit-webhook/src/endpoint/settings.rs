@@ -2,6 +2,7 @@
 
 use audit_journal::{Bounds, Control, Journal, Offset, ReadError, SettingsChange, Topic, WriteError};
 use audit_record::{Author, Violation};
+use reqwest::Url;
 use secrecy::SecretString;
 
 use super::input::Choices;
@@ -9,7 +10,7 @@ use super::{
     Endpoint, EndpointId, EndpointTls, EndpointUpdate, EndpointView, KIND, NewEndpoint, Start, StoredError,
 };
 use crate::operational;
-use crate::send::Egress;
+use crate::send::{Egress, Refusal};
 
 /// Why an endpoint was not made or changed.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,7 @@ impl Endpoints {
     pub async fn create(&self, new: NewEndpoint, author: Author) -> Result<Created, EndpointError> {
         let start = new.start.unwrap_or_default();
         let choices = new.filled_in().check(&self.egress).map_err(EndpointError::Invalid)?;
+        self.check_destination(&choices.url).await?;
         self.check_name(&choices.name, None)?;
         let starts = self.resolve(start).await?;
         let endpoint = Endpoint {
@@ -136,6 +138,9 @@ impl Endpoints {
         }
         let start = update.start;
         let choices = update.over(&endpoint).check(&self.egress).map_err(EndpointError::Invalid)?;
+        if choices.url != endpoint.url {
+            self.check_destination(&choices.url).await?;
+        }
         self.check_name(&choices.name, Some(id))?;
         if let Some(start) = start {
             endpoint.start = start;
@@ -157,6 +162,13 @@ impl Endpoints {
             SettingsChange { kind: KIND.to_owned(), id: id.to_string(), base_version: version, value: None };
         self.control.write(change, Some(&record)).await.map_err(refused)?;
         Ok(())
+    }
+
+    /// Whether the name in a URL leads, at this moment, to where deliveries may go. Each send checks again.
+    async fn check_destination(&self, url: &Url) -> Result<(), EndpointError> {
+        let refused =
+            |refusal: Refusal| EndpointError::Invalid(vec![Violation::new("url", refusal.to_string())]);
+        self.egress.check_resolved_url(url).await.map_err(refused)
     }
 
     pub(super) fn find(&self, id: &EndpointId) -> Result<(Endpoint, u64), EndpointError> {

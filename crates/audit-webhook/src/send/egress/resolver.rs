@@ -156,8 +156,8 @@ mod tests {
         }
     }
 
-    fn slow(timeout: Duration) -> (CheckedResolver, Arc<Slow>, mpsc::Sender<Vec<IpAddr>>) {
-        let (answer, go_on) = mpsc::channel();
+    fn slow(timeout: Duration) -> (CheckedResolver, Arc<Slow>, mpsc::SyncSender<Vec<IpAddr>>) {
+        let (answer, go_on) = mpsc::sync_channel(1);
         let slow = Arc::new(Slow { asked: AtomicUsize::new(0), go_on: go_on.into() });
         let lookup = Arc::clone(&slow) as Arc<dyn Lookup>;
         (CheckedResolver::new(Egress::default(), lookup, timeout), slow, answer)
