@@ -21,6 +21,9 @@ const INLINE_TEXT_ROWS_MAX: usize = 2_048;
 /// SQLite's cache of a file while it is written, in KiB.
 const CACHE_KIB: i64 = 8 * 1024;
 
+/// Prepared statements kept: more than a writer has. With rusqlite's usual sixteen they were parsed anew for every record.
+const STATEMENTS_MAX: usize = 128;
+
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES_KEPT: i64 = 32 * 1024 * 1024;
 
@@ -139,6 +142,7 @@ impl Store {
         conn.pragma_update(None, "synchronous", "normal")?;
         conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
         conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         let (deployment, partition, partitions, text_seq, indexed, stopped) = conn.query_row(
             "SELECT deployment, partition, partitions, text_seq, indexed, stopped FROM archive",
             (),
