@@ -23,8 +23,8 @@ const RECORDS: usize = 6_000;
 /// How long the last may take.
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 
-/// The first records are left out: connections are made, code is warmed.
-const WARM_UP: usize = 400;
+/// The first ten seconds are left out: connections are made, and the broker compiles its own code.
+const WARM_UP: usize = 2_000;
 
 pub(crate) async fn measure(scale: Scale) -> Result<Vec<Figure>> {
     let root = tempfile::tempdir()?;

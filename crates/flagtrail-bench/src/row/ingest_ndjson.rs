@@ -16,6 +16,9 @@ const BATCH: usize = 1_000;
 /// Requests.
 const REQUESTS: usize = 600;
 
+/// Requests before those that count: the broker compiles its own code while it serves the first ones.
+const WARM_UP: usize = 50;
+
 /// Connections.
 const CONNECTIONS: usize = 4;
 
@@ -31,10 +34,9 @@ pub(crate) async fn measure(scale: Scale) -> Result<Vec<Figure>> {
         .collect();
     let requests = scale.of(REQUESTS);
     let url = format!("{}/v1/records", product.admin);
-    let load = load::post(&url, "application/x-ndjson", CONNECTIONS, requests, move |number| {
-        bodies[number % bodies.len()].clone()
-    })
-    .await?;
+    let body = move |number: usize| bodies[number % bodies.len()].clone();
+    load::post(&url, "application/x-ndjson", CONNECTIONS, scale.of(WARM_UP), body.clone()).await?;
+    let load = load::post(&url, "application/x-ndjson", CONNECTIONS, requests, body).await?;
     let memory = product.peak_mb()?;
     product.stop()?;
     let raw =

@@ -13,6 +13,9 @@ use crate::sample;
 /// Requests.
 const REQUESTS: usize = 60_000;
 
+/// Requests before those that count: the broker compiles its own code while it serves the first ones.
+const WARM_UP: usize = 20_000;
+
 /// Connections.
 const CONNECTIONS: usize = 64;
 
@@ -27,6 +30,7 @@ pub(crate) async fn measure(scale: Scale) -> Result<Vec<Figure>> {
     let requests = scale.of(REQUESTS);
     let dry_url = format!("{url}?dry_run=true");
     let dry = load::post(&dry_url, "application/json", CONNECTIONS, requests, sample::posted).await?;
+    load::post(&url, "application/json", CONNECTIONS, scale.of(WARM_UP), sample::posted).await?;
     let load = load::post(&url, "application/json", CONNECTIONS, requests, sample::posted).await?;
     product.stop()?;
     let p99 = quantile(&load.millis, 0.99);
