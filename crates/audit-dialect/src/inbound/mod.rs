@@ -1,5 +1,9 @@
 //! From a request to drafts: one module a platform, and what they share in [`intake`], [`hints`],
 //! [`identity`], [`json`], [`fields`] and [`redact`].
+//!
+//! **What is kept.** Whatever a record's own fields would not give back stays in its `attributes`, under the
+//! platform's own name: what nobody understood, a name that can't be split into its parts again, a time
+//! that a record can't hold. So what a platform sent can be sent again as it was; only secrets are gone, and marked.
 
 use audit_record::{Authenticated, Draft, Ref, Timestamp};
 use uuid::Uuid;

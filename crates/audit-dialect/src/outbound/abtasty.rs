@@ -11,6 +11,8 @@ use crate::platform::Platform;
 
 const FORMAT: &str = "abtasty";
 
+const CAMPAIGN_STATUS_CHANGED: &str = "Campaign.status.changed";
+
 /// Attributes with a place of their own among the documented fields, in that order.
 const ACCOUNT: &[&str] = &["account_id", "account_key", "account_name"];
 const CAMPAIGN: &[&str] = &["campaign_id", "campaign_key", "campaign_name", "campaign_type"];
@@ -24,7 +26,7 @@ pub(super) fn counterpart(action: &str, access: Option<&Access>) -> Option<&'sta
     Some(match (action, scope) {
         ("flag.created", _) => "Flag created",
         ("flag.deleted", _) => "Flag removed",
-        ("flag.campaign.status.changed", _) => "Campaign.status.changed",
+        ("flag.campaign.status.changed", _) => CAMPAIGN_STATUS_CHANGED,
         ("access.granted", Some("project")) => "Project access granted to user",
         ("access.role.granted", Some("project")) => "Project edit role granted to user",
         ("access.removed", Some("project")) => "Project access removed",
@@ -66,11 +68,13 @@ pub(super) fn event(record: &AuditRecord) -> Result<Rendered, Skip> {
             body.field(field, value);
         }
     }
-    if !is_own && name == "Campaign.status.changed" {
-        let campaign = &draft.related_object.what;
-        body.reference("campaign", Some(campaign));
+    let is_of_a_campaign = is_own || name == CAMPAIGN_STATUS_CHANGED;
+    if is_of_a_campaign && !is_own {
+        body.reference("campaign", Some(&draft.related_object.what));
     }
-    status(record, &mut body);
+    if is_of_a_campaign {
+        status(record, &mut body);
+    }
     body.reference("flag", draft.flag.as_ref());
     if let Some(access) = &draft.access {
         subject(access, &mut body);

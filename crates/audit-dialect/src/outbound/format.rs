@@ -1,11 +1,14 @@
 //! The word for a body in an endpoint's settings, with what belongs to it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-/// What is sent of a record. In settings an object with `format` and what the format asks for:
-/// `{"format": "flagsmith"}`, `{"format": "mozhno", "template": "…"}`.
+use super::rendered::InvalidFormat;
+
+/// What is sent of a record. In settings its name, `"flagsmith"`, or an object with the name and what the format
+/// asks for: `{"format": "mozhno", "template": "…"}`. See [`BodyFormat::from_value`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "format", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "format", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BodyFormat {
     /// Standard Webhooks: `{"type", "timestamp", "data"}`, the record spliced in as it stands on the log.
     #[default]
@@ -74,15 +77,64 @@ impl Escape {
 }
 
 impl BodyFormat {
+    /// The name of every format.
+    pub const NAMES: [&'static str; 16] = [
+        "standard-webhooks",
+        "record",
+        "cloudevents-structured",
+        "cloudevents-binary",
+        "flagsmith",
+        "flagsmith-audit",
+        "zenmanage",
+        "abtasty",
+        "unleash",
+        "mozhno",
+        "template",
+        "slack",
+        "teams",
+        "splunk-hec",
+        "datadog",
+        "none",
+    ];
+
+    /// Reads a format as settings have it: its name, or an object with `format` and what the format asks for.
+    /// Whether a template is one is found by [`Renderer::try_new`](super::Renderer::try_new).
+    pub fn from_value(value: &Value) -> Result<Self, InvalidFormat> {
+        let whole = match value {
+            Value::String(_) => json!({ "format": value }),
+            Value::Object(_) => value.clone(),
+            _ => {
+                return Err(InvalidFormat::new(
+                    "a format is its name, or an object with format and what it asks for",
+                ));
+            }
+        };
+        let name = whole.get("format").and_then(Value::as_str).unwrap_or_default();
+        if !Self::NAMES.contains(&name) {
+            return Err(InvalidFormat::new(format!(
+                "there is no format {name:?}; there are {}",
+                Self::NAMES.join(", ")
+            )));
+        }
+        let other =
+            whole.as_object().into_iter().flat_map(|fields| fields.keys()).find(|field| *field != "format");
+        if let (Some(other), false) = (other, matches!(name, "mozhno" | "template")) {
+            return Err(InvalidFormat::new(format!("the format {name} has no {other}: leave it out")));
+        }
+        let name = name.to_owned();
+        serde_json::from_value(whole)
+            .map_err(|error| InvalidFormat::new(format!("the format {name} can't be read: {error}")))
+    }
+
     /// The word for it in settings.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::StandardWebhooks => "standard_webhooks",
+            Self::StandardWebhooks => "standard-webhooks",
             Self::Record => "record",
-            Self::CloudeventsStructured => "cloudevents_structured",
-            Self::CloudeventsBinary => "cloudevents_binary",
+            Self::CloudeventsStructured => "cloudevents-structured",
+            Self::CloudeventsBinary => "cloudevents-binary",
             Self::Flagsmith => "flagsmith",
-            Self::FlagsmithAudit => "flagsmith_audit",
+            Self::FlagsmithAudit => "flagsmith-audit",
             Self::Zenmanage => "zenmanage",
             Self::Abtasty => "abtasty",
             Self::Unleash => "unleash",
@@ -90,7 +142,7 @@ impl BodyFormat {
             Self::Template { .. } => "template",
             Self::Slack => "slack",
             Self::Teams => "teams",
-            Self::SplunkHec => "splunk_hec",
+            Self::SplunkHec => "splunk-hec",
             Self::Datadog => "datadog",
             Self::None => "none",
         }

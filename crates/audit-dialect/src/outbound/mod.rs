@@ -5,10 +5,12 @@
 //! record by record.
 
 mod abtasty;
+pub mod coverage;
 mod flagsmith;
 mod format;
 mod json_value;
 mod mozhno;
+mod preview;
 mod rendered;
 mod standard;
 mod template;
@@ -19,6 +21,7 @@ use audit_record::AuditRecord;
 use bytes::Bytes;
 
 pub use format::{BodyFormat, Escape};
+pub use preview::{Preview, PreviewError, preview, sample_record};
 pub use rendered::{Carry, InvalidFormat, Outcome, RenderError, Rendered, Skip, URL_BYTES_MAX};
 
 /// A format, ready to render.
@@ -54,7 +57,7 @@ impl Renderer {
             BodyFormat::CloudeventsStructured => Kind::CloudeventsStructured,
             BodyFormat::CloudeventsBinary if carry == Carry::Query => {
                 return Err(InvalidFormat::new(
-                    "a binary CloudEvent has its data in the body, and a GET has none: use cloudevents_structured",
+                    "a binary CloudEvent has its data in the body, and a GET has none: use cloudevents-structured",
                 ));
             }
             BodyFormat::CloudeventsBinary => Kind::CloudeventsBinary,

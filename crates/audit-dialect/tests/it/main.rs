@@ -10,5 +10,6 @@ mod faithful;
 mod flagsmith;
 mod mozhno;
 mod native;
+mod outbound;
 mod unleash;
 mod zenmanage;

@@ -134,14 +134,14 @@ fn who_and_when(intake: &Intake<'_>, data: &mut Map, verb: Verb, draft: &mut Dra
 
 /// What the states and the data say beyond all that: once where both states say the same.
 fn keep_rest(before: Option<&Value>, after: Option<&Value>, data: Map, draft: &mut Draft) {
-    let before = before.map(flag_state::leftover).unwrap_or_default();
+    let before = before.map(flag_state::leftover);
     let after = after.map(flag_state::leftover).unwrap_or_default();
-    let both_same = before == after;
+    // An empty one is kept, too, where the other is not: without it both would read as the same.
+    if let Some(before) = before.filter(|before| *before != after) {
+        draft.attributes.insert("previous_state".to_owned(), Value::Object(before));
+    }
     if !after.is_empty() {
         draft.attributes.insert("new_state".to_owned(), Value::Object(after));
-    }
-    if !before.is_empty() && !both_same {
-        draft.attributes.insert("previous_state".to_owned(), Value::Object(before));
     }
     draft.attributes.extend(data);
 }

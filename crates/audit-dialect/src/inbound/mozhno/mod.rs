@@ -73,8 +73,8 @@ pub(super) fn translate(intake: &Intake<'_>) -> Result<Translation, Refusal> {
     let kept = [
         ("details", said.details),
         ("resource_type", said.resource_type),
-        // A time that is none stays as it was said.
-        ("timestamp", said.timestamp.filter(|text| time(text).is_none())),
+        // A time that is none, or is finer than a record's, stays as it was said.
+        ("timestamp", said.timestamp.filter(|text| time(text).is_none() || is_finer(text))),
         ("unread_text", said.unread),
     ];
     for (name, value) in kept {
@@ -103,6 +103,13 @@ fn read(body: &[u8]) -> Result<Said, Refusal> {
 
 fn time(text: &str) -> Option<Timestamp> {
     Timestamp::parse(text.trim()).ok()
+}
+
+/// Whether a time has more digits than a record keeps: Java's clock has nine of them on some systems.
+fn is_finer(text: &str) -> bool {
+    const DIGITS_KEPT: usize = 6;
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    fraction.bytes().take_while(u8::is_ascii_digit).count() > DIGITS_KEPT
 }
 
 /// The user; можно sends empty values for a change by itself, or by nobody it knows.

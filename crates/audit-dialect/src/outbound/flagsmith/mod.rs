@@ -22,8 +22,9 @@ use crate::platform::Platform;
 /// Lower-case hex HMAC-SHA256 of the body, without prefix or time.
 pub(super) const SIGNATURE_HEADER: &str = "x-flagsmith-signature";
 
-/// What stands in skips and tables.
+/// What stands in skips.
 const FORMAT: &str = "flagsmith";
+const FORMAT_AUDIT: &str = "flagsmith-audit";
 
 const FLAG_UPDATED: &str = "FLAG_UPDATED";
 const FLAG_DELETED: &str = "FLAG_DELETED";
@@ -43,64 +44,91 @@ pub(super) fn signature(secret: &[u8], body: &[u8]) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
+/// What the data looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    State,
+    Version,
+    Audit,
+}
+
 /// The event in its envelope.
 pub(super) fn event(record: &AuditRecord) -> Result<Rendered, Skip> {
-    let word = event_type(record)?;
-    let data = match record.draft().attributes.get(SAMPLE) {
-        Some(Value::Object(sample)) if came_from_flagsmith(record) => sample.clone(),
-        _ => match word.as_str() {
-            FLAG_UPDATED | FLAG_DELETED => state::data(record),
-            NEW_VERSION_PUBLISHED => version::data(record),
-            _ => audit::data(record),
-        },
-    };
-    let mut outer = match record.draft().attributes.get(ENVELOPE) {
-        Some(Value::Object(beside)) if came_from_flagsmith(record) => beside.clone(),
+    require_project(record)?;
+    let shape = shape(record);
+    let word = event_type(record, shape);
+    let mut outer = match kept(record, ENVELOPE) {
+        Some(Value::Object(beside)) => beside.clone(),
         _ => Map::new(),
     };
-    outer.insert("data".to_owned(), Value::Object(data));
-    outer.insert("event_type".to_owned(), word.clone().into());
+    outer.insert("data".to_owned(), Value::Object(data(record, shape)));
+    outer.insert("event_type".to_owned(), word.as_str().into());
     Ok(json(word.into(), python_json::to_vec(&Value::Object(outer))))
 }
 
-/// The audit entry alone. Flagsmith tells of a change of state in an audit entry, too, so what was no such
+/// The audit entry alone. Flagsmith tells of a change of state in an audit entry, too, so what came as no such
 /// entry has none here.
 pub(super) fn audit_body(record: &AuditRecord) -> Result<Rendered, Skip> {
-    if came_from_flagsmith(record) && event_type(record)? != AUDIT_LOG_CREATED {
-        return Err(no_event(record));
-    }
     require_project(record)?;
-    let data = match record.draft().attributes.get(SAMPLE) {
-        Some(Value::Object(sample)) if came_from_flagsmith(record) => sample.clone(),
-        _ => audit::data(record),
-    };
-    Ok(json(AUDIT_LOG_CREATED.into(), python_json::to_vec(&Value::Object(data))))
+    if came_from_flagsmith(record) && shape(record) != Shape::Audit {
+        return Err(Skip::NoEvent { format: FORMAT_AUDIT, action: record.action().to_string() });
+    }
+    let data = Value::Object(data(record, Shape::Audit));
+    Ok(json(event_type(record, Shape::Audit).into(), python_json::to_vec(&data)))
+}
+
+fn data(record: &AuditRecord, shape: Shape) -> Map {
+    if let Some(Value::Object(sample)) = kept(record, SAMPLE) {
+        return sample.clone();
+    }
+    match shape {
+        Shape::State => state::data(record),
+        Shape::Version => version::data(record),
+        Shape::Audit => audit::data(record),
+    }
+}
+
+fn shape(record: &AuditRecord) -> Shape {
+    if !came_from_flagsmith(record) {
+        return if state::tells_of_a_state(record) { Shape::State } else { Shape::Audit };
+    }
+    match (record.source().event.as_str(), record.related_object_type()) {
+        (FLAG_UPDATED | FLAG_DELETED, _) => Shape::State,
+        (NEW_VERSION_PUBLISHED, _) => Shape::Version,
+        (AUDIT_LOG_CREATED, _) => Shape::Audit,
+        // An event of tomorrow was read like the one that it looks like.
+        (_, "FEATURE_STATE") if record.draft().change.is_some() => Shape::State,
+        (_, "EF_VERSION") if record.draft().change.is_some() => Shape::Version,
+        _ => Shape::Audit,
+    }
 }
 
 /// What Flagsmith calls the event.
-fn event_type(record: &AuditRecord) -> Result<String, Skip> {
+fn event_type(record: &AuditRecord, shape: Shape) -> String {
     if came_from_flagsmith(record) {
-        return Ok(match record.source().event.as_str() {
-            known @ (FLAG_UPDATED | FLAG_DELETED | NEW_VERSION_PUBLISHED | AUDIT_LOG_CREATED) => {
-                known.to_owned()
-            }
-            // An event of tomorrow was read like the one it looks like.
-            other => match record.related_object_type() {
-                "FEATURE_STATE" if record.draft().change.is_some() => FLAG_UPDATED.to_owned(),
-                _ => other.to_owned(),
-            },
-        });
+        return record.source().event.clone();
     }
-    require_project(record)?;
-    Ok(if state::tells_of_a_state(record) {
-        match record.action().as_str() {
-            "flag.deleted" | "flag.override.removed" => FLAG_DELETED,
-            _ => FLAG_UPDATED,
-        }
-    } else {
-        AUDIT_LOG_CREATED
+    let word = match (shape, record.action().as_str()) {
+        (Shape::State, "flag.deleted" | "flag.override.removed") => FLAG_DELETED,
+        (Shape::State, _) => FLAG_UPDATED,
+        (Shape::Version, _) => NEW_VERSION_PUBLISHED,
+        (Shape::Audit, _) => AUDIT_LOG_CREATED,
+    };
+    word.to_owned()
+}
+
+/// What another platform's action is in Flagsmith, for the table.
+pub(super) fn event_in_words(action: &str) -> &'static str {
+    match action {
+        "flag.deleted" | "flag.override.removed" => "FLAG_DELETED or AUDIT_LOG_CREATED",
+        _ if state::STATE_ACTIONS.contains(&action) => "FLAG_UPDATED or AUDIT_LOG_CREATED",
+        _ => AUDIT_LOG_CREATED,
     }
-    .to_owned())
+}
+
+/// Whether it is an audit entry whatever the record holds.
+pub(super) fn is_audit_alone(action: &str) -> bool {
+    event_in_words(action) == AUDIT_LOG_CREATED
 }
 
 /// Flagsmith sends no audit entry that concerns no project.
@@ -109,10 +137,6 @@ fn require_project(record: &AuditRecord) -> Result<(), Skip> {
         return Ok(());
     }
     Err(Skip::Lacks { format: FORMAT, event: AUDIT_LOG_CREATED.to_owned(), missing: "a project" })
-}
-
-fn no_event(record: &AuditRecord) -> Skip {
-    Skip::NoEvent { format: FORMAT, action: record.action().to_string() }
 }
 
 fn came_from_flagsmith(record: &AuditRecord) -> bool {

@@ -11,7 +11,7 @@ const MULTIVARIATE: &str = "multivariate";
 const SHARE_ID: &str = "share_id";
 
 /// The actions that Flagsmith tells of with a state.
-const STATE_ACTIONS: &[&str] = &[
+pub(super) const STATE_ACTIONS: &[&str] = &[
     "flag.created",
     "flag.deleted",
     "flag.changed",

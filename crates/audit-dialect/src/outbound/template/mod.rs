@@ -38,9 +38,6 @@ const OUTPUT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// tenth of it.
 const STEPS_MAX: u64 = 50_000;
 
-/// Most objects and arrays inside one another while a template is filled.
-const RECURSION_MAX: usize = 32;
-
 /// What the one template of an environment is called.
 const NAME: &str = "template";
 
@@ -91,7 +88,6 @@ impl Template {
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.set_fuel(Some(STEPS_MAX));
-        environment.set_recursion_limit(RECURSION_MAX);
         environment.set_formatter(if makes_json { write::as_json } else { write::as_text });
         filters::add(&mut environment);
         environment.add_template_owned(NAME, text.to_owned()).map_err(|error| {

@@ -17,8 +17,28 @@ const FORMAT: &str = "unleash";
 const WITHOUT_DATA: &[&str] =
     &["feature-environment-enabled", "feature-environment-disabled", "feature-stale-on", "feature-stale-off"];
 
-/// The event that another platform's record is in Unleash: the first in Unleash's list with that action.
-pub(super) fn counterpart(record: &AuditRecord) -> Option<&'static str> {
+/// Actions that Unleash has no type for, or several of which the first in its list is no longer sent. What
+/// other platforms call rules and overrides is a strategy here.
+const PREFERRED: &[(&str, &str)] = &[
+    ("flag.updated", "feature-metadata-updated"),
+    ("flag.variant.changed", "feature-environment-variants-updated"),
+    ("flag.rule.created", "feature-strategy-add"),
+    ("flag.rule.changed", "feature-strategy-update"),
+    ("flag.rule.removed", "feature-strategy-remove"),
+    ("flag.override.created", "feature-strategy-add"),
+    ("flag.override.changed", "feature-strategy-update"),
+    ("flag.override.removed", "feature-strategy-remove"),
+    ("flag.override.reordered", "strategy-order-changed"),
+];
+
+/// The type that another platform's action is in Unleash, but for switching, which is two.
+pub(super) fn type_of(action: &str) -> Option<&'static str> {
+    let preferred = PREFERRED.iter().find(|(known, _)| *known == action).map(|(_, kind)| *kind);
+    preferred.or_else(|| unleash_types().find(|kind| unleash_action_of(kind) == Some(action)))
+}
+
+/// The event that another platform's record is in Unleash.
+fn counterpart(record: &AuditRecord) -> Option<&'static str> {
     let action = record.action().as_str();
     if action == "flag.state.changed" {
         let after = record.draft().change.as_ref()?.after.as_ref()?;
@@ -27,7 +47,12 @@ pub(super) fn counterpart(record: &AuditRecord) -> Option<&'static str> {
             false => Some("feature-environment-disabled"),
         };
     }
-    unleash_types().find(|kind| unleash_action_of(kind) == Some(action))
+    // Unleash's events of access are of a project's.
+    let access = record.draft().access.as_ref();
+    if action.starts_with("access.") && access.is_none_or(|access| access.scope.kind != "project") {
+        return None;
+    }
+    type_of(action)
 }
 
 pub(super) fn event(record: &AuditRecord) -> Result<Rendered, Skip> {

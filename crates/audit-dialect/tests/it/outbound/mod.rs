@@ -1,0 +1,10 @@
+//! Records out: in the words of other systems.
+
+mod coverage;
+mod flagsmith;
+mod formats;
+mod hostile;
+mod mozhno;
+mod same_platform;
+mod samples;
+mod template;
