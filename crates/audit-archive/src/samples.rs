@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use audit_journal::{Message, NewMessage, record_message};
+use audit_proof::TagKey;
 use audit_record::{AuditRecord, Draft};
 use serde_json::{Value, json};
 
@@ -37,7 +38,9 @@ pub(crate) fn record(id: &str, over: Value) -> AuditRecord {
 
 /// That record as it stands on the log.
 pub(crate) fn message(offset: u64, record: &AuditRecord) -> Message {
-    on_log(offset, record_message(record))
+    let scope = record.routing_key();
+    let tags = TagKey::derive(b"test").scope(&scope).tags(&scope, record);
+    on_log(offset, record_message(record, tags))
 }
 
 /// Any message as it stands on the log.

@@ -1,5 +1,6 @@
 //! Which log this is: written into `control` as the log's first message.
 
+use audit_proof::TagKey;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,7 +25,8 @@ pub struct LogIdentity {
     pub deployment: Uuid,
     /// N: how many partitions records are spread over, whatever the topic has by now.
     pub partitions: u32,
-    /// The namespace of ids derived from a platform's ids and bodies; secret to the deployment.
+    /// The namespace of ids derived from a platform's ids and bodies, and the secret that the keys of tags follow
+    /// from. Secret to those who may read the log.
     pub namespace: Uuid,
     /// Rises with every `flagtrail log new-epoch`; the first is 0, later ones are the second since 1970 in
     /// which they began: so they are later than those of a log that this one has replaced, too.
@@ -42,6 +44,13 @@ impl LogIdentity {
     pub(crate) fn in_next_epoch(self) -> Self {
         let now_s = u32::try_from(chrono::Utc::now().timestamp()).unwrap_or(u32::MAX);
         Self { epoch: now_s.max(self.epoch.saturating_add(1)), ..self }
+    }
+
+    /// The key that the tags of this log's records are made with. It follows from the namespace: whoever may read
+    /// the log may read the records themselves, so tags hide nothing from him, and every process that appends
+    /// makes the same tags without being given a key.
+    pub(crate) fn tag_key(&self) -> TagKey {
+        TagKey::derive(self.namespace.as_bytes())
     }
 
     /// The first message of a new log's `control`.

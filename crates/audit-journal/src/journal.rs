@@ -1,7 +1,8 @@
 //! One type for both backends.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use audit_proof::Tagger;
 use audit_record::{AuditRecord, Timestamp};
 
 use crate::append::{AppendError, AppendOutcome};
@@ -28,6 +29,8 @@ const UNREACHED: &str = "the log has not been reached since this process started
 #[derive(Clone, Debug)]
 pub struct Journal {
     reaching: Arc<Reaching>,
+    /// Shared by all clones, which append records of the same projects.
+    tagger: Arc<Mutex<Tagger>>,
 }
 
 #[derive(Clone, Debug)]
@@ -78,7 +81,12 @@ impl Journal {
     /// Opens the log: makes what is missing, checks what is there, and refuses by name what is wrong.
     /// A broker that is down gives [`OpenError::Unavailable`]; the caller decides how long to try.
     pub async fn open(config: JournalConfig) -> Result<Self, OpenError> {
-        Ok(Self { reaching: Arc::new(Reaching::reached(Backend::open(config).await?)) })
+        Ok(Self::of(Arc::new(Reaching::reached(Backend::open(config).await?))))
+    }
+
+    fn of(reaching: Arc<Reaching>) -> Self {
+        let tagger = Tagger::new(reaching.identity().tag_key());
+        Self { reaching, tagger: Arc::new(Mutex::new(tagger)) }
     }
 
     /// As [`Journal::open`]; but where the log can't be reached now, goes on trying beside the caller, who gets
@@ -89,7 +97,7 @@ impl Journal {
         match Self::open(config.clone()).await {
             Err(OpenError::Unavailable(problem)) => {
                 tracing::warn!(problem, "the log does not answer; going on with what is known of it");
-                Ok(Self { reaching: Reaching::begin(config, known) })
+                Ok(Self::of(Reaching::begin(config, known)))
             }
             outcome => outcome,
         }
@@ -120,9 +128,19 @@ impl Journal {
         }
     }
 
-    /// Appends records (see [`record_message`]).
+    /// A record as a message of this log.
+    pub fn record_message(&self, record: &AuditRecord) -> NewMessage {
+        // What a panic would leave behind is a tagger that remembers less.
+        let mut tagger = self.tagger.lock().unwrap_or_else(PoisonError::into_inner);
+        let tags = tagger.tags(&record.routing_key(), record);
+        drop(tagger);
+        record_message(record, tags)
+    }
+
+    /// Appends records (see [`Journal::record_message`]).
     pub async fn append_records(&self, records: &[AuditRecord]) -> Vec<AppendOutcome> {
-        self.append(Topic::Records, records.iter().map(record_message).collect()).await
+        let messages = records.iter().map(|record| self.record_message(record)).collect();
+        self.append(Topic::Records, messages).await
     }
 
     /// Appends messages of several topics together or not at all.

@@ -38,7 +38,7 @@ pub use identity::LogIdentity;
 pub use journal::Journal;
 #[cfg(feature = "kafka")]
 pub use kafka::kafka_plan;
-pub use message::{Message, MessageHash, NewMessage, Placement, record_message};
+pub use message::{Message, MessageHash, NewMessage, Placement, SALT_HEADER, TAGS_HEADER, record_message};
 pub use named::NamedAppender;
 pub use owned::{CommitError, Committer, Owned, OwnedCommit, OwnedEvent, PartitionCommit};
 pub use partitioner::partition_of;

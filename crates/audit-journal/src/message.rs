@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use audit_proof::Tags;
 use audit_record::{AuditRecord, ce_headers};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -124,12 +125,20 @@ impl TryFrom<String> for MessageHash {
     }
 }
 
-/// A record as a message: CloudEvents binary mode, with a fresh random `salt` of 16 bytes, which lets
-/// the body be erased one day while every proof over the log stays valid.
-pub fn record_message(record: &AuditRecord) -> NewMessage {
+/// The header of a record's message with 16 random bytes, which let the body be erased one day while every proof
+/// over the log stays valid.
+pub const SALT_HEADER: &str = "salt";
+
+/// The header of a record's message that says whom and what the record concerns, for those who may know.
+pub const TAGS_HEADER: &str = "tags";
+
+/// A record as a message: CloudEvents binary mode, with a fresh random `salt`, and with these `tags`. Of a
+/// [`crate::Journal`] at hand, [`crate::Journal::record_message`] knows the tags.
+pub fn record_message(record: &AuditRecord, tags: Tags) -> NewMessage {
     let mut headers: Vec<(String, Bytes)> =
         ce_headers(record).into_iter().map(|(name, value)| (name.to_owned(), Bytes::from(value))).collect();
-    headers.push(("salt".to_owned(), Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes())));
+    headers.push((SALT_HEADER.to_owned(), Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes())));
+    headers.push((TAGS_HEADER.to_owned(), Bytes::copy_from_slice(&tags.to_header())));
     NewMessage {
         key: Bytes::from(record.routing_key().to_string()),
         headers,

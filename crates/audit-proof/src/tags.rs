@@ -139,43 +139,27 @@ impl ScopeKey {
 
     /// The tag of an environment: by its id, else its key, else its name, as routing goes.
     pub fn environment(&self, environment: &Ref) -> Option<Tag> {
-        self.stable(
-            "environment",
-            [
-                ("id", environment.id.as_deref()),
-                ("key", environment.key.as_deref()),
-                ("name", environment.name.as_deref()),
-            ],
-        )
+        Subject::environment(environment).map(|subject| self.subject(&subject))
     }
 
     /// The tag of a flag: by its id, else its key, else its name, as routing goes.
     pub fn flag(&self, flag: &Ref) -> Option<Tag> {
-        self.stable(
-            "flag",
-            [("id", flag.id.as_deref()), ("key", flag.key.as_deref()), ("name", flag.name.as_deref())],
-        )
+        Subject::flag(flag).map(|subject| self.subject(&subject))
     }
 
     /// The tag of an author: by id, else e-mail address, else name; none of one whom nobody named.
     pub fn author(&self, author: &Author) -> Option<Tag> {
-        self.stable(
-            "author",
-            [
-                ("id", author.id.as_deref()),
-                ("email", author.email.as_deref()),
-                ("name", author.name.as_deref()),
-            ],
-        )
+        Subject::author(author).map(|subject| self.subject(&subject))
     }
 
-    /// The first label that says something. Which of them it was is part of the tag: the flag whose key is `5`
-    /// is not the flag whose id is `5`.
-    fn stable(&self, what: &str, labels: [(&str, Option<&str>); 3]) -> Option<Tag> {
-        let (label, text) = labels
-            .into_iter()
-            .find_map(|(label, text)| text.filter(|text| !text.is_empty()).map(|text| (label, text)))?;
-        Some(self.tag(&[what.as_bytes(), b"\0", label.as_bytes(), b"\0", text.as_bytes()]))
+    fn subject(&self, subject: &Subject<'_>) -> Tag {
+        let Subject { what, label, text } = subject;
+        self.tag(&[what.as_bytes(), b"\0", label.as_bytes(), b"\0", text.as_bytes()])
+    }
+
+    /// The tag of a subject as [`Subject::write`] has it.
+    pub(crate) fn written(&self, subject: &[u8]) -> Tag {
+        self.tag(&[subject])
     }
 
     fn tag(&self, parts: &[&[u8]]) -> Tag {
@@ -183,6 +167,47 @@ impl ScopeKey {
         let mut tag = [0; TAG_BYTES];
         tag.copy_from_slice(&whole[..TAG_BYTES]);
         Tag(tag)
+    }
+}
+
+/// What a tag stands for: the first label that says something. Which of them it was is part of the tag: the flag
+/// whose key is `5` is not the flag whose id is `5`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    what: &'static str,
+    label: &'static str,
+    text: &'a str,
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) fn environment(environment: &'a Ref) -> Option<Self> {
+        Self::thing("environment", environment)
+    }
+
+    pub(crate) fn flag(flag: &'a Ref) -> Option<Self> {
+        Self::thing("flag", flag)
+    }
+
+    pub(crate) fn author(author: &'a Author) -> Option<Self> {
+        Self::first("author", [("id", &author.id), ("email", &author.email), ("name", &author.name)])
+    }
+
+    fn thing(what: &'static str, thing: &'a Ref) -> Option<Self> {
+        Self::first(what, [("id", &thing.id), ("key", &thing.key), ("name", &thing.name)])
+    }
+
+    fn first(what: &'static str, labels: [(&'static str, &'a Option<String>); 3]) -> Option<Self> {
+        labels.into_iter().find_map(|(label, text)| {
+            text.as_deref().filter(|text| !text.is_empty()).map(|text| Self { what, label, text })
+        })
+    }
+
+    /// The bytes that its tag is made of, into `out`; what that held is lost.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.clear();
+        for part in [self.what, "\0", self.label, "\0", self.text] {
+            out.extend_from_slice(part.as_bytes());
+        }
     }
 }
 

@@ -21,7 +21,6 @@ use self::follower::{Stopped, read_up};
 use crate::append::AppendError;
 use crate::error::OpenError;
 use crate::journal::Journal;
-use crate::message::record_message;
 use crate::topic::Topic;
 
 pub(crate) use event::{CONTROL_VERSION, ControlEvent, EventError};
@@ -177,7 +176,7 @@ impl Control {
         }
         let _awaited = Awaited { state: &self.state, event: event.event };
         let mut messages = vec![(Topic::Control, event.message())];
-        messages.extend(record.map(|record| (Topic::Records, record_message(record))));
+        messages.extend(record.map(|record| (Topic::Records, self.journal.record_message(record))));
         let unanswered = match self.journal.append_together(messages).await {
             Ok(_) => "it was written, but not read back in time".to_owned(),
             Err(AppendError::NotAppended(reason)) => return Err(WriteError::NotWritten(reason)),

@@ -1,6 +1,6 @@
 //! What tags tell, and whom.
 
-use audit_proof::{ScopeKey, TAGS_BYTES, TagKey, Tags};
+use audit_proof::{SCOPES_KNOWN_MAX, ScopeKey, TAGS_BYTES, TAGS_KNOWN_MAX, TagKey, Tagger, Tags};
 use audit_record::{Author, AuthorKind, Ref};
 use serde_json::json;
 
@@ -78,4 +78,23 @@ fn a_header_of_another_length_holds_no_tags() {
 fn keys_do_not_show_themselves() {
     let scope = record(json!({})).routing_key();
     assert_eq!(format!("{:?} {:?}", key(), key().scope(&scope)), "TagKey([REDACTED]) ScopeKey([REDACTED])");
+}
+
+#[test]
+fn a_tagger_that_remembers_and_forgets_makes_the_tags_that_the_key_makes() {
+    let mut tagger = Tagger::new(key());
+    // More scopes than it remembers, and then in one of them more flags.
+    let projects = (0..SCOPES_KNOWN_MAX + 10).map(|n| json!({"project": {"id": n.to_string()}}));
+    let flags = (0..TAGS_KNOWN_MAX + 10).map(|n| json!({"flag": {"key": n.to_string()}}));
+    let long = json!({"flag": {"name": "long".repeat(1_000)}});
+    for (n, over) in projects.chain(flags).chain([long.clone(), long]).enumerate() {
+        let record = record(over);
+        let scope = record.routing_key();
+        let made = tagger.tags(&scope, &record);
+        // Each once more by the key would take long.
+        if n % 11 == 0 || n > SCOPES_KNOWN_MAX + TAGS_KNOWN_MAX {
+            assert_eq!(made, key().scope(&scope).tags(&scope, &record));
+            assert_eq!(tagger.tags(&scope, &record), made);
+        }
+    }
 }

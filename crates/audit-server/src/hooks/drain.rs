@@ -127,7 +127,8 @@ impl Drainer<'_> {
         let mut messages = Vec::new();
         for (number, waiting) in &mut entries {
             let number = *number;
-            waiting.restamp().map_err(|error| DrainError::Record { number, error })?;
+            let message = |record: &_| self.app.journal().record_message(record);
+            waiting.restamp(message).map_err(|error| DrainError::Record { number, error })?;
             let missing = waiting.messages.iter().filter(|m| !on_log.contains(mark(&m.headers)));
             messages.extend(missing.map(|message| (waiting.topic, message.clone())));
         }

@@ -86,7 +86,8 @@ pub(crate) async fn take(app: &App, source: &Source, received: Received) -> Resu
         activity.accepted();
         return Ok(Taken::new(&records, false));
     }
-    let waiting = Waiting::records(app.process(), &source.name, received_at, &records);
+    let message = |record: &_| app.journal().record_message(record);
+    let waiting = Waiting::records(app.process(), &source.name, received_at, &records, message);
     let outcome = acknowledge(app, waiting).await?;
     let ids: Vec<String> = records.iter().map(|record| record.id().to_owned()).collect();
     app.repeats().remember(Fingerprint::of(&source.name, &held), &ids, received_at);

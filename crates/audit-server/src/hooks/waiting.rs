@@ -1,6 +1,6 @@
 //! What is to reach the log for one webhook: as messages, and as an entry of the spool.
 
-use audit_journal::{NewMessage, Placement, Topic, record_message};
+use audit_journal::{NewMessage, Placement, SALT_HEADER, Topic};
 use audit_record::{AuditRecord, RecordError, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 
 /// The header with 16 random bytes that every message of ours carries. It tells one append of a record from
 /// another of the same id, so that the spool can find its own on the log.
-pub(crate) const MARK_HEADER: &str = "salt";
+pub(crate) const MARK_HEADER: &str = SALT_HEADER;
 
 /// The messages of one webhook, on their way to the log.
 #[derive(Clone, Debug)]
@@ -47,14 +47,15 @@ pub(crate) enum EntryError {
 }
 
 impl Waiting {
-    /// Records of a webhook.
+    /// Records of a webhook, which `message` makes messages of the log.
     pub(crate) fn records(
         process: Uuid,
         source: &str,
         received_at: Timestamp,
         records: &[AuditRecord],
+        message: impl Fn(&AuditRecord) -> NewMessage,
     ) -> Self {
-        let messages = records.iter().map(record_message).collect();
+        let messages = records.iter().map(message).collect();
         let source = source.to_owned();
         Self { process, source, received_at, attempt: None, topic: Topic::Records, messages }
     }
@@ -81,8 +82,11 @@ impl Waiting {
     }
 
     /// Sets the append time of records to now, as it is when they are appended; everything else stays,
-    /// the mark included.
-    pub(crate) fn restamp(&mut self) -> Result<(), RecordError> {
+    /// the mark included. `record_message` makes messages of the log.
+    pub(crate) fn restamp(
+        &mut self,
+        record_message: impl Fn(&AuditRecord) -> NewMessage,
+    ) -> Result<(), RecordError> {
         if self.topic != Topic::Records {
             return Ok(());
         }
@@ -188,6 +192,10 @@ mod tests {
 
     use super::*;
 
+    fn message(record: &AuditRecord) -> NewMessage {
+        audit_journal::record_message(record, Default::default())
+    }
+
     fn waiting() -> Waiting {
         let record = json!({
             "id": "r1", "action": "flag.state.changed", "log": "checkout was switched on",
@@ -200,7 +208,7 @@ mod tests {
             },
         });
         let record = AuditRecord::from_json(record.to_string().as_bytes()).unwrap();
-        Waiting::records(Uuid::new_v4(), "own", now(), &[record.clone(), record])
+        Waiting::records(Uuid::new_v4(), "own", now(), &[record.clone(), record], message)
     }
 
     #[test]
@@ -221,7 +229,7 @@ mod tests {
             (back.process, back.attempt, back.topic),
             (waiting.process, waiting.attempt, waiting.topic)
         );
-        back.restamp().unwrap();
+        back.restamp(message).unwrap();
         assert!(back.marks().eq(waiting.marks()));
         for (before, after) in waiting.messages.iter().zip(&back.messages) {
             assert_eq!(before.key, after.key);

@@ -8,9 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_journal::{
-    Batch, Bookmark, NewMessage, Offset, Partition as PartitionIndex, ReadError, Topic, record_message,
-};
+use audit_journal::{Batch, Bookmark, NewMessage, Offset, Partition as PartitionIndex, ReadError, Topic};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::json;
@@ -365,7 +363,7 @@ impl Partition {
                     let name = format!("{id}/{}/{index}/{from}", live.endpoint.incarnation);
                     let detail = json!({ "partition": index, "from": from, "to": start });
                     let record = operational::gap(namespace, &name, &live.endpoint, detail);
-                    self.outbox.push((Topic::Records, record_message(&record)));
+                    self.outbox.push((Topic::Records, self.shared.journal.record_message(&record)));
                     tracing::warn!(endpoint = %id, partition = index, from, to = start, "retention removed records before they were delivered");
                 }
             }

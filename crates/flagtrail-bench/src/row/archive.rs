@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use audit_archive::Reader;
-use audit_journal::{AppendOutcome, Journal, JournalConfig, KafkaConfig, Topic, record_message};
+use audit_journal::{AppendOutcome, Journal, JournalConfig, KafkaConfig, Topic};
 use flagtrail_testkit::kafka::{self, Cluster};
 
 use crate::Scale;
@@ -121,7 +121,7 @@ async fn fill(brokers: &str, prefix: &str, records: usize) -> Result<()> {
     let journal = Journal::open(JournalConfig::Kafka(config)).await?;
     for first in (0..records).step_by(BATCH) {
         let messages = (first..records.min(first + BATCH))
-            .map(|number| record_message(&sample::record(number)))
+            .map(|number| journal.record_message(&sample::record(number)))
             .collect();
         let outcomes = journal.append(Topic::Records, messages).await;
         ensure!(

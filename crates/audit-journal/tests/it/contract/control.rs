@@ -40,7 +40,7 @@ fn event(document: &Value) -> NewMessage {
     }
 }
 
-fn record(id: &str) -> AuditRecord {
+pub(crate) fn record(id: &str) -> AuditRecord {
     let document = json!({
         "id": id, "schema_version": 1, "action": "flagtrail.endpoint.created", "log": "endpoint created",
         "occurred_at": "2026-09-30T10:00:00.000000Z", "recorded_at": "2026-09-30T10:00:00.000000Z",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use audit_journal::{
     Bookmark, CommitError, EmbeddedConfig, Journal, JournalConfig, OpenError, OwnedCommit, OwnedEvent,
-    PartitionCommit, Topic,
+    PartitionCommit, SALT_HEADER, TAGS_HEADER, Topic,
 };
 use tempfile::TempDir;
 
@@ -153,4 +153,26 @@ async fn an_owner_that_does_not_let_go_is_fenced_after_a_bounded_wait() {
     };
     let commit = OwnedCommit { partitions: vec![state], messages: Vec::new() };
     assert_eq!(first.committer().commit(commit).await, Err(CommitError::Fenced(vec![taken])));
+}
+
+#[tokio::test]
+async fn a_record_has_the_same_tags_whichever_process_appends_it_and_others_in_another_log() {
+    let record = crate::contract::control::record("r1");
+    let headers = |journal: &Journal| {
+        let message = journal.record_message(&record);
+        let header =
+            |name| message.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.clone());
+        (header(SALT_HEADER).expect("a salt"), header(TAGS_HEADER).expect("tags"))
+    };
+    let log = EmbeddedLog::fresh().await;
+    let first = log.open().await;
+    let (salt, tags) = headers(&first);
+    assert_eq!((salt.len(), tags.len()), (16, 64));
+    first.close().await;
+    drop(first);
+    let (another_salt, same_tags) = headers(&log.open().await);
+    assert_ne!(another_salt, salt);
+    assert_eq!(same_tags, tags);
+    let (_, other_tags) = headers(&EmbeddedLog::fresh().await.open().await);
+    assert_ne!(other_tags[..16], tags[..16]);
 }

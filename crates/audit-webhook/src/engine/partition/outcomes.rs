@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use audit_journal::{Offset, Topic, record_message};
+use audit_journal::{Offset, Topic};
 use serde_json::json;
 
 use super::Partition;
@@ -33,7 +33,7 @@ impl Partition {
                 let detail = json!({ "partition": self.index, "from": offset, "to": offset + 1 });
                 let namespace = self.shared.journal.identity().namespace;
                 let record = operational::gap(namespace, &name, &live.endpoint, detail);
-                self.outbox.push((Topic::Records, record_message(&record)));
+                self.outbox.push((Topic::Records, self.shared.journal.record_message(&record)));
                 self.settle(&id, offset, false);
             }
             Ended::NotRead(error) => {
@@ -135,7 +135,7 @@ impl Partition {
             });
             let namespace = self.shared.journal.identity().namespace;
             let record = operational::dead_lettered(namespace, &name, &live.endpoint, detail);
-            self.outbox.push((Topic::Records, record_message(&record)));
+            self.outbox.push((Topic::Records, self.shared.journal.record_message(&record)));
         }
         self.settle(id, offset, false);
     }
