@@ -1,4 +1,4 @@
-//! Consumer: rows and position in one SQLite transaction; and the query side that reads them.
+//! Consumer: rows, position and tree in one SQLite transaction; and the query side that reads them.
 //!
 //! An archive follows the whole log into a directory with one SQLite file per partition. It is a replica:
 //! it owns nothing, deleting it loses nothing, and two of them never need to know of each other. It does
@@ -30,7 +30,7 @@ pub use maintenance::{
     BackupReport, CheckReport, FINDINGS_MAX, Finding, MaintenanceError, backup, check, rebuild,
 };
 pub use query::{
-    Cursor, CursorError, Order, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus, Query, QueryError,
-    Reader, Row, Scan, ScanPosition, Status,
+    Cursor, CursorError, EvidenceError, Inclusion, Order, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus,
+    Query, QueryError, Reader, Row, Scan, ScanPosition, Status, TreeHead,
 };
 pub use sql::{SYSTEM_SQLITE_FILES_MAX, SqlError, attach_script, shell, sql_session};

@@ -16,7 +16,7 @@
 use rusqlite::Connection;
 
 /// The version of the files that this release writes; it stands in `user_version`.
-pub(crate) const SCHEMA_VERSION: i64 = 1;
+pub(crate) const SCHEMA_VERSION: i64 = 2;
 
 /// Marks a file as ours in `application_id`: "FlTr".
 pub(crate) const APPLICATION_ID: i64 = 0x466c_5472;

@@ -1,5 +1,5 @@
 -- One file holds one partition of the log. Everything in it is derived from the log; nothing is ever updated
--- but the position, the spans and the state of the file itself.
+-- but the position, the spans, the edge of the tree and the state of the file itself.
 
 CREATE TABLE archive (                      -- one row: what this file is
   only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -69,6 +69,7 @@ CREATE TABLE record (                       -- every message, in order: `seq` ha
   salt BLOB,                                -- the header of that name
   tags BLOB,                                -- the header of that name
   body_hash BLOB NOT NULL,                  -- SHA-256 of salt and value: part of the leaf
+  leaf BLOB NOT NULL,                       -- the hash of the message's leaf in the tree
   problem TEXT,                             -- why the message is no record; then `raw` holds its value
   headers BLOB,                             -- headers that can't be derived from the record
   raw BLOB,
@@ -78,6 +79,22 @@ CREATE TABLE record (                       -- every message, in order: `seq` ha
 
 -- An id means one record under one routing key; the same id under another key is another record.
 CREATE UNIQUE INDEX record_id ON record (id, routing_key) WHERE id IS NOT NULL AND duplicate_of IS NULL;
+
+CREATE TABLE tree (                         -- the Merkle tree over the messages from first_seq on: one row, and
+  first_seq INTEGER PRIMARY KEY,            -- another for each epoch whose log began from the start again
+  epoch INTEGER NOT NULL,
+  size INTEGER NOT NULL,                    -- how many leaves; message first_seq + n is leaf n
+  peaks BLOB NOT NULL                       -- its right edge: the roots of its perfect subtrees, the largest first
+) STRICT;
+INSERT INTO tree (first_seq, epoch, size, peaks) VALUES (0, 0, 0, x'');
+
+CREATE TABLE tile (                         -- C2SP tlog-tiles from level 1 on; those of level 0 are record.leaf
+  first_seq INTEGER NOT NULL,               -- of which tree
+  level INTEGER NOT NULL,
+  idx INTEGER NOT NULL,
+  hashes BLOB NOT NULL,                     -- up to 256 of 32 bytes
+  PRIMARY KEY (first_seq, level, idx)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE span (                         -- when the records numbered block*1024 to block*1024+1023 happened
   block INTEGER PRIMARY KEY,

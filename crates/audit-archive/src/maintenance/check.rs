@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use audit_proof::{Leaf, NodeHash};
 use rusqlite::{Connection, Row};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
+use super::tree::TreeCheck;
 use super::{MaintenanceError, archived_partitions, open_to_read};
 use crate::layout::partition_file;
 use crate::schema::RECORDS;
@@ -53,9 +54,10 @@ impl CheckReport {
 }
 
 /// Checks every file: SQLite's own integrity check; that messages are numbered without holes up to the
-/// position; that each body still has the hash it was archived with; that each row's id is its record's; that
-/// the marks of duplicates point at earlier records of the same id. Reads only, beside a writer or without one.
-/// Whether the archive is what the log says is another question: that takes proofs.
+/// position; that each body still has the hash it was archived with, and that the Merkle tree is made of these
+/// messages; that each row's id is its record's; that the marks of duplicates point at earlier records of the same
+/// id. Reads only, beside a writer or without one. Whether the archive is what the log says is another question:
+/// that takes a root from elsewhere.
 pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, MaintenanceError> {
     let dir = dir.as_ref();
     let mut report = CheckReport::default();
@@ -77,12 +79,19 @@ fn check_file(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusql
         }
     }
     let position = "SELECT seq, duplicates, undecodable FROM position WHERE topic = ?1";
+    // Position and trees of one moment: a writer may be at work.
+    let moment = conn.unchecked_transaction()?;
     let (end, duplicates, undecodable): (u64, u64, u64) =
         conn.query_row(position, [RECORDS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let mut tree = TreeCheck::begin(conn)?;
+    drop(moment);
     let mut counted = (0, 0);
     let mut next = 0;
     while next < end {
-        next = check_chunk(conn, path, next, end, &mut counted, report)?;
+        next = check_chunk(conn, path, next, end, &mut counted, &mut tree, report)?;
+    }
+    for problem in tree.finish(conn, end)? {
+        report.add(path, problem);
     }
     if counted != (duplicates, undecodable) {
         report.add(
@@ -103,11 +112,13 @@ fn check_chunk(
     from: u64,
     end: u64,
     counted: &mut (u64, u64),
+    tree: &mut TreeCheck,
     report: &mut CheckReport,
 ) -> rusqlite::Result<u64> {
     let to = end.min(from + CHUNK_ROWS);
     let mut select = conn.prepare_cached(
-        "SELECT r.seq, r.salt, r.body_hash, r.json, r.raw, r.id, r.problem, r.duplicate_of, first.id, first.seq
+        "SELECT r.seq, r.salt, r.body_hash, r.json, r.raw, r.id, r.problem, r.duplicate_of, first.id, first.seq,
+           r.tags, r.leaf
          FROM record r LEFT JOIN record first ON first.seq = r.duplicate_of
          WHERE r.seq >= ?1 AND r.seq < ?2 ORDER BY r.seq",
     )?;
@@ -120,7 +131,8 @@ fn check_chunk(
         }
         next = seq + 1;
         report.messages += 1;
-        for problem in problems(row, seq, counted)? {
+        tree.leaf(seq, NodeHash::from_bytes(row.get(11)?));
+        for problem in problems(row, seq, tree.index(seq), counted)? {
             report.add(path, format!("message {seq}: {problem}"));
         }
     }
@@ -135,15 +147,17 @@ struct OnlyId {
     id: String,
 }
 
-fn problems(row: &Row<'_>, seq: u64, counted: &mut (u64, u64)) -> rusqlite::Result<Vec<String>> {
+fn problems(row: &Row<'_>, seq: u64, index: u64, counted: &mut (u64, u64)) -> rusqlite::Result<Vec<String>> {
     let mut found = Vec::new();
-    let salt: Option<Vec<u8>> = row.get(1)?;
+    let (salt, tags): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get(1)?, row.get(10)?);
     let json: Option<String> = row.get(3)?;
     let raw: Option<Vec<u8>> = row.get(4)?;
-    let body = json.as_deref().map(str::as_bytes).or(raw.as_deref()).unwrap_or_default();
-    let hash = Sha256::new().chain_update(salt.unwrap_or_default()).chain_update(body).finalize();
-    if row.get_ref(2)?.as_bytes()? != hash.as_slice() {
+    let body = json.as_deref().map(str::as_bytes).or(raw.as_deref());
+    let leaf = Leaf::of(index, salt.as_deref(), tags.as_deref(), body);
+    if row.get_ref(2)?.as_bytes()? != leaf.body {
         found.push("the body is not the one that was archived".to_owned());
+    } else if row.get_ref(11)?.as_bytes()? != leaf.hash(&mut Vec::new()).as_bytes() {
+        found.push("its leaf in the tree is another message's".to_owned());
     }
     if row.get_ref(6)?.as_str_or_null()?.is_some() {
         counted.1 += 1;

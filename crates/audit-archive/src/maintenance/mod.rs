@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod rebuild;
+mod tree;
 
 use std::io;
 use std::path::Path;

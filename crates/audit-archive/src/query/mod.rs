@@ -3,6 +3,7 @@
 mod budget;
 mod conditions;
 mod cursor;
+mod evidence;
 mod page;
 mod pool;
 mod postings;
@@ -12,6 +13,7 @@ mod status;
 mod walk;
 
 pub use cursor::{Cursor, CursorError};
+pub use evidence::{EvidenceError, Inclusion, TreeHead};
 pub use page::{Order, PAGE_ROWS_MAX, Page, Query, QueryError, Row};
 pub use reader::Reader;
 pub use scan::{Scan, ScanPosition};

@@ -18,7 +18,7 @@ use crate::text::{SEARCH_BYTES_MAX, match_expression};
 /// `spawn_blocking`. Cheap to clone; clones share a bounded number of connections.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
 }
 
 impl Reader {

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod rows;
+pub(crate) mod tree;
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use audit_journal::{Anchor, Bookmark, Message, MessageHash, Offset, Partition};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use self::rows::{Counts, RowWriter};
+use self::tree::TreeWriter;
 use crate::layout::{remove_if_there, side_files};
 use crate::schema::{self, ATTEMPTS, FileIdentity, RECORDS};
 use crate::spans::SpanUpdate;
@@ -98,6 +100,7 @@ pub(crate) struct Store {
     path: PathBuf,
     conn: Connection,
     things: Things,
+    tree: TreeWriter,
     records: Place,
     attempts: Place,
     full_text: bool,
@@ -170,11 +173,13 @@ impl Store {
             )));
         }
         conn.execute("UPDATE archive SET full_text = ?1 WHERE full_text <> ?1", [identity.full_text])?;
+        let tree = TreeWriter::read(&conn)?;
         let (records, attempts) = (Place::read(&conn, RECORDS)?, Place::read(&conn, ATTEMPTS)?);
         Ok(Some(Self {
             path: path.to_owned(),
             conn,
             things: Things::default(),
+            tree,
             records,
             attempts,
             full_text: identity.full_text,
@@ -194,7 +199,7 @@ impl Store {
         self.attempts.bookmark
     }
 
-    /// Archives consecutive messages: rows, things, spans and position in one transaction, and the words too
+    /// Archives consecutive messages: rows, things, spans, tree and position in one transaction, and the words too
     /// where full text is level. Messages of this epoch before the position are archived already and are
     /// passed over.
     ///
@@ -209,12 +214,14 @@ impl Store {
         let Some((messages, to)) = self.records.after(messages, epoch) else { return Ok(()) };
         let inline_text =
             self.full_text && self.text_seq == self.records.seq && messages.len() <= INLINE_TEXT_ROWS_MAX;
-        let written = self.append_in_transaction(messages, to, log_end, inline_text);
+        let mut tree = self.tree.clone();
+        let written = self.append_in_transaction(messages, to, log_end, inline_text, &mut tree);
         if written.is_err() {
             self.things.forget();
             return written;
         }
         self.records = to;
+        self.tree = tree;
         if inline_text {
             self.text_seq = to.seq;
         }
@@ -227,6 +234,7 @@ impl Store {
         to: Place,
         log_end: Offset,
         inline_text: bool,
+        tree: &mut TreeWriter,
     ) -> Result<(), StoreError> {
         let from = self.records;
         let tx = self.conn.transaction()?;
@@ -235,12 +243,19 @@ impl Store {
                 "INSERT INTO epoch (epoch, first_seq) VALUES (?1, ?2)",
                 (to.bookmark.epoch, from.seq),
             )?;
+            // An archive that begins in this epoch has only what the log has now: where that is not what stood
+            // there before, the tree begins with it, as theirs does.
+            if messages.first().is_some_and(|first| first.offset < from.bookmark.next) {
+                tree.begin(from.seq, to.bookmark.epoch);
+            }
         }
+        let leaves_before = tree.size();
         let mut counts = Counts::default();
         {
             let mut text = if inline_text { Some(TextWriter::new(&tx)?) } else { None };
             let mut spans = SpanUpdate::default();
-            let mut rows = RowWriter { conn: &tx, things: &mut self.things, counts: &mut counts };
+            let mut rows =
+                RowWriter { conn: &tx, things: &mut self.things, tree: &mut *tree, counts: &mut counts };
             for (seq, message) in (from.seq..).zip(messages) {
                 let Some(fields) = rows.write(seq, message)? else { continue };
                 spans.add(seq, fields.occurred_at);
@@ -250,6 +265,7 @@ impl Store {
             }
             spans.write(&tx)?;
         }
+        tree.write(&tx, leaves_before)?;
         if inline_text {
             tx.prepare_cached("UPDATE archive SET text_seq = ?1")?.execute([to.seq])?;
         }

@@ -1,10 +1,13 @@
 //! Writing records, or whatever else a message holds, as rows.
 
-use audit_journal::Message;
+use std::borrow::Cow;
+
+use audit_journal::{Message, SALT_HEADER, TAGS_HEADER};
+use audit_proof::{LeafRecord, NodeHash, Tags};
 use rusqlite::{Connection, params};
-use sha2::{Digest, Sha256};
 
 use super::StoreError;
+use super::tree::TreeWriter;
 use crate::decode::Fields;
 use crate::things::{Kind, ThingError, Things};
 
@@ -22,7 +25,16 @@ pub(super) struct Counts {
 pub(super) struct RowWriter<'t> {
     pub(super) conn: &'t Connection,
     pub(super) things: &'t mut Things,
+    pub(super) tree: &'t mut TreeWriter,
     pub(super) counts: &'t mut Counts,
+}
+
+/// What of a message goes into its leaf, and the leaf's hash.
+struct Evidence<'m> {
+    salt: Option<&'m [u8]>,
+    tags: Option<&'m [u8]>,
+    body: [u8; 32],
+    leaf: NodeHash,
 }
 
 /// The columns of `record` that a readable record fills beside those every message has.
@@ -49,9 +61,33 @@ impl RowWriter<'_> {
     ) -> Result<Option<Fields<'m>>, StoreError> {
         let value = message.value.as_deref();
         match Fields::read(value).and_then(|fields| Ok((self.numbers(&fields, message)?, fields))) {
-            Ok((numbers, fields)) => self.write_record(seq, message, numbers?, fields),
-            Err(problem) => self.write_undecodable(seq, message, &problem).map(|()| None),
+            Ok((numbers, fields)) => {
+                // What `LeafRecord::read` would read again.
+                let record = LeafRecord {
+                    id: Cow::Borrowed(&fields.id),
+                    action: Cow::Borrowed(&fields.action),
+                    related_object_type: Cow::Borrowed(&fields.object_type),
+                    occurred_at: fields.occurred_at,
+                    recorded_at: fields.recorded_at,
+                };
+                let evidence = self.evidence(message, Some(record));
+                self.write_record(seq, message, numbers?, fields, &evidence)
+            }
+            Err(problem) => {
+                // A leaf asks less of a record than the archive.
+                let evidence = self.evidence(message, value.and_then(LeafRecord::read));
+                self.write_undecodable(seq, message, &problem, &evidence).map(|()| None)
+            }
         }
+    }
+
+    /// Appends the message's leaf to the tree.
+    fn evidence<'m>(&mut self, message: &'m Message, record: Option<LeafRecord<'_>>) -> Evidence<'m> {
+        let header = |name| message.header(name).map(|value| &value[..]);
+        let (salt, tags) = (header(SALT_HEADER), header(TAGS_HEADER));
+        let body = audit_proof::body_hash(salt, message.value.as_deref());
+        let leaf = self.tree.append(record, tags.map(Tags::from_header).unwrap_or_default(), body);
+        Evidence { salt, tags, body, leaf }
     }
 
     /// `Err` where the record does not describe its things readably; inside, what SQLite says.
@@ -92,8 +128,9 @@ impl RowWriter<'_> {
         message: &'m Message,
         numbers: Numbers,
         fields: Fields<'m>,
+        evidence: &Evidence<'_>,
     ) -> Result<Option<Fields<'m>>, StoreError> {
-        match self.insert(seq, message, &numbers, &fields, None) {
+        match self.insert(seq, message, &numbers, &fields, evidence, None) {
             Ok(()) => Ok(Some(fields)),
             Err(error) if is_repeated_id(&error) => {
                 let first: u64 = self
@@ -102,7 +139,7 @@ impl RowWriter<'_> {
                         "SELECT seq FROM record WHERE id = ?1 AND routing_key = ?2 AND duplicate_of IS NULL",
                     )?
                     .query_row((&fields.id, numbers.routing_key), |row| row.get(0))?;
-                self.insert(seq, message, &numbers, &fields, Some(first))?;
+                self.insert(seq, message, &numbers, &fields, evidence, Some(first))?;
                 self.counts.duplicates += 1;
                 Ok(None)
             }
@@ -116,16 +153,16 @@ impl RowWriter<'_> {
         message: &Message,
         numbers: &Numbers,
         fields: &Fields<'_>,
+        evidence: &Evidence<'_>,
         duplicate_of: Option<u64>,
     ) -> rusqlite::Result<()> {
-        let headers = Headers::of(message, true);
         self.conn
             .prepare_cached(
                 "INSERT INTO record (seq, log_offset, appended_at_ms, occurred_at_us, recorded_at_us, duplicate_of,
                    organisation, project, environment, flag, object, author, action, object_type, source,
-                   routing_key, id, salt, tags, body_hash, headers, json)
+                   routing_key, id, salt, tags, body_hash, leaf, headers, json)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                   ?20, ?21, ?22)",
+                   ?20, ?21, ?22, ?23)",
             )?
             .execute(params![
                 seq,
@@ -145,39 +182,46 @@ impl RowWriter<'_> {
                 numbers.source,
                 numbers.routing_key,
                 fields.id,
-                headers.salt,
-                headers.tags,
-                body_hash(message),
-                headers.others,
+                evidence.salt,
+                evidence.tags,
+                evidence.body,
+                evidence.leaf.as_bytes(),
+                other_headers(message, true),
                 fields.json,
             ])
             .map(drop)
     }
 
-    fn write_undecodable(&mut self, seq: u64, message: &Message, problem: &str) -> Result<(), StoreError> {
+    fn write_undecodable(
+        &mut self,
+        seq: u64,
+        message: &Message,
+        problem: &str,
+        evidence: &Evidence<'_>,
+    ) -> Result<(), StoreError> {
         let key = String::from_utf8_lossy(&message.key);
         let routing_key = match self.things.number(self.conn, Kind::RoutingKey, &key) {
             Ok(number) => number.unwrap_or(NO_KEY),
             Err(ThingError::Sqlite(error)) => return Err(error.into()),
             Err(ThingError::Unreadable(problem)) => return Err(StoreError::Broken(problem)),
         };
-        let headers = Headers::of(message, false);
         self.conn
             .prepare_cached(
-                "INSERT INTO record (seq, log_offset, appended_at_ms, routing_key, salt, tags, body_hash, problem,
+                "INSERT INTO record (seq, log_offset, appended_at_ms, routing_key, salt, tags, body_hash, leaf, problem,
                    headers, raw, key)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?
             .execute(params![
                 seq,
                 message.offset,
                 message.appended_at_ms,
                 routing_key,
-                headers.salt,
-                headers.tags,
-                body_hash(message),
+                evidence.salt,
+                evidence.tags,
+                evidence.body,
+                evidence.leaf.as_bytes(),
                 problem,
-                headers.others,
+                other_headers(message, false),
                 message.value.as_deref(),
                 std::str::from_utf8(&message.key).err().map(|_| &message.key[..]),
             ])?;
@@ -190,43 +234,19 @@ fn is_repeated_id(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
 }
 
-/// SHA-256 of salt and value: what the leaf keeps of the body, and what remains of it once it is erased.
-pub(crate) fn body_hash(message: &Message) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    if let Some(salt) = message.header("salt") {
-        hasher.update(salt);
-    }
-    hasher.update(message.value.as_deref().unwrap_or_default());
-    hasher.finalize().into()
-}
-
-/// A message's headers as they are kept.
-struct Headers<'m> {
-    salt: Option<&'m [u8]>,
-    tags: Option<&'m [u8]>,
-    /// The others, each as length, name, length, value (lengths of four bytes, big-endian); `None` where
-    /// there are none.
-    others: Option<Vec<u8>>,
-}
-
-impl<'m> Headers<'m> {
-    /// Of a record the CloudEvents headers are left out: they are made from it.
-    fn of(message: &'m Message, of_record: bool) -> Self {
-        let mut others = Vec::new();
-        for (name, value) in &message.headers {
-            let derived = of_record && (name.starts_with("ce_") || name == "content-type");
-            if derived || name == "salt" || name == "tags" {
-                continue;
-            }
-            for part in [name.as_bytes(), value] {
-                others.extend_from_slice(&(part.len() as u32).to_be_bytes());
-                others.extend_from_slice(part);
-            }
+/// The headers that have no column of their own, each as length, name, length, value (lengths of four bytes,
+/// big-endian); `None` where there are none. Of a record the CloudEvents headers are left out: they are made from it.
+fn other_headers(message: &Message, of_record: bool) -> Option<Vec<u8>> {
+    let mut others = Vec::new();
+    for (name, value) in &message.headers {
+        let derived = of_record && (name.starts_with("ce_") || name == "content-type");
+        if derived || name == SALT_HEADER || name == TAGS_HEADER {
+            continue;
         }
-        Self {
-            salt: message.header("salt").map(|salt| &salt[..]),
-            tags: message.header("tags").map(|tags| &tags[..]),
-            others: Some(others).filter(|others| !others.is_empty()),
+        for part in [name.as_bytes(), value] {
+            others.extend_from_slice(&(part.len() as u32).to_be_bytes());
+            others.extend_from_slice(part);
         }
     }
+    Some(others).filter(|others| !others.is_empty())
 }

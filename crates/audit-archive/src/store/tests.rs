@@ -1,11 +1,12 @@
 //! What a file holds after messages of every kind, and after every way of being interrupted.
 
 use audit_journal::Message;
+use audit_proof::NodeHash;
 use audit_record::Filter;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::rows::body_hash;
+use super::tree::stored_trees;
 use super::{Store, StoreError};
 use crate::query::{Query, Reader};
 use crate::samples::{file, identity, ids, message, record, store};
@@ -164,7 +165,8 @@ fn what_is_no_record_is_kept_as_it_came() {
     for (message, (raw, key, hash, problem)) in batch.iter().zip(kept) {
         assert_eq!(raw.as_deref(), message.value.as_deref());
         assert_eq!(key, b"\xff");
-        assert_eq!(hash, body_hash(message));
+        let salt = message.header("salt").map(|salt| &salt[..]);
+        assert_eq!(hash, audit_proof::body_hash(salt, message.value.as_deref()));
         assert!(!problem.is_empty());
     }
 }
@@ -215,6 +217,66 @@ fn a_new_epoch_goes_on_with_the_next_number() {
     assert_eq!(epochs, [(0, 0), (1, 3)]);
     let rows = Reader::open(dir.path()).query(&of_flag("checkout")).expect("a page").rows;
     assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [4, 3, 2, 1, 0]);
+}
+
+/// Where each tree of a file begins, how many leaves it has, and its root.
+fn trees(store: &Store) -> Vec<(u64, u64, NodeHash)> {
+    let trees = stored_trees(&store.conn).expect("trees").into_iter();
+    trees.map(|tree| (tree.first_seq, tree.frontier.size(), tree.frontier.root())).collect()
+}
+
+#[test]
+fn a_log_that_begins_from_the_start_again_has_a_tree_of_its_own() {
+    let dirs = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
+    let [mut both, mut old, mut new] = dirs.each_ref().map(|dir| store(dir.path()));
+    let other: Vec<Message> = (0..2).map(|n| message(n, &record(&format!("new{n}"), json!({})))).collect();
+    let (before, more) = (messages(0..3), messages(2..300));
+    both.append(&before, 0, 3).expect("appended");
+    both.append(&other, 1, 2).expect("appended");
+    both.append(&more, 1, 300).expect("appended");
+    old.append(&before, 0, 3).expect("appended");
+    new.append(&other, 1, 2).expect("appended");
+    new.append(&more, 1, 300).expect("appended");
+    let (of_old, of_new) = (trees(&old)[0].2, trees(&new)[0].2);
+    assert_eq!(trees(&both), [(0, 3, of_old), (3, 300, of_new)]);
+    drop(both);
+    let report = crate::check(dirs[0].path()).expect("a report");
+    assert!(report.is_sound(), "{report:?}");
+    // Taken up again, it goes on.
+    let mut both = store(dirs[0].path());
+    let last = messages(300..301);
+    both.append(&last, 1, 301).expect("appended");
+    new.append(&last, 1, 301).expect("appended");
+    assert_eq!(trees(&both)[1].2, trees(&new)[0].2);
+}
+
+#[test]
+fn a_new_epoch_in_which_the_log_goes_on_continues_the_tree() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [mut one, mut other] = dirs.each_ref().map(|dir| store(dir.path()));
+    let messages = messages(0..5);
+    one.append(&messages[..3], 0, 3).expect("appended");
+    one.append(&messages[3..], 7, 5).expect("appended");
+    other.append(&messages, 7, 5).expect("appended");
+    assert_eq!(trees(&one), trees(&other));
+}
+
+#[test]
+fn a_transaction_that_fails_leaves_the_tree_as_it_was() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let messages = messages(0..600);
+    store.append(&messages[..100], 0, 600).expect("appended");
+    let before = trees(&store);
+    let no = "CREATE TEMP TRIGGER no BEFORE UPDATE ON position BEGIN SELECT raise(ABORT, 'no'); END";
+    store.conn.execute_batch(no).expect("a trigger");
+    assert!(store.append(&messages[100..], 0, 600).is_err());
+    assert_eq!(trees(&store), before);
+    store.conn.execute_batch("DROP TRIGGER no").expect("dropped");
+    store.append(&messages[100..], 0, 600).expect("appended");
+    drop(store);
+    let report = crate::check(dir.path()).expect("a report");
+    assert!(report.is_sound() && report.messages == 600, "{report:?}");
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod kill;
 mod maintenance;
 mod run;
 mod sql;
+mod tree;

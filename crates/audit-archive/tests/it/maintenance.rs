@@ -73,6 +73,39 @@ async fn a_row_under_another_id_is_found_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tree_that_is_not_its_messages_is_found_and_named() {
+    let place = Place::new(1);
+    let journal = place.journal().await;
+    append(&journal, &records(0..300)).await;
+    let running = Running::start(place.config(), &journal);
+    covered(&place.reader(), &journal).await;
+    running.stop().await;
+    let another = "its leaf in the tree is another message's";
+    let root = "the tree of epoch 0 has another root than its leaves make";
+    let tile = "the tree of epoch 0 has another tile 1/000.p/1 than its leaves make";
+    for (sql, named) in [
+        ("UPDATE record SET tags = zeroblob(64) WHERE seq = 5", &[&format!("message 5: {another}")[..]][..]),
+        (
+            "UPDATE record SET leaf = (SELECT leaf FROM record WHERE seq = 6) WHERE seq = 5",
+            &[&format!("message 5: {another}"), root, tile],
+        ),
+        ("UPDATE tile SET hashes = zeroblob(32)", &[tile]),
+        ("UPDATE tree SET peaks = zeroblob(length(peaks))", &[root]),
+        ("DELETE FROM tile", &[tile]),
+    ] {
+        let copy = place.beside("copy");
+        backup(place.archive_dir(), &copy).expect("a copy");
+        let conn = Connection::open(copy.join("records-00.sqlite")).expect("the file");
+        conn.execute_batch(sql).expect("tampered with");
+        drop(conn);
+        let report = check(&copy).expect("a report");
+        let found: Vec<&str> = report.findings.iter().map(|finding| finding.problem.as_str()).collect();
+        assert_eq!(found, named, "{sql}");
+        std::fs::remove_dir_all(copy).expect("removed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_made_beside_the_writer_is_whole_and_goes_on() {
     let place = Place::new(2);
     let journal = place.journal().await;
