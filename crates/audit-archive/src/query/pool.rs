@@ -126,6 +126,7 @@ fn open(path: &Path) -> Result<Connection, QueryError> {
     let prepared = Connection::open_with_flags(path, flags).and_then(|conn| {
         conn.busy_timeout(BUSY_TIMEOUT)?;
         conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        schema::keep_plans(&conn)?;
         let version = schema::version(&conn)?;
         Ok((conn, version))
     });

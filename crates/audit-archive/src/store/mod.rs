@@ -146,6 +146,7 @@ impl Store {
         conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
         conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        crate::schema::keep_plans(&conn)?;
         let (deployment, partition, partitions, text_seq, indexed, stopped) = conn.query_row(
             "SELECT deployment, partition, partitions, text_seq, indexed, stopped FROM archive",
             (),
