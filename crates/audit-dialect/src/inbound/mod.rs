@@ -3,7 +3,9 @@
 //!
 //! **What is kept.** Whatever a record's own fields would not give back stays in its `attributes`, under the
 //! platform's own name: what nobody understood, a name that can't be split into its parts again, a time
-//! that a record can't hold. So what a platform sent can be sent again as it was; only secrets are gone, and marked.
+//! that a record can't hold. So what Flagsmith and Unleash send can be sent again byte for byte, but for secrets, which are
+//! gone and marked; what Zenmanage and AB Tasty send comes out in the form that they document, with times in
+//! whole seconds and things as flat fields.
 
 use audit_record::{Authenticated, Draft, Ref, Timestamp};
 use uuid::Uuid;

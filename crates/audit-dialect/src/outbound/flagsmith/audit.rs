@@ -1,44 +1,29 @@
 //! The data of AUDIT_LOG_CREATED.
 
-use audit_record::{AuditRecord, Map, Timestamp};
+use audit_record::{AuditRecord, AuthorKind, Map, Timestamp};
 use serde_json::Value;
 
-use super::{came_from_flagsmith, id, kept, kept_object, named, person};
+use super::{came_from_flagsmith, id, kept, kept_fields, kept_object, named, person};
 use crate::inbound::READ_FROM_THE_LOG;
 use crate::outbound::json_value::{number_or_text, text};
 
-/// The attributes that Flagtrail itself added to a record made of an audit entry, beside what it read out
-/// of the sentence ([`READ_FROM_THE_LOG`]): they are not sent.
-const OURS: &[&str] = &[
-    "redacted",
-    "unrecognised_log",
-    "ambiguous_log",
-    "repeat_of",
-    "envelope",
-    "project",
-    "environment",
-    "author",
-];
+/// The attributes that are notes on the sentence, or go into an object of the entry. What was read out of the
+/// sentence is not sent either: see [`READ_FROM_THE_LOG`].
+const TAKEN: &[&str] = &["unrecognised_log", "ambiguous_log", "project", "environment", "author"];
 
 pub(super) fn data(record: &AuditRecord) -> Map {
     let draft = record.draft();
-    let mut data = if came_from_flagsmith(record) {
-        let ours = |name: &str| OURS.contains(&name) || READ_FROM_THE_LOG.contains(&name);
-        let said = draft.attributes.iter().filter(|(name, _)| !ours(name));
-        let mut data: Map = said.map(|(name, value)| (name.clone(), value.clone())).collect();
-        // The inbound dialect keeps it only where it is true. The older shape, without an id, never had it.
-        if data.contains_key("id") {
-            data.entry("is_system_event").or_insert(false.into());
-            data.insert("related_object_uuid".to_owned(), text(draft.related_object.uuid.as_deref()));
-        }
-        data
-    } else {
-        Map::from_iter([
-            ("id".to_owned(), Value::Null),
-            ("is_system_event".to_owned(), (record.author().kind == audit_record::AuthorKind::System).into()),
-            ("related_object_uuid".to_owned(), text(draft.related_object.uuid.as_deref())),
-        ])
-    };
+    let uuid = text(draft.related_object.uuid.as_deref());
+    let mut data = kept_fields(record, &[TAKEN, READ_FROM_THE_LOG].concat());
+    if !came_from_flagsmith(record) {
+        data.insert("id".to_owned(), Value::Null);
+        data.insert("is_system_event".to_owned(), (record.author().kind == AuthorKind::System).into());
+        data.insert("related_object_uuid".to_owned(), uuid);
+    } else if data.contains_key("id") {
+        // The older shape, without an id, has neither. The inbound dialect keeps the one only where it is true.
+        data.entry("is_system_event").or_insert(false.into());
+        data.insert("related_object_uuid".to_owned(), uuid);
+    }
     if kept(record, "created_date").is_none() {
         data.insert("created_date".to_owned(), created_date(record.occurred_at()).into());
     }

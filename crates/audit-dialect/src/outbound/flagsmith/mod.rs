@@ -143,6 +143,18 @@ fn came_from_flagsmith(record: &AuditRecord) -> bool {
     record.source().system == Platform::Flagsmith.as_str()
 }
 
+/// What Flagtrail itself adds to the attributes of a record of any shape.
+const ADDED: &[&str] = &["redacted", "repeat_of", ENVELOPE];
+
+/// The fields of the data that nothing else in the record says: the attributes, but for what was added and what
+/// is `taken` up elsewhere.
+fn kept_fields(record: &AuditRecord, taken: &[&str]) -> Map {
+    let is_said = |name: &str| !ADDED.contains(&name) && !taken.contains(&name);
+    let kept =
+        record.draft().attributes.iter().filter(|(name, _)| came_from_flagsmith(record) && is_said(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// An attribute that the inbound dialect kept of a Flagsmith body; of any other record nothing counts.
 fn kept<'r>(record: &'r AuditRecord, name: &str) -> Option<&'r Value> {
     record.draft().attributes.get(name).filter(|_| came_from_flagsmith(record))

@@ -3,7 +3,7 @@
 use audit_record::{AuditRecord, Map};
 use serde_json::{Value, json};
 
-use super::{came_from_flagsmith, id, kept, kept_object, named, person};
+use super::{came_from_flagsmith, id, kept, kept_fields, kept_object, named, person};
 use crate::outbound::json_value::text;
 
 /// Where a setting keeps its variants by their id, and a variant the id of its share.
@@ -23,18 +23,28 @@ pub(super) const STATE_ACTIONS: &[&str] = &[
     "flag.override.removed",
 ];
 
-/// Whether another platform's record says what a flag's setting in an environment became.
+/// Whether another platform's record says what a flag's setting in an environment, or an override of it, became.
 pub(super) fn tells_of_a_state(record: &AuditRecord) -> bool {
-    let draft = record.draft();
-    STATE_ACTIONS.contains(&record.action().as_str())
+    let (draft, action) = (record.draft(), record.action().as_str());
+    let target = draft.target.as_ref().map(|target| target.kind.as_str());
+    let of_an_override = matches!(target, Some("segment" | "identity"));
+    let sides = draft.change.iter().flat_map(|change| [&change.before, &change.after]).flatten();
+    STATE_ACTIONS.contains(&action)
         && draft.flag.is_some()
         && draft.environment.is_some()
-        && (draft.change.as_ref().is_some_and(|change| change.after.is_some() || change.before.is_some()))
+        // Without its target, an override would read as the setting for everybody.
+        && (of_an_override || !action.starts_with("flag.override."))
+        && sides.into_iter().any(is_setting)
+}
+
+/// A setting says whether the flag is on, or what it returns; or is the bare value.
+fn is_setting(side: &Value) -> bool {
+    side.as_object().is_none_or(|fields| fields.contains_key("enabled") || fields.contains_key("value"))
 }
 
 pub(super) fn data(record: &AuditRecord) -> Map {
     let change = record.draft().change.clone().unwrap_or_default();
-    let mut data = rest_of_data(record);
+    let mut data = kept_fields(record, &["new_state", "previous_state", "last_change"]);
     let deleted = is_deleted(record);
     let after = change.after.filter(|_| !deleted || came_from_flagsmith(record));
     data.insert(
@@ -48,11 +58,9 @@ pub(super) fn data(record: &AuditRecord) -> Map {
     if let Some(setting) = &change.before {
         data.insert("previous_state".to_owned(), state(record, setting, "previous_state"));
     }
-    let last_change = kept_object(record, "last_change");
-    let deleted_by_nobody = deleted && record.draft().target.is_none() && came_from_flagsmith(record);
-    if deleted_by_nobody {
+    if deleted && record.draft().target.is_none() && came_from_flagsmith(record) {
         // Of a deleted flag Flagsmith repeats who changed it last.
-        data.extend(last_change);
+        data.extend(kept_object(record, "last_change"));
     } else {
         data.insert("changed_by".to_owned(), person::changed_by(record.author()));
         if kept(record, "timestamp").is_none() {
@@ -60,17 +68,6 @@ pub(super) fn data(record: &AuditRecord) -> Map {
         }
     }
     data
-}
-
-/// What the data of a Flagsmith event held beside all that: nothing, today, but a time that is none.
-fn rest_of_data(record: &AuditRecord) -> Map {
-    const OURS: &[&str] =
-        &["redacted", "repeat_of", "envelope", "new_state", "previous_state", "last_change"];
-    if !came_from_flagsmith(record) {
-        return Map::new();
-    }
-    let said = record.draft().attributes.iter().filter(|(name, _)| !OURS.contains(&name.as_str()));
-    said.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn is_deleted(record: &AuditRecord) -> bool {

@@ -3,14 +3,12 @@
 use audit_record::{AuditRecord, Map};
 use serde_json::Value;
 
-use super::{kept, kept_object, named, person, state};
+use super::{kept, kept_fields, kept_object, named, person, state};
 use crate::outbound::json_value::text;
 
 pub(super) fn data(record: &AuditRecord) -> Map {
-    const OURS: &[&str] = &["redacted", "repeat_of", "envelope", "feature", "published_by"];
     let draft = record.draft();
-    let said = draft.attributes.iter().filter(|(name, _)| !OURS.contains(&name.as_str()));
-    let mut data: Map = said.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut data = kept_fields(record, &["feature", "published_by"]);
     data.insert("uuid".to_owned(), text(draft.related_object.uuid.as_deref()));
     data.insert("feature".to_owned(), named(draft.flag.as_ref(), kept_object(record, "feature")));
     data.insert("published_by".to_owned(), person::published_by(record));

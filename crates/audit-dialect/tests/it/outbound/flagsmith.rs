@@ -86,6 +86,11 @@ fn the_audit_entry_alone_is_what_stands_under_data_and_state_events_have_none() 
 #[case::no_environment(json!({"environment": null}), "AUDIT_LOG_CREATED")]
 #[case::no_change(json!({"change": null}), "AUDIT_LOG_CREATED")]
 #[case::something_else(json!({"action": "flag.segment.changed"}), "AUDIT_LOG_CREATED")]
+#[case::no_setting(json!({"action": "flag.changed", "change": {"after": {"stale": true}}}), "AUDIT_LOG_CREATED")]
+#[case::an_override_of_a_rule(
+    json!({"action": "flag.override.changed", "target": {"type": "rule", "id": "r"}}),
+    "AUDIT_LOG_CREATED"
+)]
 fn a_record_of_another_platform_is_a_state_where_it_tells_of_one(#[case] fields: Value, #[case] event: &str) {
     let rendered = sent(&BodyFormat::Flagsmith, full_with(fields));
     assert_eq!(rendered.event, event);
