@@ -43,6 +43,7 @@ pub use named::NamedAppender;
 pub use owned::{CommitError, Committer, Owned, OwnedCommit, OwnedEvent, PartitionCommit};
 pub use partitioner::partition_of;
 pub use position::{Anchor, Bookmark, Bounds, Offset, Partition, Position};
+pub use progress::ProgressDocument;
 pub use read::{Range, ReadError, ReadLimit};
 pub use spool::{Spool, SpoolConfig, SpoolError, Spooled};
 pub use topic::Topic;

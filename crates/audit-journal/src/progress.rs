@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::position::Bookmark;
+use crate::position::{Bookmark, Offset};
 
 /// The document that holds a group's [`Watermark`]. Written by the journal, never among the documents
 /// that an owner is given. Documents of consumers don't begin with `~`.
@@ -36,6 +36,38 @@ pub(crate) fn document_key(group: &str, document: &[u8]) -> Bytes {
 /// The document's own key, where `key` is of that group.
 pub(crate) fn document_of<'a>(group: &str, key: &'a [u8]) -> Option<&'a [u8]> {
     key.strip_prefix(group.as_bytes())?.strip_prefix(b"/")
+}
+
+/// A document of a consumer group, as whoever reads `progress` without owning anything finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressDocument<'a> {
+    /// Where the group goes on in the partition; absent until its first commit.
+    Watermark(Option<Offset>),
+    /// The consumer's own, by the key that the consumer gave it.
+    Own(&'a [u8]),
+}
+
+impl<'a> ProgressDocument<'a> {
+    /// The key in `progress` of a group's watermark.
+    pub fn watermark_key(group: &str) -> Bytes {
+        document_key(group, WATERMARK_KEY)
+    }
+
+    /// The key in `progress` of a group's own document.
+    pub fn own_key(group: &str, document: &[u8]) -> Bytes {
+        document_key(group, document)
+    }
+
+    /// What the message with this key and value is to `group`; `None` where it is another group's, or a
+    /// watermark that this release can't read.
+    pub fn read(group: &str, key: &'a [u8], value: &[u8]) -> Option<Self> {
+        let own = document_of(group, key)?;
+        if own != WATERMARK_KEY {
+            return Some(Self::Own(own));
+        }
+        let watermark = Watermark::read(value).ok()?;
+        Some(Self::Watermark(watermark.bookmark.map(|bookmark| bookmark.next)))
+    }
 }
 
 /// Why a watermark can't be read.
