@@ -105,12 +105,15 @@ impl Archiver {
         }
         let mut records = journal.follow(Topic::Records, records_from).await;
         let mut attempts = journal.follow(Topic::Deliveries, attempts_from).await;
+        // Compacted: from its start, always.
+        let mut progress = journal.follow(Topic::Progress, Vec::new()).await;
         tokio::select! {
             () = shutdown.cancelled() => {}
-            ((), ()) = async {
+            ((), (), ()) = async {
                 tokio::join!(
                     hand_out(&mut records, &queues, record_work),
                     hand_out(&mut attempts, &queues, attempt_work),
+                    hand_out(&mut progress, &queues, progress_work),
                 )
             } => {}
         }
@@ -183,6 +186,14 @@ fn attempt_work(event: FollowEvent) -> (Partition, Work) {
         FollowEvent::Stopped(stop) => {
             (partition_of(&stop), Work::Stopped(format!("delivery attempts: {stop}")))
         }
+    }
+}
+
+fn progress_work(event: FollowEvent) -> (Partition, Work) {
+    match event {
+        FollowEvent::Messages(batch) => (batch.partition, Work::Progress(batch)),
+        FollowEvent::Level { partition, next } => (partition, Work::ProgressLevel(next)),
+        FollowEvent::Stopped(stop) => (partition_of(&stop), Work::Stopped(format!("progress: {stop}"))),
     }
 }
 

@@ -30,7 +30,8 @@ pub use maintenance::{
     BackupReport, CheckReport, FINDINGS_MAX, Finding, MaintenanceError, backup, check, rebuild,
 };
 pub use query::{
-    Cursor, CursorError, EvidenceError, Inclusion, Order, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus,
-    Query, QueryError, Reader, Row, Scan, ScanPosition, Status, TreeHead,
+    ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow, Behind, Cursor, CursorError,
+    EvidenceError, Inclusion, Order, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus, ProgressEnd,
+    ProgressRow, Query, QueryError, Reader, Row, Scan, ScanPosition, Status, TreeHead,
 };
 pub use sql::{SYSTEM_SQLITE_FILES_MAX, SqlError, attach_script, shell, sql_session};

@@ -36,10 +36,14 @@ pub(crate) enum Work {
     Messages(Batch),
     /// Consecutive delivery attempts.
     Attempts(Batch),
+    /// Consecutive documents of consumers' progress.
+    Progress(Batch),
     /// The end of the records is reached: everything before this offset was brought.
     Level(Offset),
     /// The same of the delivery attempts.
     AttemptsLevel(Offset),
+    /// The same of the consumers' progress.
+    ProgressLevel(Offset),
     /// A topic can't be followed any further, for this reason.
     Stopped(String),
 }
@@ -111,6 +115,10 @@ impl PartitionWriter {
                     self.patiently(|store| store.append_attempts(&batch.messages, batch.epoch, batch.end))?;
                 }
                 Work::AttemptsLevel(offset) => self.patiently(|store| store.advance_attempts(offset))?,
+                Work::Progress(batch) => {
+                    self.patiently(|store| store.append_progress(&batch.messages, batch.epoch, batch.end))?;
+                }
+                Work::ProgressLevel(offset) => self.patiently(|store| store.advance_progress(offset))?,
                 Work::Stopped(why) => {
                     tracing::error!(file = self.store.name(), why, "archive: partition stopped");
                     // The other topic may have stopped before: both reasons hold.

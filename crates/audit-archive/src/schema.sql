@@ -1,5 +1,5 @@
 -- One file holds one partition of the log. Everything in it is derived from the log; nothing is ever updated
--- but the position, the spans, the edge of the tree and the state of the file itself.
+-- but the position, the spans, the edge of the tree, the progress of consumers and the state of the file itself.
 
 CREATE TABLE archive (                      -- one row: what this file is
   only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -113,6 +113,16 @@ CREATE TABLE attempt (                      -- delivery attempts, in order; numb
   json TEXT,
   raw BLOB                                  -- what is no JSON, as it came
 ) STRICT;
+
+-- By endpoint, the latest first; and all attempts at one record. Both are expressions of the view below.
+CREATE INDEX attempt_endpoint ON attempt (json ->> '$.endpoint') WHERE json IS NOT NULL;
+CREATE INDEX attempt_record ON attempt (json ->> '$.record') WHERE json IS NOT NULL;
+
+CREATE TABLE progress (                     -- how far consumers are: the latest document of each key
+  key TEXT PRIMARY KEY,                     -- group/document, as on the topic
+  appended_at_ms INTEGER NOT NULL,          -- when the log took it
+  json TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE VIEW delivery_attempts AS            -- one row an attempt; `record` is the id of the record delivered
 SELECT

@@ -1,5 +1,6 @@
 //! The query side: read-only connections, short transactions, pages by cursor.
 
+mod attempts;
 mod budget;
 mod conditions;
 mod cursor;
@@ -7,14 +8,17 @@ mod evidence;
 mod page;
 mod pool;
 mod postings;
+mod progress;
 mod reader;
 mod scan;
 mod status;
 mod walk;
 
+pub use attempts::{ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow};
 pub use cursor::{Cursor, CursorError};
 pub use evidence::{EvidenceError, Inclusion, TreeHead};
 pub use page::{Order, PAGE_ROWS_MAX, Page, Query, QueryError, Row};
+pub use progress::{Behind, ProgressEnd, ProgressRow};
 pub use reader::Reader;
 pub use scan::{Scan, ScanPosition};
 pub use status::{PartitionEnd, PartitionStatus, Status};

@@ -1,6 +1,7 @@
 //! One partition's file, as its one writer has it open.
 
 mod attempts;
+mod progress;
 mod rows;
 pub(crate) mod tree;
 
@@ -12,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use self::rows::{Counts, RowWriter};
 use self::tree::TreeWriter;
 use crate::layout::{remove_if_there, side_files};
-use crate::schema::{self, ATTEMPTS, FileIdentity, RECORDS};
+use crate::schema::{self, ATTEMPTS, FileIdentity, PROGRESS, RECORDS};
 use crate::spans::SpanUpdate;
 use crate::text::{self, TextWriter};
 use crate::things::Things;
@@ -103,6 +104,7 @@ pub(crate) struct Store {
     tree: TreeWriter,
     records: Place,
     attempts: Place,
+    progress: Place,
     full_text: bool,
     text_seq: u64,
     indexed: bool,
@@ -126,6 +128,7 @@ impl Store {
             }
         };
         store.set_stopped(None)?;
+        store.progress = progress::begin_anew(&mut store.conn)?;
         Ok(store)
     }
 
@@ -176,6 +179,7 @@ impl Store {
         conn.execute("UPDATE archive SET full_text = ?1 WHERE full_text <> ?1", [identity.full_text])?;
         let tree = TreeWriter::read(&conn)?;
         let (records, attempts) = (Place::read(&conn, RECORDS)?, Place::read(&conn, ATTEMPTS)?);
+        let progress = Place::read(&conn, PROGRESS)?;
         Ok(Some(Self {
             path: path.to_owned(),
             conn,
@@ -183,6 +187,7 @@ impl Store {
             tree,
             records,
             attempts,
+            progress,
             full_text: identity.full_text,
             text_seq,
             indexed,
@@ -292,6 +297,23 @@ impl Store {
         Ok(())
     }
 
+    /// Takes in what consumers wrote of how far they are: the latest document of each key stays.
+    pub(crate) fn append_progress(
+        &mut self,
+        messages: &[Message],
+        epoch: u32,
+        log_end: Offset,
+    ) -> Result<(), StoreError> {
+        let from = self.progress;
+        let Some((messages, to)) = from.after(messages, epoch) else { return Ok(()) };
+        let tx = self.conn.transaction()?;
+        let undecodable = progress::write(&tx, messages)?;
+        move_position(&tx, from, to, log_end, Counts { undecodable, ..Counts::default() })?;
+        tx.commit()?;
+        self.progress = to;
+        Ok(())
+    }
+
     /// All records before `next` were brought: the position passes what holds no message.
     pub(crate) fn advance(&mut self, next: Offset) -> Result<(), StoreError> {
         self.records = advanced(&mut self.conn, self.records, next)?;
@@ -301,6 +323,12 @@ impl Store {
     /// The same of the delivery attempts.
     pub(crate) fn advance_attempts(&mut self, next: Offset) -> Result<(), StoreError> {
         self.attempts = advanced(&mut self.conn, self.attempts, next)?;
+        Ok(())
+    }
+
+    /// The same of the progress of consumers.
+    pub(crate) fn advance_progress(&mut self, next: Offset) -> Result<(), StoreError> {
+        self.progress = advanced(&mut self.conn, self.progress, next)?;
         Ok(())
     }
 
