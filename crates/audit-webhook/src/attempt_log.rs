@@ -1,12 +1,17 @@
 //! One attempt as it stands in `deliveries`, version 1: key = endpoint id, beside the record's partition.
 //!
-//! Secrets are never in it: requests are not logged, and what an answer echoes of our headers is masked.
+//! Secrets are never in it: of requests the headers are logged with secret ones masked, and what an answer echoes
+//! of those is masked, too.
+
+use std::collections::BTreeMap;
 
 use audit_journal::{NewMessage, Offset, Partition, Placement};
 use audit_record::Timestamp;
 use bytes::Bytes;
+use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::Endpoint;
 use crate::live::Live;
 use crate::send::{Answer, FailureClass};
 
@@ -40,6 +45,9 @@ pub struct AttemptEntry {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<FailureClass>,
+    /// The headers that were sent, secret ones as `***`; empty where no request could be made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub request_headers: BTreeMap<String, String>,
     /// The beginning of the answer's body.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub excerpt: String,
@@ -93,7 +101,8 @@ pub(crate) fn attempt_message(
         outcome,
         status: answer.status,
         error: answer.verdict.failure(),
-        excerpt: excerpt(live, &answer.excerpt),
+        request_headers: masked(&answer.sent).collect(),
+        excerpt: excerpt(&live.endpoint, &answer.excerpt),
         next_due: next_due_ms.and_then(|due| time(due).ok()),
     };
     NewMessage {
@@ -104,14 +113,27 @@ pub(crate) fn attempt_message(
     }
 }
 
+/// What stands in the place of a secret.
+const MASK: &str = "***";
+
+/// Headers as they are shown, secret ones masked.
+pub(crate) fn masked(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
+    headers.iter().map(|(name, value)| {
+        let shown =
+            if value.is_sensitive() { MASK.into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        (name.as_str().to_owned(), shown.into_owned())
+    })
+}
+
 /// Shorter header values are no credentials, and masking them would garble the excerpt.
 const MASKED_BYTES_MIN: usize = 6;
 
-fn excerpt(live: &Live, bytes: &[u8]) -> String {
+/// The beginning of an answer, without what it echoes of the endpoint's secret headers.
+pub(crate) fn excerpt(endpoint: &Endpoint, bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
-    for (_, value) in &live.endpoint.headers {
+    for (_, value) in &endpoint.headers {
         if value.expose().len() >= MASKED_BYTES_MIN {
-            text = text.replace(value.expose(), "***");
+            text = text.replace(value.expose(), MASK);
         }
     }
     text

@@ -14,14 +14,17 @@ mod document;
 mod endpoint;
 mod engine;
 mod entry;
+mod figures;
 mod lane;
 mod live;
 mod operational;
 mod schedule;
 mod send;
+mod standing;
 mod stats;
 mod status;
 mod tail;
+mod trial;
 
 pub use attempt_log::{ATTEMPT_VERSION, AttemptEntry, AttemptOutcome};
 pub use clock::Clock;
@@ -29,10 +32,13 @@ pub use deliverer::{DeliverError, Deliverer, DelivererConfig, GROUP};
 pub use endpoint::{
     Collapse, CollapseBy, Created, Endpoint, EndpointError, EndpointId, EndpointTls, EndpointUpdate,
     EndpointView, Endpoints, Format, HeaderSecret, InvalidSecret, InvalidSpan, KIND, NewEndpoint, NewReplay,
-    Preset, Redrive, ReplayProgress, ReplayState, ReplayView, SendMethod, SigningSecret, Span, Start,
-    StoredError, TlsView,
+    Preset, Redrive, ReplayProgress, ReplayState, ReplayView, RetiringView, Rotated, Rotation, SendMethod,
+    SigningSecret, Span, Start, StoredError, TlsView,
 };
+pub use figures::{AttemptFailure, Figures, FiguresSummary};
 pub use schedule::RetrySchedule;
 pub use send::{ClientError, Egress, EgressConfig, FailureClass, ProxyConfig, Refusal, TlsError, Unusable};
+pub use standing::{CAUGHT_UP_WITHIN_S, Lag, PartitionStanding, StandingError};
 pub use stats::{LATENCY_BOUNDS_MS, LastError, Totals};
 pub use status::{EndpointState, EndpointStatus};
+pub use trial::{Shown, ShownRequest, TestAnswer};

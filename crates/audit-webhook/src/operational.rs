@@ -41,6 +41,12 @@ pub(crate) fn endpoint_changed(endpoint: &Endpoint, what: &str, author: Author) 
     record(Uuid::now_v7(), &action, log, endpoint, author, attributes)
 }
 
+/// What a test delivers: a record like any other, which stands on no log.
+pub(crate) fn test(endpoint: &Endpoint) -> AuditRecord {
+    let log = format!("A test of endpoint {:?}", endpoint.name);
+    record(Uuid::now_v7(), "webhook.test", log, endpoint, system(), Map::new())
+}
+
 /// The endpoint was disabled because its receiver answered 410.
 pub(crate) fn disabled(endpoint: &Endpoint, because: &str) -> AuditRecord {
     let attributes = object(json!({ "because": because }));

@@ -26,7 +26,7 @@ const EVENTS_MAX: usize = 100;
 /// Most bytes of a filter, as JSON.
 const FILTER_BYTES_MAX: usize = 64 * 1024;
 /// Most secrets: an old and a new one during a rotation, and room for one more.
-const SECRETS_MAX: usize = 3;
+pub(super) const SECRETS_MAX: usize = 3;
 /// Most deliveries in flight that one endpoint may ask for, and what it gets without asking.
 const IN_FLIGHT_MAX: u32 = 256;
 const IN_FLIGHT_DEFAULT: u32 = 16;

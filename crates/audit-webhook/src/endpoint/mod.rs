@@ -10,6 +10,7 @@ mod input;
 mod preset;
 mod replay;
 mod replaying;
+mod rotation;
 mod secret;
 mod settings;
 mod stored;
@@ -30,11 +31,12 @@ pub use format::Format;
 pub use input::{EndpointUpdate, NewEndpoint};
 pub use preset::Preset;
 pub use replay::{NewReplay, Redrive, ReplayProgress, ReplayState, ReplayView};
+pub use rotation::{Rotated, Rotation};
 pub use secret::{HeaderSecret, InvalidSecret, SigningSecret};
 pub use settings::{Created, EndpointError, Endpoints};
 pub use stored::{KIND, StoredError};
 pub use tls::EndpointTls;
-pub use view::{EndpointView, TlsView};
+pub use view::{EndpointView, RetiringView, TlsView};
 
 pub(crate) use secret::SecretKey;
 

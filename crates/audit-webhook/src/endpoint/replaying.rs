@@ -38,16 +38,27 @@ impl Endpoints {
         new: NewReplay,
         author: Author,
     ) -> Result<ReplayView, EndpointError> {
-        let from = self.resolve(new.from.unwrap_or(Start::Earliest)).await?;
-        let to = self.resolve(new.to.unwrap_or(Start::Now)).await?;
-        let period: Vec<Run> =
-            from.iter().zip(&to).map(|(&from, &to)| Run { from, to: to.max(from) }).collect();
+        let period = self.period(new).await?;
         let (runs, by_filter) = if new.only_failed {
             (self.failed(id, new.from, &period).await?, false)
         } else {
             (period.into_iter().map(|run| vec![run]).collect(), true)
         };
         self.order(id, runs, by_filter, author).await
+    }
+
+    /// Delivers to `to` what of the period was given up at `of` and not delivered there since.
+    pub async fn replay_failed_of(
+        &self,
+        of: &EndpointId,
+        to: &EndpointId,
+        new: NewReplay,
+        author: Author,
+    ) -> Result<ReplayView, EndpointError> {
+        self.find(to)?;
+        let period = self.period(new).await?;
+        let runs = self.failed(of, new.from, &period).await?;
+        self.order(to, runs, false, author).await
     }
 
     /// Delivers again what was given up. Delivered once more, or given up once more, it is told of as the
@@ -107,6 +118,13 @@ impl Endpoints {
         let (endpoint, _) = self.find(id)?;
         let documents = self.documents_of(id).await?;
         Ok(endpoint.replays.iter().map(|order| view(&endpoint, order, &documents)).collect())
+    }
+
+    /// What a replay's edges mean now, by partition.
+    async fn period(&self, new: NewReplay) -> Result<Vec<Run>, EndpointError> {
+        let from = self.resolve(new.from.unwrap_or(Start::Earliest)).await?;
+        let to = self.resolve(new.to.unwrap_or(Start::Now)).await?;
+        Ok(from.iter().zip(&to).map(|(&from, &to)| Run { from, to: to.max(from) }).collect())
     }
 
     async fn order(

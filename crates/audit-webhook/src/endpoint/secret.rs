@@ -1,6 +1,7 @@
 //! The secrets that deliveries are signed with, in the serialisation of Standard Webhooks: `whsec_` and the
 //! base64 of a key for HMAC-SHA256, or `whsk_` and the base64 of an Ed25519 key pair (seed, public key).
 
+use audit_record::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
@@ -23,7 +24,11 @@ const NEW_KEY_BYTES: usize = 32;
 /// What one signature is made with.
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "String")]
-pub struct SigningSecret(SecretKey);
+pub struct SigningSecret {
+    key: SecretKey,
+    /// When it ceases to sign, once another has taken its place.
+    until: Option<Timestamp>,
+}
 
 /// The key of a secret.
 #[derive(Clone)]
@@ -44,22 +49,44 @@ pub struct InvalidSecret;
 impl SigningSecret {
     /// Makes up a symmetric one.
     pub fn generate() -> Self {
-        Self(SecretKey::Symmetric(random().to_vec().into()))
+        Self::of(SecretKey::Symmetric(random().to_vec().into()))
     }
 
     /// Makes up an asymmetric one: receivers verify with its public key, and can't sign.
     pub fn generate_asymmetric() -> Self {
-        Self(SecretKey::Asymmetric(Box::new(SigningKey::from_bytes(&random()))))
+        Self::of(SecretKey::Asymmetric(Box::new(SigningKey::from_bytes(&random()))))
+    }
+
+    /// Makes one up of the same kind.
+    pub(crate) fn generate_like(&self) -> Self {
+        match self.key {
+            SecretKey::Symmetric(_) => Self::generate(),
+            SecretKey::Asymmetric(_) => Self::generate_asymmetric(),
+        }
+    }
+
+    fn of(key: SecretKey) -> Self {
+        Self { key, until: None }
+    }
+
+    /// The same, which signs only until then.
+    pub(crate) fn retiring(self, until: Option<Timestamp>) -> Self {
+        Self { until, ..self }
+    }
+
+    /// When it ceases to sign; `None` for one that stays.
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
     }
 
     /// The key.
     pub(crate) fn key(&self) -> &SecretKey {
-        &self.0
+        &self.key
     }
 
     /// The whole text, to be shown once to who made the endpoint.
     pub fn reveal(&self) -> SecretString {
-        match &self.0 {
+        match &self.key {
             SecretKey::Symmetric(key) => format!("{SYMMETRIC}{}", STANDARD.encode(key.expose_secret())),
             SecretKey::Asymmetric(key) => format!("{ASYMMETRIC}{}", STANDARD.encode(key.to_keypair_bytes())),
         }
@@ -68,7 +95,7 @@ impl SigningSecret {
 
     /// What a receiver verifies an asymmetric signature with, `whpk_…`; none for a symmetric secret.
     pub fn public_key(&self) -> Option<String> {
-        match &self.0 {
+        match &self.key {
             SecretKey::Symmetric(_) => None,
             SecretKey::Asymmetric(key) => {
                 Some(format!("{PUBLIC}{}", STANDARD.encode(key.verifying_key().as_bytes())))
@@ -98,7 +125,7 @@ impl SigningSecret {
         } else {
             None
         };
-        key.map(Self).ok_or(InvalidSecret)
+        key.map(Self::of).ok_or(InvalidSecret)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     Endpoint, EndpointId, EndpointTls, EndpointUpdate, EndpointView, KIND, NewEndpoint, Start, StoredError,
 };
 use crate::operational;
-use crate::send::{Egress, Refusal};
+use crate::send::{ClientError, Egress, FailureClass, Refusal};
 
 /// Why an endpoint was not made or changed.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,12 @@ pub enum EndpointError {
     /// Not written, or not known whether it was.
     #[error(transparent)]
     Write(WriteError),
+    /// Nothing can be sent from this process.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// No request can be made of the record.
+    #[error("no request can be made of it: {}", in_words(*.0))]
+    NoRequest(FailureClass),
 }
 
 /// An endpoint that was just made.
@@ -87,37 +93,7 @@ impl Endpoints {
         self.check_destination(&choices.url).await?;
         self.check_name(&choices.name, None)?;
         let starts = self.resolve(start).await?;
-        let endpoint = Endpoint {
-            id: EndpointId::generate(),
-            name: String::new(),
-            description: String::new(),
-            url: choices.url.clone(),
-            method: choices.method,
-            headers: Vec::new(),
-            events: Vec::new(),
-            filter: audit_record::Filter::default(),
-            secrets: Vec::new(),
-            tls: EndpointTls::default(),
-            preset: None,
-            format: choices.format.clone(),
-            ordered: false,
-            collapse: None,
-            max_age: None,
-            rate_limit_per_second: None,
-            max_in_flight: 1,
-            timeout: choices.timeout.to_duration(),
-            enabled: true,
-            paused: false,
-            disabled_because: None,
-            start,
-            incarnation: 1,
-            starts,
-            epoch: self.journal.identity().epoch,
-            replays: Vec::new(),
-            last_replay: 0,
-            created_at: operational::now(),
-        };
-        let endpoint = endpoint.with(choices);
+        let endpoint = Endpoint::of(choices, start, starts, self.journal.identity().epoch);
         let secrets = endpoint.secrets.iter().map(super::SigningSecret::reveal).collect();
         let view = self.write(&endpoint, 0, "created", author).await?;
         Ok(Created { view, secrets })
@@ -164,6 +140,24 @@ impl Endpoints {
         Ok(())
     }
 
+    /// The endpoint that `new` would make; nothing is written.
+    pub(crate) fn draft(&self, new: NewEndpoint) -> Result<Endpoint, EndpointError> {
+        let choices = new.filled_in().check(&self.egress).map_err(EndpointError::Invalid)?;
+        Ok(Endpoint::of(choices, Start::Now, Vec::new(), self.journal.identity().epoch))
+    }
+
+    /// The endpoint as `update` would make it; nothing is written.
+    pub(crate) fn changed(&self, id: &EndpointId, update: EndpointUpdate) -> Result<Endpoint, EndpointError> {
+        let (endpoint, _) = self.find(id)?;
+        let choices = update.over(&endpoint).check(&self.egress).map_err(EndpointError::Invalid)?;
+        Ok(endpoint.with(choices))
+    }
+
+    /// Where deliveries may go.
+    pub(crate) fn egress(&self) -> &Egress {
+        &self.egress
+    }
+
     /// Whether the name in a URL leads, at this moment, to where deliveries may go. Each send checks again.
     async fn check_destination(&self, url: &Url) -> Result<(), EndpointError> {
         let refused =
@@ -171,7 +165,7 @@ impl Endpoints {
         self.egress.check_resolved_url(url).await.map_err(refused)
     }
 
-    pub(super) fn find(&self, id: &EndpointId) -> Result<(Endpoint, u64), EndpointError> {
+    pub(crate) fn find(&self, id: &EndpointId) -> Result<(Endpoint, u64), EndpointError> {
         let entity = self.control.get(KIND, id.as_str()).ok_or_else(|| EndpointError::Unknown(id.clone()))?;
         Ok((Endpoint::from_entity(&entity)?, entity.version))
     }
@@ -223,6 +217,41 @@ impl Endpoints {
 }
 
 impl Endpoint {
+    /// A new one that begins at `starts`, which is what `start` means in this epoch of the log.
+    fn of(choices: Choices, start: Start, starts: Vec<Offset>, epoch: u32) -> Self {
+        let endpoint = Self {
+            id: EndpointId::generate(),
+            name: String::new(),
+            description: String::new(),
+            url: choices.url.clone(),
+            method: choices.method,
+            headers: Vec::new(),
+            events: Vec::new(),
+            filter: audit_record::Filter::default(),
+            secrets: Vec::new(),
+            tls: EndpointTls::default(),
+            preset: None,
+            format: choices.format.clone(),
+            ordered: false,
+            collapse: None,
+            max_age: None,
+            rate_limit_per_second: None,
+            max_in_flight: 1,
+            timeout: choices.timeout.to_duration(),
+            enabled: true,
+            paused: false,
+            disabled_because: None,
+            start,
+            incarnation: 1,
+            starts,
+            epoch,
+            replays: Vec::new(),
+            last_replay: 0,
+            created_at: operational::now(),
+        };
+        endpoint.with(choices)
+    }
+
     fn with(self, choices: Choices) -> Self {
         Self {
             name: choices.name,
@@ -246,6 +275,15 @@ impl Endpoint {
             paused: choices.paused,
             ..self
         }
+    }
+}
+
+/// Why there is no request.
+fn in_words(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::UrlTooLong => "the URL of the GET would be longer than receivers take; use POST",
+        FailureClass::Format => "the format can't be made from this record",
+        _ => "the settings can't be used",
     }
 }
 

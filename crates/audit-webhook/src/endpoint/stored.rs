@@ -13,7 +13,9 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Collapse, Endpoint, EndpointTls, Format, Preset, ReplayOrder, SendMethod, Span, Start};
+use super::{
+    Collapse, Endpoint, EndpointTls, Format, Preset, ReplayOrder, SendMethod, SigningSecret, Span, Start,
+};
 
 /// The kind of endpoints in `control`.
 pub const KIND: &str = "endpoint";
@@ -48,6 +50,9 @@ struct Stored {
     #[serde(default)]
     filter: Filter,
     secrets: Vec<String>,
+    /// When each of the secrets ceases to sign, RFC 3339, in their order; empty where all stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    secrets_until: Vec<Option<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tls: Option<StoredTls>,
     preset: Option<Preset>,
@@ -105,7 +110,14 @@ impl Endpoint {
             return Err(StoredError::Newer(v));
         }
         let stored = Stored::deserialize(&entity.value).map_err(|e| unreadable(&e.to_string()))?;
-        let secrets = stored.secrets.into_iter().map(|text| at_rest::open(text).try_into());
+        let mut secrets = Vec::with_capacity(stored.secrets.len());
+        for (index, text) in stored.secrets.into_iter().enumerate() {
+            let secret: Result<SigningSecret, _> = at_rest::open(text).try_into();
+            let secret = secret.map_err(|_| unreadable("a signing secret is broken"))?;
+            let until = stored.secrets_until.get(index).and_then(Option::as_deref);
+            let until = until.map(Timestamp::parse).transpose().map_err(|e| unreadable(&e.to_string()))?;
+            secrets.push(secret.retiring(until));
+        }
         Ok(Self {
             id: entity.id.as_str().into(),
             name: stored.name,
@@ -115,9 +127,7 @@ impl Endpoint {
             headers: stored.headers.into_iter().map(|(name, v)| (name, at_rest::open(v).into())).collect(),
             events: stored.events,
             filter: stored.filter,
-            secrets: secrets
-                .collect::<Result<_, _>>()
-                .map_err(|_| unreadable("a signing secret is broken"))?,
+            secrets,
             tls: stored.tls.map(StoredTls::open).unwrap_or_default(),
             preset: stored.preset,
             format: stored.format,
@@ -154,6 +164,7 @@ impl Endpoint {
             events: self.events.clone(),
             filter: self.filter.clone(),
             secrets: self.secrets.iter().map(|s| at_rest::seal(s.reveal().expose_secret())).collect(),
+            secrets_until: untils(&self.secrets),
             tls: StoredTls::seal(&self.tls),
             preset: self.preset,
             format: self.format.clone(),
@@ -176,6 +187,14 @@ impl Endpoint {
         };
         serde_json::to_value(stored).expect("a document of strings and numbers")
     }
+}
+
+/// When each secret ceases to sign; nothing where all stay.
+fn untils(secrets: &[SigningSecret]) -> Vec<Option<String>> {
+    if secrets.iter().all(|secret| secret.until().is_none()) {
+        return Vec::new();
+    }
+    secrets.iter().map(|secret| secret.until().map(|until| until.to_string())).collect()
 }
 
 impl StoredTls {

@@ -1,9 +1,10 @@
 //! An endpoint as people see it: secrets and header values masked.
 
+use audit_journal::Offset;
 use audit_record::{ActionPattern, Filter};
 use serde::Serialize;
 
-use super::{Collapse, Endpoint, EndpointTls, Format, Preset, SendMethod, Span, Start};
+use super::{Collapse, Endpoint, EndpointTls, Format, Preset, SendMethod, SigningSecret, Span, Start};
 
 /// What the API and the command line show. A secret's last four characters stay visible.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,8 +27,11 @@ pub struct EndpointView {
     pub events: Vec<ActionPattern>,
     /// Which records among those.
     pub filter: Filter,
-    /// The signing secrets, masked.
+    /// The signing secrets, masked; the first is the present one.
     pub secrets: Vec<String>,
+    /// Those of them that sign only for a while yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retiring: Vec<RetiringView>,
     /// Certificates of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsView>,
@@ -62,6 +66,26 @@ pub struct EndpointView {
     pub start: Start,
     /// When it was made, RFC 3339.
     pub created_at: String,
+    /// The life that its progress must be of, and where it begins, to tell how it stands.
+    #[serde(skip)]
+    pub(crate) incarnation: u64,
+    #[serde(skip)]
+    pub(crate) starts: Vec<Offset>,
+}
+
+/// A secret that another has taken the place of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RetiringView {
+    /// The secret, masked.
+    pub secret: String,
+    /// When it ceases to sign, RFC 3339.
+    pub until: String,
+}
+
+impl RetiringView {
+    fn new(secret: &SigningSecret) -> Option<Self> {
+        Some(Self { secret: secret.masked(), until: secret.until()?.to_string() })
+    }
 }
 
 /// Certificates of an endpoint's own as people see them.
@@ -102,6 +126,7 @@ impl EndpointView {
             events: endpoint.events.clone(),
             filter: endpoint.filter.clone(),
             secrets: endpoint.secrets.iter().map(super::SigningSecret::masked).collect(),
+            retiring: endpoint.secrets.iter().filter_map(RetiringView::new).collect(),
             tls: TlsView::new(&endpoint.tls),
             preset: endpoint.preset,
             format: endpoint.format.clone(),
@@ -116,6 +141,8 @@ impl EndpointView {
             disabled_because: endpoint.disabled_because.clone(),
             start: endpoint.start,
             created_at: endpoint.created_at.to_string(),
+            incarnation: endpoint.incarnation,
+            starts: endpoint.starts.clone(),
         }
     }
 }

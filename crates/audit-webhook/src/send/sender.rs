@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
 use super::bounds::{ANSWER_BYTES_MAX, EXCERPT_BYTES_MAX, Times};
@@ -28,6 +28,9 @@ pub(crate) struct Answer {
     pub(crate) excerpt: Vec<u8>,
     /// When the receiver wants to be asked again.
     pub(crate) retry_after: Option<Duration>,
+    /// The headers that were sent; those that hold a secret are marked as sensitive. Empty where no request could
+    /// be made.
+    pub(crate) sent: HeaderMap,
 }
 
 /// What an answer means for the delivery.
@@ -73,6 +76,21 @@ impl Sender {
 
     /// Sends one parcel. Never fails: whatever happens is an answer, within the endpoint's timeout.
     pub(crate) async fn send(&self, target: &Target, parcel: &Parcel, marks: &Marks, now_s: i64) -> Answer {
+        self.send_marked(target, parcel, Some(marks), now_s).await
+    }
+
+    /// The same of what stands nowhere on the log.
+    pub(crate) async fn send_unmarked(&self, target: &Target, parcel: &Parcel, now_s: i64) -> Answer {
+        self.send_marked(target, parcel, None, now_s).await
+    }
+
+    async fn send_marked(
+        &self,
+        target: &Target,
+        parcel: &Parcel,
+        marks: Option<&Marks>,
+        now_s: i64,
+    ) -> Answer {
         let began = Instant::now();
         let mut answer = Answer {
             verdict: Verdict::Failed(FailureClass::Timeout),
@@ -80,6 +98,7 @@ impl Sender {
             took: Duration::ZERO,
             excerpt: Vec::new(),
             retry_after: None,
+            sent: HeaderMap::new(),
         };
         // What is known when the timeout strikes stays: a status that came decides, even if its body did not end.
         let exchange = self.exchange(target, parcel, marks, now_s, &mut answer);
@@ -92,11 +111,11 @@ impl Sender {
         &self,
         target: &Target,
         parcel: &Parcel,
-        marks: &Marks,
+        marks: Option<&Marks>,
         now_s: i64,
         answer: &mut Answer,
     ) {
-        let mut response = match self.execute(target, parcel, marks, now_s).await {
+        let mut response = match self.execute(target, parcel, marks, now_s, &mut answer.sent).await {
             Ok(response) => response,
             Err(class) => {
                 answer.verdict = Verdict::Failed(class);
@@ -128,8 +147,9 @@ impl Sender {
         &self,
         target: &Target,
         parcel: &Parcel,
-        marks: &Marks,
+        marks: Option<&Marks>,
         now_s: i64,
+        sent: &mut HeaderMap,
     ) -> Result<reqwest::Response, FailureClass> {
         // One policy for the check and for the client: a connection that an earlier policy allowed is not used.
         let policy = self.egress.policy();
@@ -137,6 +157,7 @@ impl Sender {
         policy.check_url(target.url()).map_err(|_| FailureClass::NotAllowed)?;
         let transport = self.transports.get(&policy, target.tls()).map_err(|_| FailureClass::Settings)?;
         let request = target.request(parcel, marks, now_s)?;
+        sent.clone_from(request.headers());
         transport.execute(request).await
     }
 }

@@ -20,7 +20,8 @@ const SIGNATURE_BYTES: usize = 96;
 /// Signs for one endpoint. The keys are prepared once; a delivery clones the state of those that have any.
 #[derive(Clone)]
 pub(crate) struct Signer {
-    keys: Vec<Key>,
+    /// Each with the second since 1970 at which it ceases to sign, if it does.
+    keys: Vec<(Key, Option<i64>)>,
 }
 
 #[derive(Clone)]
@@ -43,14 +44,18 @@ impl Signer {
             ),
             SecretKey::Asymmetric(key) => Key::Asymmetric(key.clone()),
         };
-        Self { keys: secrets.iter().map(key).collect() }
+        let until_s = |secret: &SigningSecret| Some(secret.until()?.micros().div_euclid(1_000_000));
+        Self { keys: secrets.iter().map(|secret| (key(secret), until_s(secret))).collect() }
     }
 
-    /// The value of `webhook-signature`: one signature a secret, separated by spaces.
-    pub(crate) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
+    /// The value of `webhook-signature`: one signature for each secret that still signs at `now_s`, which is
+    /// the timestamp, separated by spaces.
+    pub(crate) fn sign(&self, id: &str, now_s: i64, body: &[u8]) -> String {
+        let timestamp = now_s.to_string();
         let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
         let mut header = String::with_capacity(SIGNATURE_BYTES * self.keys.len());
-        for key in &self.keys {
+        for (key, _) in self.keys.iter().filter(|(_, until_s)| until_s.is_none_or(|until_s| now_s < until_s))
+        {
             if !header.is_empty() {
                 header.push(' ');
             }
@@ -91,7 +96,7 @@ mod tests {
     fn the_example_of_the_standard_webhooks_specification_comes_out() {
         let signature = Signer::new(&[secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]).sign(
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            "1614265330",
+            1_614_265_330,
             br#"{"test": 2432232314}"#,
         );
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
@@ -100,7 +105,7 @@ mod tests {
     #[test]
     fn an_asymmetric_signature_is_verified_by_another_implementation_of_ed25519() {
         let secret = SigningSecret::generate_asymmetric();
-        let header = Signer::new(std::slice::from_ref(&secret)).sign("msg_1", "1614265330", b"{}");
+        let header = Signer::new(std::slice::from_ref(&secret)).sign("msg_1", 1_614_265_330, b"{}");
         let signature = STANDARD.decode(header.strip_prefix("v1a,").expect("v1a")).expect("base64");
         let public = secret.public_key().expect("asymmetric");
         let public = STANDARD.decode(public.strip_prefix("whpk_").expect("whpk_")).expect("base64");
@@ -117,7 +122,7 @@ mod tests {
     #[test]
     fn during_a_rotation_each_secret_signs_in_its_own_way() {
         let secrets = [SigningSecret::generate(), SigningSecret::generate_asymmetric()];
-        let header = Signer::new(&secrets).sign("msg_1", "1614265330", b"{}");
+        let header = Signer::new(&secrets).sign("msg_1", 1_614_265_330, b"{}");
         let words: Vec<_> = header.split(' ').filter_map(|signature| signature.split(',').next()).collect();
         assert_eq!(words, ["v1", "v1a"]);
     }

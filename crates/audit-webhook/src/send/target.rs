@@ -87,24 +87,25 @@ impl Target {
         self.tls.as_ref()
     }
 
-    /// The request that delivers a parcel.
-    pub(super) fn request(
+    /// The request that delivers a parcel; without marks, of what stands nowhere on the log.
+    pub(crate) fn request(
         &self,
         parcel: &Parcel,
-        marks: &Marks,
+        marks: Option<&Marks>,
         now_s: i64,
     ) -> Result<Request, FailureClass> {
         let mut request = Request::new(self.method.clone(), self.url.clone());
-        let timestamp = now_s.to_string();
-        let body = parcel.envelope(marks.collapsed);
-        let signature = self.signer.sign(&parcel.id, &timestamp, &body);
+        let body = parcel.envelope(marks.is_some_and(|marks| marks.collapsed));
+        let signature = self.signer.sign(&parcel.id, now_s, &body);
         let mut headers = self.headers.clone();
         // A record's id has no control characters, but it may leave ASCII: its UTF-8 bytes are sent.
         let id = HeaderValue::from_bytes(parcel.id.as_bytes()).map_err(|_| FailureClass::Format)?;
         headers.insert(WEBHOOK_ID, id);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now_s));
         headers.insert(WEBHOOK_SIGNATURE, printable(signature));
-        marks.add_to(&mut headers);
+        if let Some(marks) = marks {
+            marks.add_to(&mut headers);
+        }
         *request.headers_mut() = headers;
         if self.method == Method::GET {
             let json = std::str::from_utf8(&body).map_err(|_| FailureClass::Format)?;
