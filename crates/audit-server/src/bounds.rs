@@ -16,6 +16,9 @@ const UNIT_BYTES: usize = 4096;
 /// How long a hook waits for room before it is refused: platforms hardly retry, so waiting beats refusing.
 const HOOK_ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Most tests of endpoints at a time: each waits for a receiver, perhaps for many seconds.
+const TESTS_IN_FLIGHT_MAX: usize = 8;
+
 /// The bounds that requests share.
 #[derive(Debug)]
 pub(crate) struct Bounds {
@@ -23,6 +26,7 @@ pub(crate) struct Bounds {
     hooks: Arc<Semaphore>,
     queries: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    tests: Arc<Semaphore>,
 }
 
 impl Bounds {
@@ -33,6 +37,7 @@ impl Bounds {
             hooks: units(config.hook_bytes_in_flight_max, HOOK_BODY_BYTES_MAX),
             queries: Arc::new(Semaphore::new(config.queries_in_flight_max)),
             streams: Arc::new(Semaphore::new(config.streams_max)),
+            tests: Arc::new(Semaphore::new(TESTS_IN_FLIGHT_MAX)),
         }
     }
 
@@ -54,6 +59,11 @@ impl Bounds {
     /// Room for a query, or 429.
     pub(crate) fn hold_query(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.queries.clone().try_acquire_owned().map_err(|_| busy("queries"))
+    }
+
+    /// Room for a test of an endpoint, or 429.
+    pub(crate) fn hold_test(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.tests.clone().try_acquire_owned().map_err(|_| busy("tests"))
     }
 
     /// Room for an event stream, or 429.

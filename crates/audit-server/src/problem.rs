@@ -230,7 +230,7 @@ impl Problem {
         &self.0.detail
     }
 
-    #[cfg(test)]
+    /// What kind of problem it is.
     pub(crate) fn kind(&self) -> Kind {
         self.0.kind
     }

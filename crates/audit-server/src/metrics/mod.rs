@@ -1,6 +1,6 @@
 //! Figures for Prometheus. Labels are bounded by what exists: sources, endpoints, route templates, statuses.
 
-mod deliveries;
+mod endpoints;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::hooks::activity::Activity;
-use crate::metrics::deliveries::Deliveries;
+use crate::metrics::endpoints::Endpoints;
 
 /// Upper edges of latency buckets, in seconds.
 const LATENCY_EDGES_S: [f64; 13] =
@@ -37,7 +37,7 @@ pub(crate) struct Metrics {
     spool_entries: Gauge,
     spool_bytes: Gauge,
     archive_lag: Gauge,
-    deliveries: Deliveries,
+    endpoints: Endpoints,
 }
 
 impl Metrics {
@@ -63,8 +63,8 @@ impl Metrics {
             "Messages on the log that the archive does not hold yet",
             archive_lag.clone(),
         );
-        let deliveries = Deliveries::default();
-        registry.register_collector(Box::new(deliveries.clone()));
+        let endpoints = Endpoints::default();
+        registry.register_collector(Box::new(endpoints.clone()));
         Self {
             registry: Mutex::new(registry),
             requests,
@@ -73,7 +73,7 @@ impl Metrics {
             spool_entries,
             spool_bytes,
             archive_lag,
-            deliveries,
+            endpoints,
         }
     }
 
@@ -99,8 +99,8 @@ impl Metrics {
         self.archive_lag.set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 
-    pub(crate) fn deliveries(&self, statuses: Vec<EndpointStatus>) {
-        self.deliveries.set(statuses);
+    pub(crate) fn endpoints(&self, statuses: Vec<EndpointStatus>) {
+        self.endpoints.set(statuses);
     }
 
     /// All figures in the text format.

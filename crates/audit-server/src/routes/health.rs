@@ -111,7 +111,7 @@ async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
         app.metrics().archive_lag(lag(&status));
     }
     if let Some(deliverer) = app.deliverer() {
-        app.metrics().deliveries(deliverer.status().await);
+        app.metrics().endpoints(deliverer.status().await);
     }
     let text = app
         .metrics()

@@ -2,7 +2,6 @@
 
 mod asked;
 mod backwards;
-mod deliveries;
 mod endpoints;
 mod exports;
 mod health;
@@ -59,7 +58,6 @@ pub(crate) fn admin_router(app: &App) -> Router {
         .merge(behind(tokens::read_routes(), Scope::SettingsRead))
         .merge(behind(tokens::write_routes(), Scope::Admin))
         .merge(behind(endpoints::read_routes(), Scope::SettingsRead))
-        .merge(behind(deliveries::routes(), Scope::SettingsRead))
         .merge(behind(endpoints::write_routes(), Scope::SettingsWrite))
         .merge(behind(rejected::read_routes(), Scope::SettingsRead))
         .merge(behind(rejected::write_routes(), Scope::SettingsWrite))

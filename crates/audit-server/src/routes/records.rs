@@ -1,6 +1,6 @@
 //! `GET /v1/records…`: what is in the archive.
 
-use audit_archive::{QueryError, Row};
+use audit_archive::{QueryError, Reader, Row};
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use serde::Serialize;
@@ -65,6 +65,23 @@ fn split(row: Row) -> Result<(Box<RawValue>, Place), Problem> {
     Ok((record, place))
 }
 
+/// Asks the archive, on a thread that may block, within the bound on queries.
+pub(crate) async fn ask_archive<T: Send + 'static>(
+    app: &App,
+    ask: impl FnOnce(&Reader) -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, Problem> {
+    let reader = app.archive()?.clone();
+    let held = app.bounds().hold_query()?;
+    let asked = tokio::task::spawn_blocking(move || {
+        let _held = held;
+        ask(&reader)
+    });
+    asked
+        .await
+        .map_err(|error| Problem::new(Kind::Internal, "the query failed").cause(error))?
+        .map_err(refused)
+}
+
 pub(crate) fn refused(error: QueryError) -> Problem {
     match error {
         QueryError::Cursor(error) => Problem::field("cursor", error.to_string()),
@@ -120,15 +137,7 @@ async fn query_records(
     RawQuery(query): RawQuery,
 ) -> Result<Json<RecordPage>, Problem> {
     let question = Asked::page(query::pairs(query.as_deref())?, now())?.into_query(&caller)?;
-    let reader = app.archive()?.clone();
-    let held = app.bounds().hold_query()?;
-    let page = tokio::task::spawn_blocking(move || {
-        let _held = held;
-        reader.query(&question)
-    })
-    .await
-    .map_err(|error| Problem::new(Kind::Internal, "the query failed").cause(error))?
-    .map_err(refused)?;
+    let page = ask_archive(&app, move |reader| reader.query(&question)).await?;
     let (mut records, mut positions) = (Vec::new(), Vec::new());
     for row in page.rows {
         let (record, place) = split(row)?;
@@ -156,16 +165,8 @@ async fn get_record(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<RecordView>, Problem> {
-    let reader = app.archive()?.clone();
-    let held = app.bounds().hold_query()?;
     let wanted = id.clone();
-    let rows = tokio::task::spawn_blocking(move || {
-        let _held = held;
-        reader.get(&wanted)
-    })
-    .await
-    .map_err(|error| Problem::new(Kind::Internal, "the query failed").cause(error))?
-    .map_err(refused)?;
+    let rows = ask_archive(&app, move |reader| reader.get(&wanted)).await?;
     let visible = rows.into_iter().find(|row| may_read(&caller, &row.json));
     let row = visible.ok_or_else(|| Problem::new(Kind::NotFound, format!("there is no record {id:?}")))?;
     let (record, position) = split(row)?;

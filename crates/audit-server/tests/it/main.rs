@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod client;
+mod endpoints;
 mod fixtures;
 mod hooks;
 mod ingest;

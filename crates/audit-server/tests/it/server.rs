@@ -11,7 +11,7 @@ use audit_journal::{
     Control, EmbeddedConfig, Journal, JournalConfig, Message, ReadLimit, Spool, SpoolConfig, Topic,
 };
 use audit_server::{AdminToken, App, Limits, Named, Parts, ServerConfig, serve};
-use audit_webhook::{Egress, Endpoints};
+use audit_webhook::{Deliverer, DelivererConfig, Egress, EgressConfig, Endpoints};
 use bytes::Bytes;
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
@@ -34,6 +34,8 @@ pub(crate) struct Wanted {
     pub(crate) limits: Limits,
     pub(crate) spool_bytes_max: u64,
     pub(crate) archive: bool,
+    /// Whether this process delivers, to receivers on loopback.
+    pub(crate) deliver: bool,
 }
 
 pub(crate) struct Server {
@@ -68,6 +70,7 @@ impl Server {
             limits: Limits { drain_timeout: Duration::from_secs(2), ..Limits::default() },
             spool_bytes_max: 64 * 1024 * 1024,
             archive: false,
+            deliver: false,
         };
         wish(&mut wanted);
         let journal = open_journal(dir.path()).await;
@@ -85,12 +88,24 @@ impl Server {
             tasks.spawn(runner.run(journal.clone(), reader.clone(), shutdown.clone()));
             (archive, exports) = (Some(reader), Some(jobs));
         }
+        let egress = Egress::new(EgressConfig {
+            networks: if wanted.deliver { vec!["127.0.0.1/32".parse().unwrap()] } else { Vec::new() },
+            ..EgressConfig::default()
+        });
+        let deliverer = wanted.deliver.then(|| {
+            let config = DelivererConfig { egress: egress.clone(), ..DelivererConfig::default() };
+            Deliverer::new(journal.clone(), control.clone(), config).unwrap()
+        });
+        if let Some(deliverer) = deliverer.clone() {
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move { deliverer.run(shutdown).await.unwrap() });
+        }
         let parts = Parts {
             journal: journal.clone(),
             control: control.clone(),
             spool: Some(spool.clone()),
-            endpoints: Endpoints::new(journal.clone(), control, Egress::default()),
-            deliverer: None,
+            endpoints: Endpoints::new(journal.clone(), control, egress),
+            deliverer,
             archive,
             exports,
         };

@@ -1,30 +1,46 @@
 //! `/v1/endpoints`: where records are delivered to. What an endpoint is, and what makes one valid, is the
 //! webhook crate's.
 
-use audit_webhook::{EndpointError, EndpointId, EndpointStatus, EndpointUpdate, EndpointView, NewEndpoint};
+mod actions;
+mod dead_letters;
+mod deliveries;
+mod status;
+mod trial;
+
+use audit_webhook::{EndpointError, EndpointId, EndpointUpdate, EndpointView, NewEndpoint};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use secrecy::ExposeSecret;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::status::{StatusAnswer, statuses};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::problem::{Kind, Problem, items};
+use crate::problem::{Kind, Problem, ProblemBody, items};
 use crate::routes::setting::{ChangeProblems, FindProblems, MakeProblems, current, made};
 use crate::settings::change::author_of;
 use crate::settings::etag::if_match;
 
 pub(crate) fn read_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list_endpoints)).routes(routes!(get_endpoint))
+    OpenApiRouter::new()
+        .routes(routes!(list_endpoints))
+        .routes(routes!(get_endpoint))
+        .merge(deliveries::routes())
+        .merge(dead_letters::routes())
+        .merge(actions::read_routes())
 }
 
 pub(crate) fn write_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create_endpoint)).routes(routes!(change_endpoint, delete_endpoint))
+    OpenApiRouter::new()
+        .routes(routes!(create_endpoint))
+        .routes(routes!(change_endpoint, delete_endpoint))
+        .merge(actions::write_routes())
+        .merge(trial::routes())
 }
 
 /// An endpoint and how it stands.
@@ -34,9 +50,8 @@ struct EndpointAnswer {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     endpoint: EndpointView,
-    /// How it stands in the process that answers; absent where that process does not deliver.
+    /// How it stands; absent right after it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
     status: Option<StatusAnswer>,
     /// The secrets that its deliveries are signed with. Shown only when it is made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -46,12 +61,10 @@ struct EndpointAnswer {
     secret: Option<String>,
 }
 
-/// How an endpoint stands.
-#[derive(Serialize)]
-struct StatusAnswer {
-    #[serde(flatten)]
-    status: EndpointStatus,
-    last_error: Option<audit_webhook::LastError>,
+#[derive(Debug, Deserialize, IntoParams)]
+struct ListEndpoints {
+    /// false: without how they stand, which spares the archive.
+    status: Option<bool>,
 }
 
 /// Every endpoint.
@@ -75,6 +88,10 @@ pub(super) fn refused(error: EndpointError) -> Problem {
         EndpointError::NameTaken(_) | EndpointError::Conflict | EndpointError::Stored(_) => {
             Problem::new(Kind::Conflict, error.to_string())
         }
+        EndpointError::NoRequest(_) => Problem::new(Kind::BadRequest, error.to_string()),
+        EndpointError::Client(_) => {
+            Problem::new(Kind::Unavailable, "this process can't send anything").cause(error)
+        }
         EndpointError::Start(_) => {
             Problem::new(Kind::Unavailable, "the log can't be read now").retry_after_s(2).cause(error)
         }
@@ -86,32 +103,35 @@ pub(super) fn refused(error: EndpointError) -> Problem {
     }
 }
 
-fn answer(endpoint: EndpointView, status: Option<EndpointStatus>) -> EndpointAnswer {
-    let status = status.map(|status| StatusAnswer { last_error: status.totals.last_error.clone(), status });
+fn answer(endpoint: EndpointView, status: Option<StatusAnswer>) -> EndpointAnswer {
     EndpointAnswer { endpoint, status, signing_secrets: Vec::new(), secret: None }
 }
 
-async fn with_status(app: &App, endpoint: EndpointView) -> EndpointAnswer {
-    let statuses = match app.deliverer() {
-        Some(deliverer) => deliverer.status().await,
-        None => Vec::new(),
-    };
-    let status = statuses.into_iter().find(|status| status.id.as_str() == endpoint.id);
-    answer(endpoint, status)
+async fn with_status(app: &App, view: EndpointView) -> Result<EndpointAnswer, Problem> {
+    let status = statuses(app, std::slice::from_ref(&view)).await?.pop();
+    Ok(answer(view, status))
 }
 
 /// List endpoints
-#[utoipa::path(get, path = "/v1/endpoints", tag = "endpoints", responses((status = 200, body = EndpointList)))]
-async fn list_endpoints(State(app): State<App>) -> Json<EndpointList> {
-    let mut statuses = match app.deliverer() {
-        Some(deliverer) => deliverer.status().await,
-        None => Vec::new(),
-    };
-    let one = |endpoint: EndpointView| {
-        let index = statuses.iter().position(|status| status.id.as_str() == endpoint.id);
-        answer(endpoint, index.map(|index| statuses.swap_remove(index)))
-    };
-    Json(EndpointList { endpoints: app.endpoints().list().into_iter().map(one).collect() })
+#[utoipa::path(
+    get, path = "/v1/endpoints", tag = "endpoints", params(ListEndpoints),
+    responses(
+        (status = 200, body = EndpointList),
+        (status = 429, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn list_endpoints(
+    State(app): State<App>,
+    Query(asked): Query<ListEndpoints>,
+) -> Result<Json<EndpointList>, Problem> {
+    let endpoints = app.endpoints().list();
+    if asked.status == Some(false) {
+        let endpoints = endpoints.into_iter().map(|view| answer(view, None)).collect();
+        return Ok(Json(EndpointList { endpoints }));
+    }
+    let statuses = statuses(&app, &endpoints).await?;
+    let both = endpoints.into_iter().zip(statuses);
+    Ok(Json(EndpointList { endpoints: both.map(|(view, status)| answer(view, Some(status))).collect() }))
 }
 
 /// One endpoint
@@ -122,7 +142,7 @@ async fn list_endpoints(State(app): State<App>) -> Json<EndpointList> {
 )]
 async fn get_endpoint(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
     let view = app.endpoints().get(&EndpointId::from(id.as_str())).map_err(refused)?;
-    Ok(current(view.version, with_status(&app, view).await))
+    Ok(current(view.version, with_status(&app, view).await?))
 }
 
 /// Make an endpoint
@@ -175,7 +195,7 @@ async fn change_endpoint(
     let version = if_match(&headers, app.endpoints().get(&id).map_err(refused)?.version)?;
     let view =
         app.endpoints().update(&id, version, update, author_of(Some(&caller))).await.map_err(refused)?;
-    Ok(current(view.version, with_status(&app, view).await))
+    Ok(current(view.version, with_status(&app, view).await?))
 }
 
 /// Delete an endpoint
