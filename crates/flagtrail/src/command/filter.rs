@@ -52,7 +52,7 @@ pub(crate) struct PeriodArgs {
 }
 
 /// A moment as of now.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let now = Timestamp::try_new(Utc::now()).map_err(|error| format!("the clock is wrong: it {error}"))?;
     parse_moment(text, now).map_err(|error| error.to_string())
 }

@@ -2,6 +2,7 @@
 
 mod docs;
 mod end_to_end;
+mod endpoints;
 mod fixtures;
 mod harness;
 mod log_away;
