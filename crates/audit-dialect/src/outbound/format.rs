@@ -12,16 +12,20 @@ use super::rendered::InvalidFormat;
 pub enum BodyFormat {
     /// Standard Webhooks: `{"type", "timestamp", "data"}`, the record spliced in as it stands on the log.
     #[default]
+    #[serde(alias = "standard_webhooks")]
     StandardWebhooks,
     /// The record alone, byte for byte as it stands on the log.
     Record,
     /// CloudEvents 1.0 over HTTP, structured: one object with the attributes and the record as `data`.
+    #[serde(alias = "cloudevents_structured")]
     CloudeventsStructured,
     /// CloudEvents 1.0 over HTTP, binary: the attributes as `ce-…` headers, the record as the body.
+    #[serde(alias = "cloudevents_binary")]
     CloudeventsBinary,
     /// Flagsmith's four events, as its webhooks send them.
     Flagsmith,
     /// Flagsmith's audit entry without the envelope, as its documentation shows it.
+    #[serde(alias = "flagsmith_audit")]
     FlagsmithAudit,
     /// Zenmanage's four events.
     Zenmanage,
@@ -52,6 +56,7 @@ pub enum BodyFormat {
     /// An adaptive card for a workflow webhook of Microsoft Teams.
     Teams,
     /// An event for Splunk's HTTP Event Collector. Its token goes into the endpoint's `authorization` header.
+    #[serde(alias = "splunk_hec")]
     SplunkHec,
     /// A log line for Datadog's intake. Its key goes into the endpoint's `dd-api-key` header.
     Datadog,
@@ -97,10 +102,11 @@ impl BodyFormat {
         "none",
     ];
 
-    /// Reads a format as settings have it: its name, or an object with `format` and what the format asks for.
+    /// Reads a format as settings have it: its name, or an object with `format` and what the format asks for. A `_` in
+    /// a name counts as `-`.
     /// Whether a template is one is found by [`Renderer::try_new`](super::Renderer::try_new).
     pub fn from_value(value: &Value) -> Result<Self, InvalidFormat> {
-        let whole = match value {
+        let mut whole = match value {
             Value::String(_) => json!({ "format": value }),
             Value::Object(_) => value.clone(),
             _ => {
@@ -109,8 +115,8 @@ impl BodyFormat {
                 ));
             }
         };
-        let name = whole.get("format").and_then(Value::as_str).unwrap_or_default();
-        if !Self::NAMES.contains(&name) {
+        let name = whole.get("format").and_then(Value::as_str).unwrap_or_default().replace('_', "-");
+        if !Self::NAMES.contains(&name.as_str()) {
             return Err(InvalidFormat::new(format!(
                 "there is no format {name:?}; there are {}",
                 Self::NAMES.join(", ")
@@ -118,10 +124,10 @@ impl BodyFormat {
         }
         let other =
             whole.as_object().into_iter().flat_map(|fields| fields.keys()).find(|field| *field != "format");
-        if let (Some(other), false) = (other, matches!(name, "mozhno" | "template")) {
+        if let (Some(other), false) = (other, matches!(name.as_str(), "mozhno" | "template")) {
             return Err(InvalidFormat::new(format!("the format {name} has no {other}: leave it out")));
         }
-        let name = name.to_owned();
+        whole["format"] = name.as_str().into();
         serde_json::from_value(whole)
             .map_err(|error| InvalidFormat::new(format!("the format {name} can't be read: {error}")))
     }
