@@ -7,4 +7,5 @@ mod fixtures;
 mod harness;
 mod log_away;
 mod on_one_machine;
+mod receivers;
 mod spool;
