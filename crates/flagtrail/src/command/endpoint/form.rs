@@ -43,9 +43,6 @@ pub(crate) struct Choices {
     /// What it is for
     #[arg(long)]
     description: Option<String>,
-    /// Where to deliver instead
-    #[arg(long = "url", value_name = "URL", id = "new_url")]
-    url: Option<String>,
     /// POST, PUT, PATCH, or GET with the body in the query parameter json
     #[arg(long)]
     method: Option<String>,
@@ -85,6 +82,15 @@ pub(crate) struct Choices {
     /// File with a signing secret, whsec_…; one is made up for a new endpoint; may be repeated during a rotation
     #[arg(long, value_name = "FILE")]
     secret_file: Vec<PathBuf>,
+    /// File with the authorities that the endpoint's certificate is signed by, in PEM, in place of the machine's
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// File with the certificate to show to the endpoint, in PEM
+    #[arg(long, value_name = "FILE", requires = "client_key_file")]
+    client_certificate_file: Option<PathBuf>,
+    /// File with that certificate's key, in PEM
+    #[arg(long, value_name = "FILE", requires = "client_certificate_file")]
+    client_key_file: Option<PathBuf>,
     /// Where to begin: now, earliest, or a time
     #[arg(long)]
     start: Option<String>,
@@ -104,7 +110,6 @@ impl Choices {
         let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
         give("name", text(&self.name));
         give("description", text(&self.description));
-        give("url", text(&self.url));
         give("method", text(&self.method));
         give("preset", text(&self.preset));
         give("format", self.format.as_deref().map(format).transpose()?);
@@ -128,7 +133,23 @@ impl Choices {
             let secrets: Result<Vec<String>> = self.secret_file.iter().map(read).collect();
             give("secrets", Some(json!(secrets?)));
         }
+        give("tls", self.tls()?);
         Ok(Value::Object(body))
+    }
+
+    fn tls(&self) -> Result<Option<Value>> {
+        let mut tls = Map::new();
+        let files = [
+            ("ca", &self.ca_file),
+            ("client_certificate", &self.client_certificate_file),
+            ("client_key", &self.client_key_file),
+        ];
+        for (field, file) in files {
+            if let Some(file) = file {
+                tls.insert(field.to_owned(), json!(read(file)?));
+            }
+        }
+        Ok((!tls.is_empty()).then_some(Value::Object(tls)))
     }
 
     fn headers(&self) -> Result<Value> {

@@ -37,6 +37,9 @@ pub(crate) enum Command {
     Update {
         /// The endpoint
         endpoint: String,
+        /// Where to deliver from now on
+        #[arg(long)]
+        url: Option<String>,
         #[command(flatten)]
         choices: Box<Choices>,
     },
@@ -106,9 +109,13 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
         Command::Create(create) => form::create(&context, &client, &create).await,
         Command::List => show::list(&context, &client.get("/v1/endpoints").await?),
         Command::Show { endpoint } => show::one(&context, &client, &path(&client, &endpoint).await?).await,
-        Command::Update { endpoint, choices } => {
+        Command::Update { endpoint, url, choices } => {
             let path = path(&client, &endpoint).await?;
-            let changed = client.replace(Method::PATCH, &path, Some(&choices.to_json()?), "*").await?;
+            let mut change = choices.to_json()?;
+            if let Some(url) = url {
+                change["url"] = json!(url);
+            }
+            let changed = client.replace(Method::PATCH, &path, Some(&change), "*").await?;
             said(&context, &changed, &format!("endpoint {endpoint} is changed"))
         }
         Command::Preview(asked) => preview::run(&context, &client, &asked).await,

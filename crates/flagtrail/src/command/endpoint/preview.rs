@@ -30,6 +30,9 @@ pub(crate) struct Preview {
     /// File with a record as JSON
     #[arg(long, value_name = "FILE")]
     record_file: Option<PathBuf>,
+    /// Where to deliver; an example's address for an endpoint that there is not
+    #[arg(long)]
+    url: Option<String>,
     #[command(flatten)]
     choices: Choices,
 }
@@ -37,6 +40,9 @@ pub(crate) struct Preview {
 /// Asks for the request and prints it as it would go over the wire.
 pub(super) async fn run(context: &Context, client: &Client, asked: &Preview) -> Result<()> {
     let mut body = json!({"with": asked.choices.to_json()?});
+    if let Some(url) = &asked.url {
+        body["with"]["url"] = json!(url);
+    }
     if let Some(endpoint) = &asked.endpoint {
         let path = path(client, endpoint).await?;
         body["endpoint"] = json!(path.rsplit('/').next());

@@ -55,7 +55,7 @@ pub(super) async fn one(context: &Context, client: &Client, path: &str) -> Resul
         tell("failing since", print::cell(&status["failing_since"]));
     }
     if status["in_flight"].is_u64() {
-        tell("in flight here", print::cell(&status["in_flight"]));
+        tell("in flight here", in_flight(&status));
     }
     tell("attempts", attempts(&status["window"]));
     tell("last error", failure(&status["last_error"]));
@@ -144,6 +144,15 @@ fn pending(status: &Value) -> String {
         Some(due) => format!("{count}, the next due {due}"),
         None => count,
     }
+}
+
+/// What is under way in the process that answered, and its share of the endpoint's limits.
+fn in_flight(status: &Value) -> String {
+    let limits = &status["limits"];
+    let of =
+        |what: &str, limit: &Value| if limit.is_null() { String::new() } else { format!("{what}{limit}") };
+    let (most, rate) = (of(" of ", &limits["in_flight"]), of(", a second at most ", &limits["per_second"]));
+    format!("{}{most}{rate}", print::cell(&status["in_flight"]))
 }
 
 fn attempts(window: &Value) -> String {
