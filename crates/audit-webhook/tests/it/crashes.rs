@@ -115,6 +115,8 @@ async fn two_deliverers_share_the_partitions_and_hand_them_over() {
     append(100).await;
     first.stop().await;
     append(100).await;
+    // Caught up is said of what the deliverer has heard of: first of all records.
+    receiver.wait_for(300, LIMIT).await;
     second.caught_up(&endpoint.id).await;
     second.stop().await;
     let received = ids(&receiver.received());
