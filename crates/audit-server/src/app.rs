@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use audit_archive::Reader;
 use audit_export::ExportJobs;
 use audit_journal::{Control, Journal, Spool};
+use audit_secret::Keyring;
 use audit_webhook::{Deliverer, Endpoints};
 use axum::Router;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,8 @@ pub struct Parts {
     pub journal: Journal,
     /// The settings.
     pub control: Control,
+    /// What secrets among the settings are sealed with.
+    pub keyring: Keyring,
     /// Where hooks wait while the log does not answer; absent where no hooks are taken in.
     pub spool: Option<Spool>,
     /// The endpoints among the settings.
@@ -128,6 +131,11 @@ impl App {
 
     pub(crate) fn control(&self) -> &Control {
         &self.shared.parts.control
+    }
+
+    /// What secrets among the settings are sealed with.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.shared.parts.keyring
     }
 
     /// Where hooks wait while the log does not answer.

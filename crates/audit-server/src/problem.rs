@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use audit_record::Violation;
+use audit_secret::SealError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -239,6 +240,11 @@ impl Problem {
 /// Violations of a record as items.
 pub(crate) fn items(line: Option<usize>, violations: Vec<Violation>) -> impl Iterator<Item = ErrorItem> {
     violations.into_iter().map(move |v| ErrorItem { line, field: Some(v.field), problem: v.problem })
+}
+
+/// A secret that can't be stored, because there is no key to seal it with.
+pub(crate) fn unsealed(error: SealError) -> Problem {
+    Problem::new(Kind::Conflict, error.to_string())
 }
 
 impl IntoResponse for Problem {

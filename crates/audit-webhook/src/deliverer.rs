@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use audit_journal::{Bookmark, Control, Journal, Owned, OwnedEvent, Partition};
+use audit_secret::Keyring;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(8);
 pub struct DelivererConfig {
     /// Where they may go.
     pub egress: Egress,
+    /// What the secrets of endpoints are opened with.
+    pub keyring: Keyring,
     /// When they are tried again.
     pub schedule: RetrySchedule,
     /// Most in flight at a time, of all endpoints.
@@ -43,6 +46,7 @@ impl Default for DelivererConfig {
     fn default() -> Self {
         Self {
             egress: Egress::default(),
+            keyring: Keyring::empty(),
             schedule: RetrySchedule::default(),
             max_in_flight: IN_FLIGHT_DEFAULT,
             clock: Clock::system(),
@@ -73,11 +77,12 @@ impl Deliverer {
     /// Over a log and its settings.
     pub fn new(journal: Journal, control: Control, config: DelivererConfig) -> Result<Self, ClientError> {
         let (live, current) = watch::channel(LiveEndpoints::default());
-        live.send_replace(read(&control, &LiveEndpoints::default()));
+        live.send_replace(read(&control, &config.keyring, &LiveEndpoints::default()));
         let shared = Shared {
             sender: Sender::new(config.egress)?,
             journal,
             control,
+            keyring: config.keyring,
             schedule: config.schedule,
             clock: config.clock,
             in_flight: Arc::new(Semaphore::new(config.max_in_flight.max(1))),
@@ -108,7 +113,8 @@ impl Deliverer {
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), DeliverError> {
         let mut owned = self.shared.journal.follow_owned(GROUP).await;
         // Both end with us, also when we are dropped in the middle.
-        let keeping = keep_current(self.shared.control.clone(), self.live.clone());
+        let keeping =
+            keep_current(self.shared.control.clone(), self.shared.keyring.clone(), self.live.clone());
         let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
         let committing = AbortOnDropHandle::new(tokio::spawn(commit_for_all(
             Arc::clone(&self.shared),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit_journal::Control;
+use audit_secret::Keyring;
 use tokio::sync::{Semaphore, watch};
 
 use crate::endpoint::{Endpoint, EndpointId, KIND};
@@ -90,13 +91,14 @@ impl LiveEndpoints {
     }
 }
 
-/// Keeps the endpoints current for as long as anybody looks.
-pub(crate) async fn keep_current(control: Control, live: watch::Sender<LiveEndpoints>) {
+/// Keeps the endpoints current for as long as anybody looks: with the settings, and with the keys that open them.
+pub(crate) async fn keep_current(control: Control, keyring: Keyring, live: watch::Sender<LiveEndpoints>) {
     let mut revision = control.revision();
+    let mut keys = keyring.changes();
     loop {
         // Marked as seen before it is read, so that no change falls between.
         revision.borrow_and_update();
-        let current = read(&control, &live.borrow());
+        let current = read(&control, &keyring, &live.borrow());
         live.send_if_modified(|known| {
             let changed = !known.is_same(&current);
             if changed {
@@ -106,13 +108,14 @@ pub(crate) async fn keep_current(control: Control, live: watch::Sender<LiveEndpo
         });
         tokio::select! {
             changed = revision.changed() => if changed.is_err() { return },
+            () = keys.changed() => {}
             () = live.closed() => return,
         }
     }
 }
 
 /// The endpoints as the settings have them; those that have not changed stay as they are.
-pub(crate) fn read(control: &Control, before: &LiveEndpoints) -> LiveEndpoints {
+pub(crate) fn read(control: &Control, keyring: &Keyring, before: &LiveEndpoints) -> LiveEndpoints {
     let mut known = Known::default();
     for entity in control.list(KIND) {
         let id = EndpointId::from(entity.id.as_str());
@@ -121,7 +124,7 @@ pub(crate) fn read(control: &Control, before: &LiveEndpoints) -> LiveEndpoints {
             known.readable.insert(id, Arc::clone(live));
             continue;
         }
-        match Endpoint::from_entity(&entity) {
+        match Endpoint::from_entity(&entity, keyring) {
             Ok(endpoint) => {
                 let live = Live::new(endpoint, entity.version, earlier.map(AsRef::as_ref));
                 known.readable.insert(id, Arc::new(live));

@@ -90,6 +90,9 @@ pub(crate) enum Command {
     /// Access tokens of the HTTP interface
     #[command(subcommand)]
     Token(command::token::Command),
+    /// The keys that secrets among the settings are sealed with
+    #[command(subcommand)]
+    Keys(command::keys::Command),
     /// Requests that could not become records
     #[command(subcommand)]
     Rejected(command::rejected::Command),

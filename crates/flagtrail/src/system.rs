@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::exit::{Exit, Stop};
+use crate::keyring::{self, MissingKey};
 use crate::log;
 use crate::token_file;
 
@@ -57,9 +58,11 @@ impl System {
     pub(crate) async fn start(
         config: &Config,
         roles: &[Role],
+        missing_key: MissingKey,
         shutdown: CancellationToken,
     ) -> Result<Option<Self>> {
         let has = |role| roles.contains(&role);
+        let keys = config.keys()?;
         std::fs::create_dir_all(&config.data_dir).map_err(|error| {
             Stop::error(Exit::Usage, format!("data_dir {}: {error}", config.data_dir.display()))
         })?;
@@ -79,6 +82,7 @@ impl System {
             None => Control::open(journal.clone()).await,
         }
         .context("the settings can't be read from the log")?;
+        let keyring = keyring::open(config, keys, &control, missing_key)?;
         let archive = ArchiveConfig {
             dir: config.archive_dir(),
             free_bytes_min: config.archive.free_bytes_min,
@@ -96,6 +100,7 @@ impl System {
         let deliverer = if has(Role::Deliver) {
             let delivery = DelivererConfig {
                 egress: egress.clone(),
+                keyring: keyring.clone(),
                 max_in_flight: config.webhooks.in_flight_max,
                 ..DelivererConfig::default()
             };
@@ -108,7 +113,8 @@ impl System {
             journal: journal.clone(),
             control: control.clone(),
             spool,
-            endpoints: Endpoints::new(journal.clone(), control, egress),
+            endpoints: Endpoints::new(journal.clone(), control, egress, keyring.clone()),
+            keyring,
             archive: reader.clone(),
             exports: jobs,
             deliverer: deliverer.clone(),

@@ -143,6 +143,11 @@ impl Control {
         self.state.read().fold.list(kind)
     }
 
+    /// All entities, by kind and id.
+    pub fn all(&self) -> Vec<Arc<Entity>> {
+        self.state.read().fold.all()
+    }
+
     /// Rises with every event folded: wait on it, then look again.
     pub fn revision(&self) -> watch::Receiver<u64> {
         self.state.revision.subscribe()

@@ -90,7 +90,7 @@ impl IntoResponse for Taken {
         (status = 404, description = "No such source, or a wrong token", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large; its beginning is kept in `rejected`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "It fits no record; the request is kept in `rejected`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Neither the log nor the spool takes it", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Neither the log nor the spool takes it; or the signature can't be checked for want of a key, and the request is kept in `rejected`", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 async fn hook(

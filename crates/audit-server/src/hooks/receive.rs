@@ -76,6 +76,14 @@ pub(crate) async fn take(app: &App, source: &Source, received: Received) -> Resu
             }
             return reject(app, source, unshared(held), Why::BadSignature, problem).await;
         }
+        Err(Unfit::Locked(cause)) => {
+            let problem = Problem::new(
+                Kind::Unavailable,
+                "the signature can't be checked: a secret of the source does not open; the request is kept in rejected",
+            )
+            .cause(cause);
+            return reject(app, source, unshared(held), Why::Unchecked, problem).await;
+        }
         Err(Unfit::Refused(reason)) => {
             let problem = Problem::new(Kind::UnfitHook, reason)
                 .hint("the request is kept whole: flagtrail rejected list shows it, flagtrail rejected redrive takes it in again");

@@ -23,6 +23,8 @@ pub(crate) enum Why {
     Unfit,
     /// Its signature is missing or wrong.
     BadSignature,
+    /// Its signature could not be checked: a secret of the source did not open.
+    Unchecked,
     /// It is too large; only its beginning was kept.
     TooLarge,
 }
@@ -32,6 +34,7 @@ impl Why {
         match self {
             Self::Unfit => 422,
             Self::BadSignature => 401,
+            Self::Unchecked => 503,
             Self::TooLarge => 413,
         }
     }

@@ -2,6 +2,8 @@
 
 use audit_dialect::{SignatureCheck, SourceContext, check_signature, translate};
 use audit_record::{AuditRecord, Authenticated, Draft};
+use audit_secret::OpenError;
+use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -18,6 +20,8 @@ const REPEAT_OF: &str = "repeat_of";
 pub(crate) enum Unfit {
     /// Its signature is missing or wrong.
     Signature(&'static str),
+    /// Its signature can't be checked: a secret of the source does not open.
+    Locked(OpenError),
     /// It does not fit; the words say what and how to mend it.
     Refused(String),
 }
@@ -39,7 +43,8 @@ pub(crate) fn translated(
 ) -> Result<Vec<AuditRecord>, Unfit> {
     let query = held.query_pairs().map_err(|problem| Unfit::Refused(problem.detail().to_owned()))?;
     let request = held.as_hook(&query);
-    let secrets: Vec<&[u8]> = source.secrets.iter().map(|secret| secret.as_bytes()).collect();
+    let secrets = source.open_secrets(app.keyring()).map_err(Unfit::Locked)?;
+    let secrets: Vec<&[u8]> = secrets.iter().map(|secret| secret.expose_secret().as_bytes()).collect();
     let authenticated = match check_signature(source.platform(), &secrets, &request) {
         SignatureCheck::Valid => Authenticated::Signature,
         SignatureCheck::NotExpected => Authenticated::Token,

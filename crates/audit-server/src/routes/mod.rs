@@ -5,6 +5,7 @@ mod backwards;
 mod endpoints;
 mod exports;
 mod health;
+mod keys;
 mod openapi;
 mod records;
 mod rejected;
@@ -59,6 +60,8 @@ pub(crate) fn admin_router(app: &App) -> Router {
         .merge(behind(tokens::write_routes(), Scope::Admin))
         .merge(behind(endpoints::read_routes(), Scope::SettingsRead))
         .merge(behind(endpoints::write_routes(), Scope::SettingsWrite))
+        .merge(behind(keys::read_routes(), Scope::SettingsRead))
+        .merge(behind(keys::write_routes(), Scope::Admin))
         .merge(behind(rejected::read_routes(), Scope::SettingsRead))
         .merge(behind(rejected::write_routes(), Scope::SettingsWrite))
         .split_for_parts();

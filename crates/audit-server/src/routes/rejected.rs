@@ -240,6 +240,7 @@ async fn redrive_rejected(
             .map_err(|unfit| match unfit {
                 Unfit::Signature(detail) => Problem::new(Kind::UnfitHook, detail)
                     .hint("the request was signed with a secret that the source does not have"),
+                Unfit::Locked(error) => Problem::new(Kind::Conflict, error.to_string()),
                 Unfit::Refused(reason) => Problem::new(Kind::UnfitHook, reason),
             })?;
     // If we crash before the answer, re-driving it again gives records of the same ids.

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::routes::setting::{ChangeProblems, FindProblems, MakeProblems, current, made};
 use crate::routes::sources::view::{SourceList, SourceView, view};
 use crate::settings::etag::if_match;
@@ -27,6 +27,23 @@ pub(crate) fn write_routes() -> OpenApiRouter<App> {
         .routes(routes!(create_source))
         .routes(routes!(change_source, delete_source))
         .routes(routes!(rotate_source_url))
+}
+
+/// The names of sources that have a secret in clear, or sealed with another key than the current one.
+pub(super) fn outdated(app: &App) -> Vec<String> {
+    let sources = Stored::<Source>::list(app.control()).into_iter().map(|source| source.setting);
+    sources.filter(|source| source.is_outdated(app.keyring())).map(|source| source.name).collect()
+}
+
+/// Seals the secrets of a source with the current key: a change of settings like any other, of nothing else.
+pub(super) async fn reseal(app: &App, caller: &Caller, name: &str) -> Result<(), Problem> {
+    let source = Stored::<Source>::find(app.control(), name)?;
+    // Written with a secret that does not open, it would stay outdated.
+    let opened = source.setting.open_secrets(app.keyring());
+    opened.map_err(|error| Problem::new(Kind::Conflict, error.to_string()))?;
+    let log = format!("The secrets of source {name} were sealed anew");
+    source.change(app.control(), app.keyring(), source.setting.clone(), log, Some(caller)).await?;
+    Ok(())
 }
 
 /// List sources
@@ -65,7 +82,7 @@ async fn create_source(
 ) -> Result<Response, Problem> {
     let (source, token) = new.make()?;
     let name = source.name.clone();
-    let source = Stored::make(app.control(), &name, source, Some(&caller)).await?;
+    let source = Stored::make(app.control(), app.keyring(), &name, source, Some(&caller)).await?;
     Ok(made("/v1/sources", &name, source.version, view(&app, source, Some(&token))))
 }
 
@@ -90,7 +107,7 @@ async fn change_source(
     if_match(&headers, source.version)?;
     let changed = patch.apply(&source.setting)?;
     let log = sentence(&changed, "updated");
-    let source = source.change(app.control(), changed, log, Some(&caller)).await?;
+    let source = source.change(app.control(), app.keyring(), changed, log, Some(&caller)).await?;
     Ok(current(source.version, view(&app, source, None)))
 }
 
@@ -118,7 +135,7 @@ async fn rotate_source_url(
     let mut changed = source.setting.clone();
     let token = changed.rotate_token();
     let log = sentence(&changed, "given a new URL");
-    let source = source.change(app.control(), changed, log, Some(&caller)).await?;
+    let source = source.change(app.control(), app.keyring(), changed, log, Some(&caller)).await?;
     Ok(current(source.version, view(&app, source, Some(&token))))
 }
 

@@ -111,7 +111,7 @@ async fn create_token(
     Json(new): Json<NewToken>,
 ) -> Result<Response, Problem> {
     let new = new.make(&caller.token().organisation)?;
-    let token = Stored::make(app.control(), &new.id, new.token, Some(&caller)).await?;
+    let token = Stored::make(app.control(), app.keyring(), &new.id, new.token, Some(&caller)).await?;
     Ok(made("/v1/tokens", &new.id, token.version, view(token, Some(&new.shown))))
 }
 

@@ -2,11 +2,10 @@
 
 mod form;
 
-use std::fmt;
-
 use audit_dialect::Platform;
 use audit_journal::Entity;
 use audit_record::Timestamp;
+use audit_secret::{Keyring, OpenError, Place, SealError, SealedField};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,8 +16,15 @@ use crate::settings::stored::Setting;
 
 pub(crate) use form::{NewSource, SourcePatch};
 
-/// The version of the document that this release writes; a higher one is not touched.
-const VERSION: u32 = 1;
+/// The version of the document that this release writes where there are sealed secrets; a higher one is not touched.
+const VERSION: u32 = 2;
+
+/// The version of a document without sealed secrets. Earlier releases wrote secrets in clear under it: they are read
+/// still, and sealed when they are next written.
+const VERSION_WITHOUT_SEALED: u32 = 1;
+
+/// The field that secrets are sealed for.
+const SECRETS: &str = "secrets";
 
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -29,31 +35,9 @@ pub(crate) const SECRETS_MAX: usize = 8;
 /// Longest secret, in bytes.
 pub(crate) const SECRET_BYTES_MAX: usize = 1024;
 
-/// A secret that a platform signs with. It must be known in clear to check a signature, and it stands so in
-/// `Control`: whoever may read the control topic, or the embedded file, reads it. Encryption at rest goes here.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct SigningSecret(String);
-
-impl SigningSecret {
-    pub(crate) fn new(secret: String) -> Self {
-        Self(secret)
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for SigningSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[REDACTED]")
-    }
-}
-
 /// A source, as it stands in `Control` under its name. The name is part of the routing key of its records,
 /// so it never changes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Source {
     v: u32,
     /// Its name.
@@ -71,9 +55,10 @@ pub struct Source {
     /// The environment where neither the body nor the URL names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Named>,
-    /// What the platform signs with; none where it does not sign.
+    /// What the platform signs with; none where it does not sign. They must be known in clear to check a signature,
+    /// and are opened for every check.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) secrets: Vec<SigningSecret>,
+    pub(crate) secrets: Vec<SealedField>,
     /// Whether its webhooks are taken.
     pub enabled: bool,
     /// When it was made.
@@ -91,7 +76,7 @@ impl Source {
     ) -> (Self, SecretString) {
         let token = make_up();
         let source = Self {
-            v: VERSION,
+            v: VERSION_WITHOUT_SEALED,
             name,
             platform: platform.as_str().to_owned(),
             description: None,
@@ -111,6 +96,21 @@ impl Source {
         let token = make_up();
         self.token_hash = TokenHash::of(token.expose_secret());
         token
+    }
+
+    /// What the platform signs with, in clear.
+    pub(crate) fn open_secrets(&self, keyring: &Keyring) -> Result<Vec<SecretString>, OpenError> {
+        let place = self.place_of_secrets();
+        self.secrets.iter().map(|field| field.open(keyring, place)).collect()
+    }
+
+    /// Whether a secret stands in clear, or is sealed with another key than the current one.
+    pub(crate) fn is_outdated(&self, keyring: &Keyring) -> bool {
+        self.secrets.iter().any(|field| field.is_outdated(keyring))
+    }
+
+    fn place_of_secrets(&self) -> Place<'_> {
+        Place { kind: Self::KIND, id: &self.name, field: SECRETS }
     }
 
     /// The platform.
@@ -139,16 +139,25 @@ impl Setting for Source {
         (source.v <= VERSION && Platform::parse(&source.platform).is_some()).then_some(source)
     }
 
-    fn document(&self) -> Value {
-        serde_json::to_value(self).expect("a source has string keys only")
+    /// A secret that does not open stays as it is: it may open again where its key is.
+    fn document(&self, keyring: &Keyring) -> Result<Value, SealError> {
+        let place = self.place_of_secrets();
+        let seal = |field: &SealedField| match field {
+            SealedField::Clear(secret) => SealedField::seal(keyring, place, secret.expose_secret()),
+            SealedField::Sealed(_) => Ok(field.resealed(keyring, place).unwrap_or_else(|_| field.clone())),
+        };
+        let secrets: Vec<SealedField> = self.secrets.iter().map(seal).collect::<Result<_, _>>()?;
+        let v = if secrets.is_empty() { VERSION_WITHOUT_SEALED } else { VERSION };
+        let sealed = Self { v, secrets, ..self.clone() };
+        Ok(serde_json::to_value(sealed).expect("a source has string keys only, and its secrets are sealed"))
     }
 
     /// Without secrets and hash, but with their number.
     fn told(&self) -> Value {
-        let mut value = self.document();
+        let without = Self { secrets: Vec::new(), ..self.clone() };
+        let mut value = serde_json::to_value(without).expect("a source has string keys only");
         if let Some(map) = value.as_object_mut() {
             map.remove("token_hash");
-            map.remove("secrets");
             map.insert("secret_count".to_owned(), self.secrets.len().into());
         }
         value

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use audit_journal::{Control, Entity, SettingsChange};
+use audit_secret::{Keyring, SealError};
 use serde_json::Value;
 
 use crate::auth::Caller;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, unsealed};
 use crate::settings::change::{Told, write};
 
 /// One kind of settings.
@@ -29,8 +30,8 @@ pub(crate) trait Setting: Sized {
 
     /// Reads the document; `None` when a later release wrote it.
     fn read(entity: &Entity) -> Option<Self>;
-    /// The document, as it stands in `Control`.
-    fn document(&self) -> Value;
+    /// The document, as it is to stand in `Control`: its secrets sealed with the current key.
+    fn document(&self, keyring: &Keyring) -> Result<Value, SealError>;
     /// The document as the audit log tells of it: without anything secret.
     fn told(&self) -> Value;
     /// What people call it.
@@ -64,6 +65,7 @@ impl<S: Setting> Stored<S> {
     /// Makes one, if there is none of that id and room for another.
     pub(crate) async fn make(
         control: &Control,
+        keyring: &Keyring,
         id: &str,
         setting: S,
         caller: Option<&Caller>,
@@ -81,7 +83,8 @@ impl<S: Setting> Stored<S> {
             before: None,
             after: Some(setting.told()),
         };
-        let entity = write(control, changing::<S>(id, 0, Some(&setting)), told, caller).await?;
+        let document = setting.document(keyring).map_err(unsealed)?;
+        let entity = write(control, changing::<S>(id, 0, Some(document)), told, caller).await?;
         Self::written(entity, setting)
     }
 
@@ -89,6 +92,7 @@ impl<S: Setting> Stored<S> {
     pub(crate) async fn change(
         &self,
         control: &Control,
+        keyring: &Keyring,
         changed: S,
         log: String,
         caller: Option<&Caller>,
@@ -102,7 +106,8 @@ impl<S: Setting> Stored<S> {
             before: Some(self.setting.told()),
             after: Some(changed.told()),
         };
-        let change = changing(&self.id, self.version, Some(&changed));
+        let document = changed.document(keyring).map_err(unsealed)?;
+        let change = changing::<S>(&self.id, self.version, Some(document));
         Self::written(write(control, change, told, caller).await?, changed)
     }
 
@@ -138,7 +143,6 @@ pub(crate) fn sentence<S: Setting>(setting: &S, what: &str) -> String {
     format!("{}{rest} {} was {what}", first.to_ascii_uppercase(), setting.name())
 }
 
-fn changing<S: Setting>(id: &str, base_version: u64, value: Option<&S>) -> SettingsChange {
-    let value = value.map(S::document);
+fn changing<S: Setting>(id: &str, base_version: u64, value: Option<Value>) -> SettingsChange {
     SettingsChange { kind: S::KIND.to_owned(), id: id.to_owned(), base_version, value }
 }

@@ -10,6 +10,7 @@ mod limits;
 mod operations;
 mod queries;
 mod rejected;
+mod sealed;
 mod server;
 mod settings;
 mod spooling;

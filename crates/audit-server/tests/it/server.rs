@@ -10,6 +10,7 @@ use audit_export::ExportJobs;
 use audit_journal::{
     Control, EmbeddedConfig, Journal, JournalConfig, Message, ReadLimit, Spool, SpoolConfig, Topic,
 };
+use audit_secret::Keyring;
 use audit_server::{AdminToken, App, Limits, Named, Parts, ServerConfig, serve};
 use audit_webhook::{Deliverer, DelivererConfig, Egress, EgressConfig, Endpoints};
 use bytes::Bytes;
@@ -28,11 +29,15 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// The admin token of every test server.
 pub(crate) const ADMIN: &str = "ft_test_admin";
 
+/// The secrets key of every test server, unless told otherwise: the same after a restart.
+pub(crate) const TEST_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// What a test may want otherwise.
 pub(crate) struct Wanted {
     pub(crate) config: ServerConfig,
     pub(crate) limits: Limits,
     pub(crate) spool_bytes_max: u64,
+    pub(crate) keyring: Keyring,
     pub(crate) archive: bool,
     /// Whether this process delivers, to receivers on loopback.
     pub(crate) deliver: bool,
@@ -69,6 +74,7 @@ impl Server {
             },
             limits: Limits { drain_timeout: Duration::from_secs(2), ..Limits::default() },
             spool_bytes_max: 64 * 1024 * 1024,
+            keyring: Keyring::new(TEST_KEY.parse().unwrap(), Vec::new()).unwrap(),
             archive: false,
             deliver: false,
         };
@@ -93,7 +99,8 @@ impl Server {
             ..EgressConfig::default()
         });
         let deliverer = wanted.deliver.then(|| {
-            let config = DelivererConfig { egress: egress.clone(), ..DelivererConfig::default() };
+            let keyring = wanted.keyring.clone();
+            let config = DelivererConfig { egress: egress.clone(), keyring, ..DelivererConfig::default() };
             Deliverer::new(journal.clone(), control.clone(), config).unwrap()
         });
         if let Some(deliverer) = deliverer.clone() {
@@ -104,7 +111,8 @@ impl Server {
             journal: journal.clone(),
             control: control.clone(),
             spool: Some(spool.clone()),
-            endpoints: Endpoints::new(journal.clone(), control, egress),
+            endpoints: Endpoints::new(journal.clone(), control, egress, wanted.keyring.clone()),
+            keyring: wanted.keyring,
             deliverer,
             archive,
             exports,

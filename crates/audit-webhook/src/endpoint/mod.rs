@@ -3,6 +3,7 @@
 //! Only valid endpoints exist: they come out of [`Endpoints`], which validates, or out of `control`,
 //! where only validated ones were written.
 
+mod at_rest;
 mod collapse;
 mod duration;
 mod format;

@@ -171,6 +171,12 @@ impl HeaderSecret {
     }
 }
 
+impl From<SecretString> for HeaderSecret {
+    fn from(value: SecretString) -> Self {
+        Self(value)
+    }
+}
+
 impl From<String> for HeaderSecret {
     fn from(text: String) -> Self {
         Self(text.into())

@@ -2,9 +2,11 @@
 
 use audit_journal::{Bounds, Control, Journal, Offset, ReadError, SettingsChange, Topic, WriteError};
 use audit_record::{Author, Violation};
+use audit_secret::{Keyring, SealError};
 use reqwest::Url;
 use secrecy::SecretString;
 
+use super::at_rest::{Locked, is_outdated};
 use super::input::Choices;
 use super::{
     Endpoint, EndpointId, EndpointTls, EndpointUpdate, EndpointView, KIND, NewEndpoint, Start, StoredError,
@@ -27,9 +29,12 @@ pub enum EndpointError {
     /// Somebody else changed it first.
     #[error("the endpoint was changed meanwhile: read it again and repeat the change")]
     Conflict,
-    /// It was written by a later release, or is broken.
+    /// It was written by a later release, is broken, or has secrets that don't open.
     #[error(transparent)]
     Stored(#[from] StoredError),
+    /// There is no key to seal its secrets with.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// Its start, or what is to be replayed, could not be found out.
     #[error("where to start could not be found out: {0}")]
     Start(#[from] ReadError),
@@ -62,27 +67,29 @@ pub struct Endpoints {
     pub(super) journal: Journal,
     control: Control,
     egress: Egress,
+    keyring: Keyring,
 }
 
 impl Endpoints {
-    /// Over a log and its settings; URLs are checked against `egress`.
-    pub fn new(journal: Journal, control: Control, egress: Egress) -> Self {
-        Self { journal, control, egress }
+    /// Over a log and its settings; URLs are checked against `egress`, secrets sealed with `keyring`.
+    pub fn new(journal: Journal, control: Control, egress: Egress, keyring: Keyring) -> Self {
+        Self { journal, control, egress, keyring }
     }
 
     /// All endpoints that this release can read, by id.
     pub fn list(&self) -> Vec<EndpointView> {
         let entities = self.control.list(KIND);
         let read = |entity: &audit_journal::Entity| {
-            Some(EndpointView::new(&Endpoint::from_entity(entity).ok()?, entity.version))
+            let (endpoint, locked) = Endpoint::read(entity, &self.keyring).ok()?;
+            Some(EndpointView::new(&endpoint, entity.version).with_locked(&locked))
         };
         entities.iter().filter_map(|entity| read(entity)).collect()
     }
 
     /// One endpoint.
     pub fn get(&self, id: &EndpointId) -> Result<EndpointView, EndpointError> {
-        let (endpoint, version) = self.find(id)?;
-        Ok(EndpointView::new(&endpoint, version))
+        let (endpoint, locked, version) = self.look_up(id)?;
+        Ok(EndpointView::new(&endpoint, version).with_locked(&locked))
     }
 
     /// Makes an endpoint: resolves its start to an offset for every partition, and writes it together with
@@ -100,7 +107,7 @@ impl Endpoints {
     }
 
     /// Changes an endpoint, if it still is at `version`. With a start it is moved: its progress so far no
-    /// longer counts, and records it had may come again.
+    /// longer counts, and records it had may come again. One whose secrets don't open must be given others with it.
     pub async fn update(
         &self,
         id: &EndpointId,
@@ -108,10 +115,11 @@ impl Endpoints {
         update: EndpointUpdate,
         author: Author,
     ) -> Result<EndpointView, EndpointError> {
-        let (mut endpoint, current) = self.find(id)?;
+        let (mut endpoint, locked, current) = self.look_up(id)?;
         if current != version {
             return Err(EndpointError::Conflict);
         }
+        locked.after(&update).check()?;
         let start = update.start;
         let choices = update.over(&endpoint).check(&self.egress).map_err(EndpointError::Invalid)?;
         if choices.url != endpoint.url {
@@ -132,7 +140,7 @@ impl Endpoints {
 
     /// Deletes an endpoint, if it still is at `version`. What was not delivered to it never will be.
     pub async fn delete(&self, id: &EndpointId, version: u64, author: Author) -> Result<(), EndpointError> {
-        let (endpoint, _) = self.find(id)?;
+        let (endpoint, ..) = self.look_up(id)?;
         let record = operational::endpoint_changed(&endpoint, "deleted", author);
         let change =
             SettingsChange { kind: KIND.to_owned(), id: id.to_string(), base_version: version, value: None };
@@ -165,9 +173,33 @@ impl Endpoints {
         self.egress.check_resolved_url(url).await.map_err(refused)
     }
 
+    /// The endpoints that have a secret in clear, or sealed with another key than the current one, by id. Those of a
+    /// later release are not among them.
+    pub fn outdated(&self) -> Vec<EndpointId> {
+        let entities = self.control.list(KIND);
+        let outdated = entities.iter().filter(|entity| is_outdated(entity, &self.keyring));
+        outdated.map(|entity| EndpointId::from(entity.id.as_str())).collect()
+    }
+
+    /// Seals the secrets of an endpoint with the current key: a change of settings like any other, of nothing else. If
+    /// somebody changes the endpoint meanwhile, theirs counts: its secrets are sealed with the current key by that.
+    pub async fn reseal(&self, id: &EndpointId, author: Author) -> Result<EndpointView, EndpointError> {
+        let (endpoint, version) = self.find(id)?;
+        self.write(&endpoint, version, "updated", author).await
+    }
+
+    /// An endpoint that opens, and its version.
     pub(crate) fn find(&self, id: &EndpointId) -> Result<(Endpoint, u64), EndpointError> {
+        let (endpoint, locked, version) = self.look_up(id)?;
+        locked.check()?;
+        Ok((endpoint, version))
+    }
+
+    /// An endpoint, whether its secrets open or not, and its version.
+    fn look_up(&self, id: &EndpointId) -> Result<(Endpoint, Locked, u64), EndpointError> {
         let entity = self.control.get(KIND, id.as_str()).ok_or_else(|| EndpointError::Unknown(id.clone()))?;
-        Ok((Endpoint::from_entity(&entity)?, entity.version))
+        let (endpoint, locked) = Endpoint::read(&entity, &self.keyring)?;
+        Ok((endpoint, locked, entity.version))
     }
 
     /// Names are unique as far as this process has heard; two processes may race, and then both names stand.
@@ -206,7 +238,7 @@ impl Endpoints {
             kind: KIND.to_owned(),
             id: endpoint.id.to_string(),
             base_version,
-            value: Some(endpoint.to_stored()),
+            value: Some(endpoint.to_stored(&self.keyring)?),
         };
         // If we crash here, nothing was made. After the write returns, every process that delivers hears
         // of it through `control`, and begins at the start vector that stands in it.

@@ -1,20 +1,23 @@
 //! The endpoint as it stands in `control`, version 2; version 1, which lacks the fields that have a default, is
 //! read as well.
 //!
-//! **Secrets lie readable in `control`.** Signing secrets and header values pass through [`at_rest`] on
-//! the way there and back; that module is where encryption goes, and until it is there whoever may read
-//! the control topic (or the embedded file) reads them.
+//! Signing secrets and header values are sealed there, each for its own place. Version 1 had them in clear: it is read
+//! still, and what is read so is sealed when it is next written.
 
 use std::collections::BTreeMap;
 
 use audit_journal::{Entity, Offset};
 use audit_record::{ActionPattern, Filter, Timestamp};
+use audit_secret::{Keyring, OpenError, SealError, SealedField};
 use reqwest::Url;
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::at_rest::{self, Locked};
 use super::{
-    Collapse, Endpoint, EndpointTls, Format, Preset, ReplayOrder, SendMethod, SigningSecret, Span, Start,
+    Collapse, Endpoint, EndpointTls, Format, HeaderSecret, Preset, ReplayOrder, SendMethod, SigningSecret,
+    Span, Start,
 };
 
 /// The kind of endpoints in `control`.
@@ -34,6 +37,9 @@ pub enum StoredError {
     /// Not an endpoint.
     #[error("the endpoint's document can't be read: {0}")]
     Unreadable(String),
+    /// A secret of it does not open.
+    #[error(transparent)]
+    Locked(#[from] OpenError),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,16 +51,17 @@ struct Stored {
     url: String,
     method: SendMethod,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    headers: BTreeMap<String, String>,
+    headers: BTreeMap<String, SealedField>,
     events: Vec<ActionPattern>,
     #[serde(default)]
     filter: Filter,
-    secrets: Vec<String>,
+    secrets: Vec<SealedField>,
     /// When each of the secrets ceases to sign, RFC 3339, in their order; empty where all stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     secrets_until: Vec<Option<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tls: Option<StoredTls>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     preset: Option<Preset>,
     #[serde(default)]
     format: Format,
@@ -92,7 +99,7 @@ struct StoredTls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_certificate: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    client_key: Option<String>,
+    client_key: Option<SealedField>,
 }
 
 #[derive(Deserialize)]
@@ -101,8 +108,15 @@ struct Versioned {
 }
 
 impl Endpoint {
-    /// Reads an endpoint from `control`.
-    pub fn from_entity(entity: &Entity) -> Result<Self, StoredError> {
+    /// Reads an endpoint from `control`, with the keys that its secrets are sealed with.
+    pub fn from_entity(entity: &Entity, keyring: &Keyring) -> Result<Self, StoredError> {
+        let (endpoint, locked) = Self::read(entity, keyring)?;
+        locked.check()?;
+        Ok(endpoint)
+    }
+
+    /// The same, where secrets that don't open are left out and told of.
+    pub(crate) fn read(entity: &Entity, keyring: &Keyring) -> Result<(Self, Locked), StoredError> {
         let unreadable = |what: &str| StoredError::Unreadable(what.to_owned());
         let Versioned { v } =
             Versioned::deserialize(&entity.value).map_err(|e| unreadable(&e.to_string()))?;
@@ -110,25 +124,40 @@ impl Endpoint {
             return Err(StoredError::Newer(v));
         }
         let stored = Stored::deserialize(&entity.value).map_err(|e| unreadable(&e.to_string()))?;
+        let mut locked = Locked::default();
+        let mut open = |name: &str, field: SealedField| {
+            let opened = field.open(keyring, at_rest::place(&entity.id, name));
+            opened.map_err(|error| locked.note(name, error)).ok()
+        };
         let mut secrets = Vec::with_capacity(stored.secrets.len());
-        for (index, text) in stored.secrets.into_iter().enumerate() {
-            let secret: Result<SigningSecret, _> = at_rest::open(text).try_into();
-            let secret = secret.map_err(|_| unreadable("a signing secret is broken"))?;
+        for (index, field) in stored.secrets.into_iter().enumerate() {
+            let Some(text) = open(at_rest::SECRETS, field) else { continue };
+            let secret = SigningSecret::parse(&text).map_err(|_| unreadable("a signing secret is broken"))?;
             let until = stored.secrets_until.get(index).and_then(Option::as_deref);
             let until = until.map(Timestamp::parse).transpose().map_err(|e| unreadable(&e.to_string()))?;
             secrets.push(secret.retiring(until));
         }
-        Ok(Self {
+        let headers = stored.headers.into_iter().filter_map(|(name, field)| {
+            let value = open(&at_rest::header(&name), field)?;
+            Some((name, HeaderSecret::from(value)))
+        });
+        let headers = headers.collect();
+        let tls = stored.tls.map(|tls| EndpointTls {
+            ca: tls.ca,
+            client_certificate: tls.client_certificate,
+            client_key: tls.client_key.and_then(|field| open(at_rest::TLS_CLIENT_KEY, field)),
+        });
+        let endpoint = Self {
             id: entity.id.as_str().into(),
             name: stored.name,
             description: stored.description,
             url: Url::parse(&stored.url).map_err(|e| unreadable(&e.to_string()))?,
             method: stored.method,
-            headers: stored.headers.into_iter().map(|(name, v)| (name, at_rest::open(v).into())).collect(),
+            headers,
             events: stored.events,
             filter: stored.filter,
             secrets,
-            tls: stored.tls.map(StoredTls::open).unwrap_or_default(),
+            tls: tls.unwrap_or_default(),
             preset: stored.preset,
             format: stored.format,
             ordered: stored.ordered,
@@ -147,25 +176,39 @@ impl Endpoint {
             replays: stored.replays,
             last_replay: stored.last_replay,
             created_at: Timestamp::parse(&stored.created_at).map_err(|e| unreadable(&e.to_string()))?,
-        })
+        };
+        Ok((endpoint, locked))
     }
 
-    /// The document for `control`.
-    pub(crate) fn to_stored(&self) -> Value {
-        use secrecy::ExposeSecret;
-        let headers = self.headers.iter();
+    /// The document for `control`, its secrets sealed.
+    pub(crate) fn to_stored(&self, keyring: &Keyring) -> Result<Value, SealError> {
+        let seal = |name: &str, secret: &str| {
+            SealedField::seal(keyring, at_rest::place(self.id.as_str(), name), secret)
+        };
+        let header = |(name, value): &(String, HeaderSecret)| {
+            Ok((name.clone(), seal(&at_rest::header(name), value.expose())?))
+        };
+        let secret = |secret: &SigningSecret| seal(at_rest::SECRETS, secret.reveal().expose_secret());
+        let client_key = self.tls.client_key.as_ref();
+        let client_key =
+            client_key.map(|key| seal(at_rest::TLS_CLIENT_KEY, key.expose_secret())).transpose()?;
+        let tls = StoredTls {
+            ca: self.tls.ca.clone(),
+            client_certificate: self.tls.client_certificate.clone(),
+            client_key,
+        };
         let stored = Stored {
             v: ENDPOINT_VERSION,
             name: self.name.clone(),
             description: self.description.clone(),
             url: self.url.to_string(),
             method: self.method,
-            headers: headers.map(|(name, v)| (name.clone(), at_rest::seal(v.expose()))).collect(),
+            headers: self.headers.iter().map(header).collect::<Result<_, _>>()?,
             events: self.events.clone(),
             filter: self.filter.clone(),
-            secrets: self.secrets.iter().map(|s| at_rest::seal(s.reveal().expose_secret())).collect(),
+            secrets: self.secrets.iter().map(secret).collect::<Result<_, _>>()?,
             secrets_until: untils(&self.secrets),
-            tls: StoredTls::seal(&self.tls),
+            tls: (!self.tls.is_empty()).then_some(tls),
             preset: self.preset,
             format: self.format.clone(),
             ordered: self.ordered,
@@ -185,7 +228,7 @@ impl Endpoint {
             last_replay: self.last_replay,
             created_at: self.created_at.to_string(),
         };
-        serde_json::to_value(stored).expect("a document of strings and numbers")
+        Ok(serde_json::to_value(stored).expect("a document of strings, numbers and sealed values"))
     }
 }
 
@@ -195,36 +238,4 @@ fn untils(secrets: &[SigningSecret]) -> Vec<Option<String>> {
         return Vec::new();
     }
     secrets.iter().map(|secret| secret.until().map(|until| until.to_string())).collect()
-}
-
-impl StoredTls {
-    fn seal(tls: &EndpointTls) -> Option<Self> {
-        use secrecy::ExposeSecret;
-        let client_key = tls.client_key.as_ref().map(|key| at_rest::seal(key.expose_secret()));
-        (!tls.is_empty()).then(|| Self {
-            ca: tls.ca.clone(),
-            client_certificate: tls.client_certificate.clone(),
-            client_key,
-        })
-    }
-
-    fn open(self) -> EndpointTls {
-        EndpointTls {
-            ca: self.ca,
-            client_certificate: self.client_certificate,
-            client_key: self.client_key.map(|key| at_rest::open(key).into()),
-        }
-    }
-}
-
-/// Where secrets are sealed on their way into `control` and opened on their way out. Today neither does
-/// anything: they are readable to whoever may read `control`.
-mod at_rest {
-    pub(super) fn seal(secret: &str) -> String {
-        secret.to_owned()
-    }
-
-    pub(super) fn open(stored: String) -> String {
-        stored
-    }
 }

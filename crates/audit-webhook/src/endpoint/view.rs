@@ -4,6 +4,7 @@ use audit_journal::Offset;
 use audit_record::{ActionPattern, Filter};
 use serde::Serialize;
 
+use super::at_rest::Locked;
 use super::{Collapse, Endpoint, EndpointTls, Format, Preset, SendMethod, SigningSecret, Span, Start};
 
 /// What the API and the command line show. A secret's last four characters stay visible.
@@ -62,6 +63,9 @@ pub struct EndpointView {
     /// Why it was disabled, where Flagtrail did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled_because: Option<String>,
+    /// Why nothing can be delivered: a secret of it is sealed with a key that this process does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked: Option<String>,
     /// Where it was told to begin.
     pub start: Start,
     /// When it was made, RFC 3339.
@@ -139,11 +143,19 @@ impl EndpointView {
             enabled: endpoint.enabled,
             paused: endpoint.paused,
             disabled_because: endpoint.disabled_because.clone(),
+            locked: None,
             start: endpoint.start,
             created_at: endpoint.created_at.to_string(),
             incarnation: endpoint.incarnation,
             starts: endpoint.starts.clone(),
         }
+    }
+
+    /// The same with what does not open.
+    pub(crate) fn with_locked(mut self, locked: &Locked) -> Self {
+        self.locked = locked.why().map(ToString::to_string);
+        self.headers.extend(locked.headers().map(|name| (name.to_owned(), "***")));
+        self
     }
 }
 

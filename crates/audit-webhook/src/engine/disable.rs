@@ -23,12 +23,20 @@ pub(crate) async fn disable(shared: Arc<Shared>, live: Arc<Live>) {
     let endpoint =
         Endpoint { enabled: false, disabled_because: Some(BECAUSE.to_owned()), ..live.endpoint.clone() };
     let record = operational::disabled(&endpoint, BECAUSE);
+    let document = match endpoint.to_stored(&shared.keyring) {
+        Ok(document) => document,
+        Err(error) => {
+            // An earlier release wrote its secrets in clear. In this process it stays stopped.
+            tracing::error!(endpoint = %endpoint.id, %error, "an endpoint can't be disabled");
+            return;
+        }
+    };
     loop {
         let change = SettingsChange {
             kind: KIND.to_owned(),
             id: endpoint.id.to_string(),
             base_version: live.version,
-            value: Some(endpoint.to_stored()),
+            value: Some(document.clone()),
         };
         match shared.control.write(change, Some(&record)).await {
             Ok(_) => {

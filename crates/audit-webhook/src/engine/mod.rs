@@ -9,6 +9,7 @@ mod slot;
 use std::sync::Arc;
 
 use audit_journal::{Control, Journal};
+use audit_secret::Keyring;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) journal: Journal,
     pub(crate) control: Control,
     pub(crate) sender: Sender,
+    pub(crate) keyring: Keyring,
     pub(crate) schedule: RetrySchedule,
     pub(crate) clock: Clock,
     /// Deliveries in flight, of all endpoints.

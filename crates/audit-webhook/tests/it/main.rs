@@ -4,5 +4,6 @@ mod choosing;
 mod crashes;
 mod failing;
 mod healthy;
+mod sealed;
 mod settings;
 mod world;

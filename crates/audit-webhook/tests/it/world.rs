@@ -6,6 +6,7 @@ use audit_journal::{
     AppendOutcome, Control, EmbeddedConfig, Journal, JournalConfig, Message, Position, ReadLimit, Topic,
 };
 use audit_record::{AuditRecord, Author};
+use audit_secret::{Keyring, SecretKey};
 use audit_webhook::{
     AttemptEntry, Deliverer, DelivererConfig, Egress, EgressConfig, EndpointId, EndpointState,
     EndpointUpdate, EndpointView, Endpoints, GROUP, NewEndpoint, RetrySchedule,
@@ -27,6 +28,8 @@ pub(crate) struct World {
     pub(crate) control: Control,
     pub(crate) endpoints: Endpoints,
     pub(crate) config: DelivererConfig,
+    /// What secrets are sealed with.
+    pub(crate) key: SecretKey,
     _directory: TempDir,
 }
 
@@ -77,10 +80,12 @@ impl World {
             networks: vec!["127.0.0.1/32".parse().expect("a network")],
             ..EgressConfig::default()
         });
-        let endpoints = Endpoints::new(journal.clone(), control.clone(), egress.clone());
+        let key = SecretKey::generate();
+        let keyring = Keyring::new(key.clone(), Vec::new()).expect("one key");
+        let endpoints = Endpoints::new(journal.clone(), control.clone(), egress.clone(), keyring.clone());
         let schedule = RetrySchedule::new(vec![Duration::from_millis(60); 4]);
-        let config = DelivererConfig { egress, schedule, ..DelivererConfig::default() };
-        Self { journal, control, endpoints, config, _directory: directory }
+        let config = DelivererConfig { egress, schedule, keyring, ..DelivererConfig::default() };
+        Self { journal, control, endpoints, config, key, _directory: directory }
     }
 
     /// With another retry schedule.

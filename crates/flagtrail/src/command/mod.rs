@@ -10,6 +10,7 @@ mod filter;
 pub(crate) mod health;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
+pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod query;
 pub(crate) mod rejected;
@@ -68,6 +69,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Endpoint(command) => endpoint::run(context, command).await,
         Command::Token(command) => token::run(context, command).await,
         Command::Rejected(command) => rejected::run(context, command).await,
+        Command::Keys(command) => keys::run(context, command).await,
         Command::Archive(command) => archive::run(context, command).await,
         Command::Log(command) => log::run(context, command).await,
         #[cfg(feature = "kafka")]

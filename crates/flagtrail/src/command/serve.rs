@@ -6,6 +6,7 @@ use super::Context;
 use crate::cli::ListenArgs;
 use crate::config::Backend;
 use crate::exit::{Exit, Stop};
+use crate::keyring::MissingKey;
 use crate::signal;
 use crate::system::{Role, System};
 
@@ -29,7 +30,8 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
         ));
     }
     let shutdown = signal::shutdown();
-    let Some(system) = System::start(&context.config, &args.roles, shutdown.clone()).await? else {
+    let Some(system) = System::start(&context.config, &args.roles, MissingKey::GoWithout, shutdown).await?
+    else {
         return Ok(());
     };
     system.run().await

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result};
 use super::Context;
 use crate::cli::ListenArgs;
 use crate::config::Config;
+use crate::keyring::MissingKey;
 use crate::signal;
 use crate::system::{Role, System};
 use crate::token_file;
@@ -16,11 +17,13 @@ pub(crate) struct Args {
     pub(crate) listen: ListenArgs,
 }
 
-/// Serves until told to stop. The first start makes the admin token.
+/// Serves until told to stop. The first start makes the admin token and the secrets key.
 pub(crate) async fn run(context: Context, _args: Args) -> Result<()> {
     let shutdown = signal::shutdown();
     ensure_admin_token(&context.config)?;
-    let Some(system) = System::start(&context.config, Role::ALL, shutdown).await? else { return Ok(()) };
+    let Some(system) = System::start(&context.config, Role::ALL, MissingKey::Make, shutdown).await? else {
+        return Ok(());
+    };
     system.run().await
 }
 

@@ -3,6 +3,7 @@
 
 mod egress;
 mod log;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,8 +14,10 @@ use anyhow::Result;
 use audit_server::Named;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub(crate) use self::secrets::Keys;
 use crate::exit::{Exit, Stop};
 
 /// The commented defaults: what `flagtrail config default` prints and what every run starts from.
@@ -30,11 +33,12 @@ const VARIABLES: &str = "FLAGTRAIL_";
 const LEVELS: &str = "__";
 
 /// The sections that variables may set.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "log",
     "kafka",
     "hooks",
     "admin",
+    "secrets",
     "spool",
     "archive",
     "webhooks",
@@ -53,6 +57,7 @@ pub(crate) struct Config {
     pub(crate) kafka: Kafka,
     pub(crate) hooks: Hooks,
     pub(crate) admin: Admin,
+    pub(crate) secrets: Secrets,
     pub(crate) spool: Spool,
     pub(crate) archive: Archive,
     pub(crate) webhooks: Webhooks,
@@ -107,6 +112,16 @@ pub(crate) struct Admin {
     pub(crate) listen: SocketAddr,
     pub(crate) token_file: PathBuf,
     pub(crate) organisation: String,
+}
+
+/// Secrets at rest.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Secrets {
+    pub(crate) key_file: PathBuf,
+    #[serde(with = "secret_text")]
+    pub(crate) key: SecretString,
+    pub(crate) former_key_files: Vec<PathBuf>,
 }
 
 /// The spool.
@@ -306,6 +321,20 @@ fn masked<S: Serializer>(settings: &BTreeMap<String, String>, serializer: S) -> 
     serializer.collect_map(
         settings.iter().map(|(key, value)| (key, if secret(key) { "[REDACTED]" } else { value })),
     )
+}
+
+/// A secret in the configuration: `config show` never prints it.
+mod secret_text {
+    use secrecy::{ExposeSecret, SecretString};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(if secret.expose_secret().is_empty() { "" } else { "[REDACTED]" })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+        Ok(String::deserialize(deserializer)?.into())
+    }
 }
 
 /// Durations as people write them: `20s`, `1500ms`.

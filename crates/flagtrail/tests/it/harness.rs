@@ -15,6 +15,9 @@ pub(crate) const READY_WITHIN: Duration = Duration::from_secs(60);
 /// The admin token of every system under test.
 pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-only-0123456789";
 
+/// The secrets key of every system under test: its processes need the same.
+pub(crate) const SECRETS_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// One process of a system.
 pub(crate) struct Node {
     pub(crate) name: String,
@@ -34,7 +37,7 @@ impl Node {
         std::fs::write(dir.join("admin.token"), ADMIN_TOKEN).unwrap();
         let config = format!(
             "data_dir = {data:?}\n[hooks]\nlisten = \"{hooks}\"\n[admin]\nlisten = \"{admin}\"\ntoken_file = {token:?}\n\
-             [egress]\nallow_networks = [\"127.0.0.1\"]\n[archive]\nfree_bytes_min = 0\n{settings}",
+             [secrets]\nkey = {SECRETS_KEY:?}\n[egress]\nallow_networks = [\"127.0.0.1\"]\n[archive]\nfree_bytes_min = 0\n{settings}",
             data = dir.join("data"),
             token = dir.join("admin.token"),
         );

@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 use self::status::{StatusAnswer, statuses};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::problem::{Kind, Problem, ProblemBody, items};
+use crate::problem::{Kind, Problem, ProblemBody, items, unsealed};
 use crate::routes::setting::{ChangeProblems, FindProblems, MakeProblems, current, made};
 use crate::settings::change::author_of;
 use crate::settings::etag::if_match;
@@ -92,6 +92,7 @@ pub(super) fn refused(error: EndpointError) -> Problem {
         EndpointError::Client(_) => {
             Problem::new(Kind::Unavailable, "this process can't send anything").cause(error)
         }
+        EndpointError::Seal(error) => unsealed(error),
         EndpointError::Start(_) => {
             Problem::new(Kind::Unavailable, "the log can't be read now").retry_after_s(2).cause(error)
         }

@@ -41,6 +41,10 @@ pub(super) struct SourceView {
     pub(super) environment: Option<Named>,
     /// How many secrets it has; they are not shown.
     pub(super) secret_count: usize,
+    /// Why signatures can't be checked: a secret of it is sealed with a key that this process does not have. What comes in
+    /// meanwhile is kept in `rejected`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) locked: Option<String>,
     /// Whether its webhooks are taken.
     pub(super) enabled: bool,
     /// When it was made.
@@ -70,6 +74,7 @@ pub(super) fn view(app: &App, stored: Stored<Source>, token: Option<&SecretStrin
     SourceView {
         platform: source.platform().as_str().to_owned(),
         secret_count: source.secrets.len(),
+        locked: source.open_secrets(app.keyring()).err().map(|error| error.to_string()),
         name: source.name,
         description: source.description,
         organisation: source.organisation,

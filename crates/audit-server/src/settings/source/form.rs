@@ -1,6 +1,7 @@
 //! What people write to make or change a source, and its validation.
 
 use audit_dialect::Platform;
+use audit_secret::SealedField;
 use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -8,7 +9,7 @@ use utoipa::ToSchema;
 use crate::clock::now;
 use crate::problem::Problem;
 use crate::settings::named::Named;
-use crate::settings::source::{SECRET_BYTES_MAX, SECRETS_MAX, SigningSecret, Source, name_problem};
+use crate::settings::source::{SECRET_BYTES_MAX, SECRETS_MAX, Source, name_problem};
 
 /// Longest description, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 1_000;
@@ -130,7 +131,8 @@ fn described(text: Option<&String>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn signing_secrets(secrets: Vec<String>) -> Result<Vec<SigningSecret>, Problem> {
+/// In clear as they came; they are sealed when they are written.
+fn signing_secrets(secrets: Vec<String>) -> Result<Vec<SealedField>, Problem> {
     if secrets.len() > SECRETS_MAX {
         return Err(Problem::field("secrets", format!("may be {SECRETS_MAX} at most")));
     }
@@ -138,5 +140,5 @@ fn signing_secrets(secrets: Vec<String>) -> Result<Vec<SigningSecret>, Problem> 
     if wrong {
         return Err(Problem::field("secrets", format!("must have 1 to {SECRET_BYTES_MAX} bytes each")));
     }
-    Ok(secrets.into_iter().map(SigningSecret::new).collect())
+    Ok(secrets.into_iter().map(|secret| SealedField::Clear(secret.into())).collect())
 }

@@ -17,6 +17,7 @@ use self::receiver::Receiver;
 use super::Context;
 use crate::client::{Client, ServerArgs};
 use crate::config::{Backend, Config};
+use crate::keyring::MissingKey;
 use crate::print;
 use crate::sample;
 use crate::signal;
@@ -45,7 +46,9 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
     let shutdown = signal::shutdown();
     super::up::ensure_admin_token(&config)?;
     step("start", "everything in one process, with an embedded log instead of Kafka")?;
-    let Some(system) = System::start(&config, Role::ALL, shutdown.clone()).await? else { return Ok(()) };
+    let Some(system) = System::start(&config, Role::ALL, MissingKey::Make, shutdown.clone()).await? else {
+        return Ok(());
+    };
     let token_file = config.admin_token_file();
     let hooks = system.hooks_url();
     let server = ServerArgs { server: system.admin_url(), token_file: Some(token_file.clone()), token: None };

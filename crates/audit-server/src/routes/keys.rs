@@ -1,0 +1,176 @@
+//! `/v1/keys`: which keys secrets are sealed with, and sealing all of them with the current one.
+
+use std::collections::BTreeMap;
+
+use audit_secret::Sealed;
+use audit_webhook::EndpointId;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::problem::{Kind, Problem, ProblemBody};
+use crate::routes::{endpoints, sources};
+use crate::settings::change::author_of;
+
+/// Most settings that one request seals anew: each is a transaction on the log, and a request has its time.
+const RESEALED_MAX: usize = 50;
+
+pub(crate) fn read_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_keys))
+}
+
+pub(crate) fn write_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(reseal))
+}
+
+/// A key by its name, which tells nothing of the key.
+#[derive(Serialize, ToSchema)]
+struct KeyView {
+    /// Its name.
+    key: String,
+    /// `current`: it seals. `former`: it still opens. `missing`: this process does not have it.
+    role: &'static str,
+    /// The settings that have a secret sealed with it, such as `source shop`.
+    settings: Vec<String>,
+}
+
+/// Every key that is there or needed.
+#[derive(Serialize, ToSchema)]
+struct KeyList {
+    /// The current one first, then the former ones, then those that are missing.
+    keys: Vec<KeyView>,
+    /// The settings that have a secret which is not sealed with the current key.
+    outdated: Vec<String>,
+}
+
+/// What sealing anew came to.
+#[derive(Serialize, ToSchema)]
+struct Resealed {
+    /// The current key.
+    key: String,
+    /// The settings whose secrets were sealed with it now.
+    resealed: Vec<String>,
+    /// Those that could not be, and why.
+    failed: Vec<NotResealed>,
+    /// How many are left to another request.
+    remaining: usize,
+}
+
+/// A setting whose secrets were not sealed anew.
+#[derive(Serialize, ToSchema)]
+struct NotResealed {
+    /// Such as `source shop`.
+    setting: String,
+    /// Why, and the mend.
+    problem: String,
+}
+
+/// A setting that has secrets.
+enum Setting {
+    Source(String),
+    Endpoint(EndpointId),
+}
+
+impl Setting {
+    /// Those that have a secret which is not sealed with the current key.
+    fn outdated(app: &App) -> Vec<Self> {
+        let sources = sources::outdated(app).into_iter().map(Self::Source);
+        sources.chain(app.endpoints().outdated().into_iter().map(Self::Endpoint)).collect()
+    }
+
+    async fn reseal(&self, app: &App, caller: &Caller) -> Result<(), Problem> {
+        match self {
+            Self::Source(name) => sources::reseal(app, caller, name).await,
+            Self::Endpoint(id) => match app.endpoints().reseal(id, author_of(Some(caller))).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(endpoints::refused(error)),
+            },
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Self::Source(name) => format!("source {name}"),
+            Self::Endpoint(id) => format!("endpoint {id}"),
+        }
+    }
+}
+
+/// List keys
+///
+/// By names; the keys themselves are nowhere to be had.
+#[utoipa::path(get, path = "/v1/keys", tag = "keys", responses((status = 200, body = KeyList)))]
+async fn list_keys(State(app): State<App>) -> Json<KeyList> {
+    let mut settings: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for entity in app.control().all() {
+        for key in Sealed::keys_in(&entity.value) {
+            settings.entry(key).or_default().push(format!("{} {}", entity.kind, entity.id));
+        }
+    }
+    let current = app.keyring().current().map(|key| (key, "current"));
+    let former = app.keyring().former().into_iter().map(|key| (key, "former"));
+    let mut keys: Vec<KeyView> = Vec::new();
+    for (key, role) in current.into_iter().chain(former) {
+        keys.push(KeyView {
+            key: key.to_string(),
+            role,
+            settings: settings.remove(&key).unwrap_or_default(),
+        });
+    }
+    let missing = settings.into_iter();
+    keys.extend(missing.map(|(key, settings)| KeyView { key: key.to_string(), role: "missing", settings }));
+    let outdated = Setting::outdated(&app).iter().map(Setting::in_words).collect();
+    Json(KeyList { keys, outdated })
+}
+
+/// Seal secrets with the current key
+///
+/// Every setting that has a secret in clear, or sealed with a former key, is written anew; nothing else of it changes. At
+/// most fifty a request: ask again while any remain. Those that fail are named, and stay as they are.
+#[utoipa::path(
+    post, path = "/v1/keys/reseal", tag = "keys",
+    responses(
+        (status = 200, body = Resealed),
+        (status = 409, description = "There is no key", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn reseal(State(app): State<App>, caller: Caller) -> Result<Json<Resealed>, Problem> {
+    let key = app.keyring().current().ok_or_else(|| {
+        Problem::new(Kind::Conflict, "there is no key to seal with")
+            .hint("name a key's file in secrets.key_file; `flagtrail keys new FILE` makes one")
+    })?;
+    let mut outdated = Setting::outdated(&app).into_iter();
+    let (mut resealed, mut failed) = (Vec::new(), Vec::new());
+    // If we crash here, some settings have the new key and the others the former one, which still opens them: the next
+    // request goes on with those.
+    for setting in outdated.by_ref() {
+        match setting.reseal(&app, &caller).await {
+            Ok(()) => resealed.push(setting.in_words()),
+            // Nor would the others be written.
+            Err(problem) if problem.kind() == Kind::Unavailable && resealed.is_empty() => {
+                return Err(problem);
+            }
+            Err(problem) => {
+                failed
+                    .push(NotResealed { setting: setting.in_words(), problem: problem.detail().to_owned() });
+                if problem.kind() == Kind::Unavailable {
+                    break;
+                }
+            }
+        }
+        if resealed.len() >= RESEALED_MAX {
+            break;
+        }
+    }
+    let remaining = outdated.count();
+    tracing::info!(
+        %key, resealed = resealed.len(), failed = failed.len(), remaining, token = caller.name(),
+        "secrets were sealed anew"
+    );
+    Ok(Json(Resealed { key: key.to_string(), resealed, failed, remaining }))
+}

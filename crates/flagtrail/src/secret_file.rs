@@ -1,0 +1,94 @@
+//! Files that hold one secret: written so that nobody else can read them, there whole or not at all.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// Most bytes of such a file: a chain of certificates has some kilobytes, a key or token far less.
+const BYTES_MAX: u64 = 256 * 1024;
+
+/// Why a secret was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("can't be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("is larger than {BYTES_MAX} bytes, which no secret is")]
+    TooLarge,
+    #[error("can be read by everybody on this machine: take that away with `chmod o= FILE`")]
+    Open,
+}
+
+/// Reads a secret, whoever may read it.
+pub(crate) fn read(path: &Path) -> Result<SecretString, ReadError> {
+    if std::fs::metadata(path)?.len() > BYTES_MAX {
+        return Err(ReadError::TooLarge);
+    }
+    Ok(std::fs::read_to_string(path)?.into())
+}
+
+/// Reads a secret that others than its owner and group may not.
+pub(crate) fn read_private(path: &Path) -> Result<SecretString, ReadError> {
+    if is_open_to_others(&std::fs::metadata(path)?) {
+        return Err(ReadError::Open);
+    }
+    read(path)
+}
+
+#[cfg(unix)]
+fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o007 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// Writes a secret beside its place and renames it there, readable by its owner alone. If we crash before the rename, there
+/// is no such file.
+pub(crate) fn write(path: &Path, secret: &SecretString) -> io::Result<()> {
+    let beside = path.with_extension("tmp");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file: File = options.open(&beside)?;
+    writeln!(file, "{}", secret.expose_secret())?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    // The name is durable, too: what is sealed with a key must not outlive it.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn only_the_owner_can_read_what_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secrets.key");
+        write(&file, &"hush".into()).unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(read_private(&file).unwrap().expose_secret(), "hush\n");
+    }
+
+    #[test]
+    fn a_file_that_everybody_may_read_is_refused_and_one_for_a_group_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secrets.key");
+        write(&file, &"hush".into()).unwrap();
+        for (mode, is_refused) in
+            [(0o644, true), (0o604, true), (0o602, true), (0o640, false), (0o400, false)]
+        {
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(matches!(read_private(&file), Err(ReadError::Open)), is_refused, "{mode:o}");
+        }
+    }
+}
