@@ -7,6 +7,7 @@
 mod append;
 mod config;
 mod control;
+mod copy;
 mod embedded;
 mod epoch;
 mod error;
@@ -31,6 +32,7 @@ mod topic;
 pub use append::{AppendError, AppendOutcome};
 pub use config::{EmbeddedConfig, JournalConfig, KafkaConfig};
 pub use control::{Control, Entity, SettingsChange, SettingsFile, WriteError};
+pub use copy::{CopyError, CopyProgress, CopyReport, copy_log};
 pub use epoch::NewEpochError;
 pub use error::OpenError;
 pub use follow::{Batch, Follow, FollowEvent, Stop};

@@ -12,6 +12,7 @@ mod owning;
 mod retention;
 mod schema;
 mod shared;
+mod unfinished;
 mod writer;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ use self::group::{Change, Group, Member};
 use self::log::{PartitionState, Tables, size_of_new};
 use self::owner::Feeder;
 use self::shared::Shared;
+pub(crate) use self::unfinished::Unfinished;
 use self::writer::{Job, Writer};
 use crate::append::{AppendError, AppendOutcome};
 use crate::config::EmbeddedConfig;
@@ -306,7 +308,10 @@ fn read_identity(connection: &Connection, path: &Path) -> Result<Option<LogIdent
         None => Ok(None),
         Some(messages) => match LogIdentity::fold(&messages)? {
             Some(identity) => Ok(Some(identity)),
-            None => Err(OpenError::Refused(format!("{} holds a log without identity", path.display()))),
+            None => Err(OpenError::Refused(format!(
+                "{} holds a log without identity: a copy that is not finished; run `flagtrail journal copy` again",
+                path.display()
+            ))),
         },
     }
 }
@@ -314,11 +319,7 @@ fn read_identity(connection: &Connection, path: &Path) -> Result<Option<LogIdent
 /// Makes the log: its tables, and its identity as the first message. All in one transaction: if we crash
 /// in here, there is no log, and the next opening makes one.
 fn create(connection: &mut Connection, path: &Path, partitions: u32) -> Result<LogIdentity, OpenError> {
-    if !(1..=PARTITIONS_MAX).contains(&partitions) {
-        return Err(OpenError::Refused(format!(
-            "an embedded log has 1 to {PARTITIONS_MAX} partitions, not {partitions}"
-        )));
-    }
+    check_partitions(partitions)?;
     let identity = LogIdentity::new(partitions);
     let mut create = || -> rusqlite::Result<()> {
         let transaction = connection.transaction()?;
@@ -332,6 +333,14 @@ fn create(connection: &mut Connection, path: &Path, partitions: u32) -> Result<L
     };
     create().map_err(|e| OpenError::Refused(format!("{} can't be made: {e}", path.display())))?;
     Ok(identity)
+}
+
+fn check_partitions(partitions: u32) -> Result<(), OpenError> {
+    if (1..=PARTITIONS_MAX).contains(&partitions) {
+        return Ok(());
+    }
+    let refusal = format!("an embedded log has 1 to {PARTITIONS_MAX} partitions, not {partitions}");
+    Err(OpenError::Refused(refusal))
 }
 
 fn unreadable(path: &Path, error: &rusqlite::Error) -> OpenError {

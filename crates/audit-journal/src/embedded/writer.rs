@@ -12,9 +12,9 @@ use super::owning::{self, Claim, ClaimError, Claimed, Release};
 use super::retention;
 use super::shared::Shared;
 use crate::append::AppendError;
-use crate::message::NewMessage;
+use crate::message::{Message, NewMessage, Placement};
 use crate::owned::{CommitError, OwnedCommit};
-use crate::position::{Offset, Position};
+use crate::position::{Offset, Partition, Position};
 use crate::sqlite::file::WriteLock;
 use crate::topic::Topic;
 
@@ -174,7 +174,11 @@ pub(crate) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    fn new(connection: &'a Connection, tables: &'a Tables, states: &'a mut Vec<PartitionState>) -> Self {
+    pub(super) fn new(
+        connection: &'a Connection,
+        tables: &'a Tables,
+        states: &'a mut Vec<PartitionState>,
+    ) -> Self {
         let touched = vec![false; states.len()];
         Self { connection, tables, states, touched, now_ms: retention::now_ms() }
     }
@@ -230,7 +234,27 @@ impl<'a> Desk<'a> {
         Ok(position(table, offset))
     }
 
-    fn store(self) -> rusqlite::Result<()> {
+    /// Writes a message of another log to the offset, and with the time, that it had there.
+    pub(super) fn append_at(&mut self, topic: Topic, message: &Message) -> rusqlite::Result<()> {
+        let Message { partition, offset, appended_at_ms, key, headers, value } = message.clone();
+        let new = NewMessage { key, headers, value, placement: Placement::Fixed(partition) };
+        let table = &self.tables.all()[self.tables.index(topic, partition)];
+        table.insert(self.connection, offset, appended_at_ms, &new)?;
+        let state = self.state(topic, partition);
+        state.last_appended_at_ms = state.last_appended_at_ms.max(appended_at_ms);
+        state.next = state.next.max(offset + 1);
+        Ok(())
+    }
+
+    /// Where a partition stands, to be changed.
+    pub(super) fn state(&mut self, topic: Topic, partition: Partition) -> &mut PartitionState {
+        let index = self.tables.index(topic, partition);
+        self.touched[index] = true;
+        &mut self.states[index]
+    }
+
+    /// Writes where the partitions stand by now.
+    pub(super) fn store(self) -> rusqlite::Result<()> {
         let touched = self.touched.iter().zip(self.tables.all()).zip(&*self.states);
         for ((_, table), state) in touched.filter(|((touched, _), _)| **touched) {
             state.store(self.connection, table)?;

@@ -3,6 +3,13 @@
 //! One idempotent producer appends; transactional ones append together ([`transaction`]) and commit for
 //! owners; two consumers read old ranges ([`reader`]); every follower has one consumer of its own on a
 //! thread of its own ([`follow`], [`owned`]).
+//!
+//! A process that does everything has so three producers (single appends, settings, owners' commits) and six
+//! consumers (two readers; the settings, the archive's records, its attempts, the owned partitions), and one
+//! more of each while its spool is emptied and while somebody follows the event stream. Each consumer holds at
+//! most 16 MiB of what it has fetched. That is more clients than one consumer for all followers would need: but
+//! librdkafka bounds what it fetches ahead by consumer, so the slowest taker would hold up all the others, and
+//! that a follower which does not ask delays nobody is what the journal promises.
 
 mod client;
 mod commit;
@@ -20,6 +27,7 @@ mod together;
 mod topics;
 mod track;
 mod transaction;
+mod unfinished;
 mod wire;
 
 use std::fmt;
@@ -46,6 +54,7 @@ use crate::topic::Topic;
 
 pub use plan::kafka_plan;
 pub(crate) use together::Together;
+pub(crate) use unfinished::Unfinished;
 
 use client::{Clients, blocking, partition_count, reason};
 use commit::{CommitThread, Commits, Session};

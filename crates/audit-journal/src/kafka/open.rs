@@ -24,10 +24,10 @@ const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5 * 60);
 const CLOCK_KEY: &[u8] = b"~clock";
 
 /// How long a topic that was just made may take to be known to every broker.
-const PROPAGATION_WAIT: Duration = Duration::from_secs(10);
+pub(super) const PROPAGATION_WAIT: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether it is.
-const PROPAGATION_TICK: Duration = Duration::from_millis(50);
+pub(super) const PROPAGATION_TICK: Duration = Duration::from_millis(50);
 
 /// What one read of `control` brings while the identity is looked for.
 const CONTROL_READ: ReadLimit = ReadLimit { messages: 8 * 1024, bytes: 4 * 1024 * 1024 };
@@ -40,14 +40,7 @@ pub(super) async fn open(
 ) -> Result<LogIdentity, OpenError> {
     let config = topics.clients().config();
     let (brokers, listed) = topics.list().await?;
-    let missing: Vec<Topic> = Topic::ALL.into_iter().filter(|topic| !listed.contains_key(topic)).collect();
-    if !missing.is_empty() && !config.create_topics {
-        let names: Vec<String> = missing.iter().map(|topic| topics.clients().topic_name(*topic)).collect();
-        return Err(OpenError::Refused(format!(
-            "missing topics: {}; kafka.create_topics is false, and `flagtrail kafka plan` prints the commands that make them",
-            names.join(", ")
-        )));
-    }
+    let missing = missing(topics, &listed)?;
 
     // What is there is checked before anything is written: a wrong topic stays as it is.
     check_settings(topics, &listed).await?;
@@ -88,15 +81,45 @@ pub(super) async fn open(
     if !rest.is_empty() {
         topics.create(&rest, identity.partitions, brokers).await?;
     }
+    check_all(topics, identity.partitions).await?;
+    compare_clocks(appender, identity.partitions).await?;
+    appender.watch_strays(identity.partitions);
+    Ok(identity)
+}
+
+/// Makes and checks the topics for a log that is copied to them: it brings its identity itself.
+pub(super) async fn prepare(topics: &Topics, partitions: u32) -> Result<(), OpenError> {
+    let (brokers, listed) = topics.list().await?;
+    let missing = missing(topics, &listed)?;
+    check_settings(topics, &listed).await?;
+    if !missing.is_empty() {
+        topics.create(&missing, partitions, brokers).await?;
+    }
+    check_all(topics, partitions).await
+}
+
+/// The topics that are not there, where they may be made.
+fn missing(topics: &Topics, listed: &BTreeMap<Topic, (u32, usize)>) -> Result<Vec<Topic>, OpenError> {
+    let missing: Vec<Topic> = Topic::ALL.into_iter().filter(|topic| !listed.contains_key(topic)).collect();
+    if !missing.is_empty() && !topics.clients().config().create_topics {
+        let names: Vec<String> = missing.iter().map(|topic| topics.clients().topic_name(*topic)).collect();
+        return Err(OpenError::Refused(format!(
+            "missing topics: {}; kafka.create_topics is false, and `flagtrail kafka plan` prints the commands that make them",
+            names.join(", ")
+        )));
+    }
+    Ok(missing)
+}
+
+/// Checks all topics, once they are known.
+async fn check_all(topics: &Topics, partitions: u32) -> Result<(), OpenError> {
     let listed = propagated(topics).await?;
     check_settings(topics, &listed).await?;
     for (topic, (found, _)) in &listed {
         let name = topics.clients().topic_name(*topic);
-        warn_or_refuse(check_partitions(*topic, &name, *found, identity.partitions))?;
+        warn_or_refuse(check_partitions(*topic, &name, *found, partitions))?;
     }
-    compare_clocks(appender, identity.partitions).await?;
-    appender.watch_strays(identity.partitions);
-    Ok(identity)
+    Ok(())
 }
 
 /// The topics, once all of them are known.
@@ -207,8 +230,13 @@ async fn compare_clocks(appender: &Appender, partitions: u32) -> Result<(), Open
     let before = now_ms();
     let taken = append_one(appender, Topic::Progress, partitions, message).await?;
     let after = now_ms();
-    let Some(taken) = taken else { return Ok(()) };
-    let skew = if taken < before { before - taken } else { (taken - after).max(0) };
+    taken.map_or(Ok(()), |taken| check_clock(before, taken, after))
+}
+
+/// Whether the broker's time for a message fits ours before it was sent and after it was acknowledged, all in
+/// milliseconds since 1970.
+fn check_clock(before: i64, taken: i64, after: i64) -> Result<(), OpenError> {
+    let skew = (before - taken).max(taken - after).max(0);
     if skew > CLOCK_SKEW_MAX.as_millis() as i64 {
         return Err(OpenError::Refused(format!(
             "this machine's clock is {} s from the broker's: set one of them right (more than {} s would put false times into the log)",
@@ -227,4 +255,27 @@ fn now_ms() -> i64 {
 pub(super) async fn give_up(appender: std::sync::Arc<Appender>, readers: std::sync::Arc<Readers>) {
     readers.close();
     blocking(move || appender.close()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON_MS: i64 = 1_763_726_400_000;
+
+    #[test]
+    fn a_clock_more_than_five_minutes_from_the_brokers_is_refused_and_says_how_far() {
+        for (taken, far) in [(NOON_MS - 301_000, "301 s"), (NOON_MS + 3_600_500, "3600 s")] {
+            let refused = check_clock(NOON_MS, taken, NOON_MS + 500).unwrap_err();
+            assert!(matches!(&refused, OpenError::Refused(why) if why.contains(far)), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_slow_answer_is_no_skew_and_five_minutes_are_allowed() {
+        let after = NOON_MS + 900_000;
+        for taken in [NOON_MS - 300_000, NOON_MS, NOON_MS + 450_000, after, after + 300_000] {
+            assert!(check_clock(NOON_MS, taken, after).is_ok(), "{taken}");
+        }
+    }
 }

@@ -474,6 +474,33 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn past_a_full_queue_appends_are_refused_and_not_overtaken() {
+        let mock = MockCluster::new(1).expect("a cluster in this process");
+        mock.create_topic("mock.records", 1, 1).expect("a topic");
+        let appender = appender(mock.bootstrap_servers());
+        assert!(matches!(append(&appender, "before").await, AppendOutcome::Appended(_)));
+        // Longer than a message may wait: what is queued stays there.
+        mock.broker_round_trip_time(1, Duration::from_secs(30)).expect("a slow broker");
+        let large = "x".repeat(3 * 1024 * 1024);
+        let many = QUEUED_KIB_MAX / (3 * 1024) + 4;
+        let mut messages: Vec<NewMessage> = (0..many).map(|_| message(large.clone())).collect();
+        // One that there would be room for, behind those that there is none for.
+        messages.push(message("small".to_owned()));
+        let outcomes = appender.append(Topic::Records, 1, &messages).await;
+        let is_full = |outcome: &AppendOutcome| matches!(outcome, AppendOutcome::NotAppended(why) if why.contains("waits already"));
+        let first_refused = outcomes.iter().position(is_full).expect("not everything fits");
+        assert!(first_refused > 10, "{first_refused}");
+        assert!(outcomes[first_refused..].iter().all(is_full), "{outcomes:?}");
+        mock.broker_round_trip_time(1, Duration::ZERO).expect("a quick broker");
+        let until = Instant::now() + Duration::from_secs(60);
+        while !matches!(append(&appender, "after").await, AppendOutcome::Appended(_)) {
+            assert!(Instant::now() < until, "there was never room again");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tokio::task::spawn_blocking(move || appender.close()).await.expect("closing does not fail");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_no_broker_answers_is_unknown_and_then_refused() {
         let mock = MockCluster::new(1).expect("a cluster in this process");
         mock.create_topic("mock.records", 1, 1).expect("a topic");

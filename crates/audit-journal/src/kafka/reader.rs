@@ -178,6 +178,12 @@ impl Readers {
             .map_err(|error| ReadError::Unavailable(reason(&error)))
     }
 
+    /// What one partition holds. Blocking.
+    pub(super) fn bounds_at(&self, topic: Topic, partition: Partition) -> Result<Bounds, ReadError> {
+        let bounds = bounds_of(&self.consumers[0], &self.clients.topic_name(topic), partition);
+        bounds.map_err(|error| ReadError::Unavailable(reason(&error)))
+    }
+
     /// Per partition the first offset at or after a time. Blocking.
     pub(super) fn offsets_at(
         &self,

@@ -289,6 +289,10 @@ impl Topics {
     pub(super) fn clients(&self) -> &Clients {
         &self.clients
     }
+
+    pub(super) fn admin(&self) -> &AdminClient<Logged> {
+        &self.admin
+    }
 }
 
 #[cfg(test)]

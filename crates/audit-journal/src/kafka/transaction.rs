@@ -20,8 +20,8 @@ use crate::message::NewMessage;
 use crate::position::{Offset, Partition, Position};
 use crate::topic::Topic;
 
-use super::client::{Clients, log_error, log_line, partition_for, reason};
-use super::wire::produce;
+use super::client::{Clients, MESSAGE_BYTES_MAX, log_error, log_line, partition_for, reason};
+use super::wire::{bytes_of_new, produce};
 
 /// After this the broker aborts a transaction whose process died. Until then, readers of committed
 /// messages wait before it.
@@ -105,6 +105,9 @@ impl ProducerContext for Context {
 
 type Running = ThreadedProducer<Context>;
 
+/// A message, and the topic and partition that it goes to.
+type Placed<'m> = (String, Partition, &'m NewMessage);
+
 /// A transactional producer, made when first needed and made anew after a fatal error.
 pub(super) struct Transactor {
     clients: Clients,
@@ -142,19 +145,8 @@ impl Transactor {
         commit_wait: Duration,
     ) -> Result<Vec<Position>, TransactionError> {
         // One that can't be placed is refused before anything begins.
-        let mut placed = Vec::with_capacity(messages.len());
-        for (topic, message) in messages {
-            let partition = partition_for(*topic, message, partitions).map_err(TransactionError::Aborted)?;
-            placed.push((self.clients.topic_name(*topic), partition, message));
-        }
-        let producer = match self.producer.take() {
-            Some(producer) => producer,
-            None => self.start()?,
-        };
-        if let Err(error) = producer.begin_transaction() {
-            // The producer is dropped: the next transaction begins with a new one.
-            return Err(TransactionError::Aborted(reason(&error)));
-        }
+        let placed = self.placed(messages, partitions)?;
+        let producer = self.begin()?;
         // Crash from here on: nothing is visible; the broker aborts after the transaction timeout.
         let prepared = self.prepare(&producer, &placed, group);
         match prepared {
@@ -177,6 +169,23 @@ impl Transactor {
         }
     }
 
+    /// Writes messages that nobody is to see: they are there, and then aborted.
+    pub(super) fn discard(
+        &mut self,
+        messages: &[(Topic, NewMessage)],
+        partitions: u32,
+    ) -> Result<(), TransactionError> {
+        let placed = self.placed(messages, partitions)?;
+        let producer = self.begin()?;
+        self.prepare(&producer, &placed, None)?;
+        if !abort(&producer) {
+            let text = "what is not to be seen was not aborted in time";
+            return Err(TransactionError::Aborted(text.to_owned()));
+        }
+        self.producer = Some(producer);
+        Ok(())
+    }
+
     /// Ends what a lost commit, or a predecessor of the same id, left in doubt: a producer is let in only when
     /// the transaction before it has ended, one way or the other, with its markers in every partition. What a
     /// predecessor still sends is refused from then on.
@@ -185,6 +194,36 @@ impl Transactor {
             self.producer = Some(self.start()?);
         }
         Ok(())
+    }
+
+    fn placed<'m>(
+        &self,
+        messages: &'m [(Topic, NewMessage)],
+        partitions: u32,
+    ) -> Result<Vec<Placed<'m>>, TransactionError> {
+        let place = |(topic, message): &'m (Topic, NewMessage)| {
+            let partition = partition_for(*topic, message, partitions).map_err(TransactionError::Aborted)?;
+            let (name, bytes) = (self.clients.topic_name(*topic), bytes_of_new(message));
+            if bytes > MESSAGE_BYTES_MAX {
+                return Err(TransactionError::Aborted(format!(
+                    "a message of {name} with the key {:?} has {bytes} bytes; at most {MESSAGE_BYTES_MAX} are taken",
+                    String::from_utf8_lossy(&message.key)
+                )));
+            }
+            Ok((name, partition, message))
+        };
+        messages.iter().map(place).collect()
+    }
+
+    /// Begins a transaction. The producer is the caller's until it knows that it can go on; one that is dropped
+    /// is made anew for the next.
+    fn begin(&mut self) -> Result<Running, TransactionError> {
+        let producer = match self.producer.take() {
+            Some(producer) => producer,
+            None => self.start()?,
+        };
+        producer.begin_transaction().map_err(|error| TransactionError::Aborted(reason(&error)))?;
+        Ok(producer)
     }
 
     fn start(&self) -> Result<Running, TransactionError> {
@@ -211,7 +250,7 @@ impl Transactor {
     fn prepare(
         &self,
         producer: &Running,
-        placed: &[(String, Partition, &NewMessage)],
+        placed: &[Placed<'_>],
         group: Option<&GroupOffsets<'_>>,
     ) -> Result<Vec<Position>, TransactionError> {
         *self.gathered() = Gathered { positions: vec![None; placed.len()], left: placed.len(), failed: None };

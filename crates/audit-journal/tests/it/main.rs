@@ -3,6 +3,7 @@
 
 mod contract;
 mod embedded;
+mod heard;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod spool;

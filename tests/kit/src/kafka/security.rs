@@ -19,6 +19,9 @@ pub struct Security {
     pub tls: bool,
     /// Who may log in; nobody needs to where there are no users.
     pub users: Vec<User>,
+    /// Whether a user may do only what an administrator has granted. The brokers among themselves, and the tools, may do
+    /// everything.
+    pub authorised: bool,
 }
 
 /// How a user logs in.
@@ -125,6 +128,12 @@ impl Security {
         if let Some(tls) = tls {
             writeln!(lines, "listener.name.client.ssl.keystore.type=PEM")?;
             writeln!(lines, "listener.name.client.ssl.keystore.location={}", tls.key_store.display())?;
+        }
+        if self.authorised {
+            writeln!(lines, "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer")?;
+            writeln!(lines, "allow.everyone.if.no.acl.found=false")?;
+            // Who comes over a listener without passwords: brokers and tools.
+            writeln!(lines, "super.users=User:ANONYMOUS")?;
         }
         let mechanisms: BTreeSet<Mechanism> = self.users.iter().map(|user| user.mechanism).collect();
         if !mechanisms.is_empty() {

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use audit_journal::{AppendError, AppendOutcome, FollowEvent, Journal, JournalConfig, OpenError, Topic};
+use audit_journal::{
+    AppendError, AppendOutcome, Bookmark, CommitError, FollowEvent, Journal, JournalConfig, OpenError,
+    OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit, Topic,
+};
+use bytes::Bytes;
 use flagtrail_testkit::kafka::{self, Cluster};
 
 use super::{blocking, config, in_time, topic_name};
@@ -167,4 +171,140 @@ async fn a_broker_that_goes_and_comes_back_ends_nothing() {
     in_time("leaving", owned.leave()).await;
     in_time("closing", journal.close()).await;
     assert_eq!(journal.identity().partitions, PARTITIONS);
+}
+
+/// The second failure of a durable write, many times: the broker is killed under a stream of commits, so that
+/// some are on it whose answer is lost and some are not. Every answer must be what readers find.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_commit_or_an_append_together_is_answered_is_what_became_of_it_though_brokers_die() {
+    const KILLS: usize = 3;
+    /// Between two kills at least so many are committed.
+    const BETWEEN: usize = 20;
+    if kafka::available().is_none() {
+        return;
+    }
+    let cluster = Arc::new(blocking(|| Cluster::start(1)).await.expect("the broker starts"));
+    let prefix = kafka::unique("log");
+    let journal = open(&cluster, &prefix).await;
+    append_numbers(&journal, 0, 0..1).await;
+    let mut owned = journal.follow_owned("flagtrail-deliver").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (together, committed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+
+    let appender = {
+        let (journal, stop, count) = (journal.clone(), Arc::clone(&stop), Arc::clone(&together));
+        tokio::spawn(async move {
+            let (mut there, mut not_there) = (BTreeSet::new(), BTreeSet::new());
+            for number in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let value = format!("together {number}");
+                let pair = vec![
+                    (Topic::Rejected, fixed(0, value.clone())),
+                    (Topic::Checkpoints, fixed(2, value.clone())),
+                ];
+                match journal.append_together(pair).await {
+                    Ok(_) => {
+                        there.insert(value);
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(AppendError::NotAppended(_)) => {
+                        not_there.insert(value);
+                    }
+                    Err(AppendError::Unknown(_)) => {}
+                }
+            }
+            (there, not_there)
+        })
+    };
+    let owner = {
+        let (stop, count) = (Arc::clone(&stop), Arc::clone(&committed));
+        tokio::spawn(async move {
+            let (mut there, mut not_there) = (BTreeSet::new(), BTreeSet::new());
+            let mut generation = None;
+            for number in 0.. {
+                while let Some(event) = match generation {
+                    None => owned.next().await,
+                    Some(_) => tokio::time::timeout(Duration::ZERO, owned.next()).await.ok().flatten(),
+                } {
+                    match event {
+                        OwnedEvent::Assigned { partition: 1, generation: assigned, .. } => {
+                            generation = Some(assigned);
+                        }
+                        // With the broker the membership may be lost.
+                        OwnedEvent::Revoked { partition: 1, done, .. } => {
+                            generation = None;
+                            drop(done);
+                        }
+                        _ => {}
+                    }
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+                let Some(generation) = generation.filter(|_| !stop.load(Ordering::Relaxed)) else { break };
+                let value = format!("attempt {number}");
+                let state = PartitionCommit {
+                    partition: 1,
+                    generation,
+                    bookmark: Bookmark::default(),
+                    documents: vec![(Bytes::from_static(b"last"), Some(Bytes::from(value.clone())))],
+                };
+                let messages = vec![(Topic::Deliveries, fixed(1, value.clone()))];
+                match owned.committer().commit(OwnedCommit { partitions: vec![state], messages }).await {
+                    Ok(()) => {
+                        there.insert(value);
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(CommitError::Fenced(_) | CommitError::NotCommitted(_)) => {
+                        not_there.insert(value);
+                    }
+                }
+            }
+            (there, not_there)
+        })
+    };
+    let is_further = async |than: (usize, usize)| {
+        let (together, committed) = (Arc::clone(&together), Arc::clone(&committed));
+        until(|| async {
+            together.load(Ordering::Relaxed) >= than.0 + BETWEEN
+                && committed.load(Ordering::Relaxed) >= than.1 + BETWEEN
+        })
+        .await;
+    };
+    is_further((0, 0)).await;
+    for _ in 0..KILLS {
+        let cluster = Arc::clone(&cluster);
+        blocking(move || {
+            cluster.kill_broker(1).expect("it can be killed");
+            cluster.restart_broker(1).expect("it comes back");
+        })
+        .await;
+        is_further((together.load(Ordering::Relaxed), committed.load(Ordering::Relaxed))).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let (appended, not_appended) = in_time("appending", appender).await.expect("it does not fail");
+    let (committed, not_committed) = in_time("committing", owner).await.expect("it does not fail");
+    let found = async |topic, partition: u32| {
+        let end = journal.bounds(topic).await.expect("they are known")[partition as usize].end;
+        let (mut all, mut from) = (Vec::new(), 0);
+        while from < end {
+            let limit = ReadLimit { messages: 10_000, bytes: 1024 * 1024 };
+            let range = journal.read(topic, partition, from, limit).await.expect("it can be read");
+            all.extend(range.messages.iter().map(text));
+            from = range.next;
+        }
+        let once: BTreeSet<String> = all.iter().cloned().collect();
+        assert_eq!(once.len(), all.len(), "each is there once");
+        once
+    };
+    let attempts = found(Topic::Deliveries, 1).await;
+    assert!(committed.is_subset(&attempts), "lost: {:?}", committed.difference(&attempts));
+    assert!(not_committed.is_disjoint(&attempts), "denied: {:?}", not_committed.intersection(&attempts));
+    let (rejected, checkpoints) = (found(Topic::Rejected, 0).await, found(Topic::Checkpoints, 2).await);
+    assert_eq!(rejected, checkpoints, "both topics or neither");
+    assert!(appended.is_subset(&rejected), "lost: {:?}", appended.difference(&rejected));
+    assert!(not_appended.is_disjoint(&rejected), "denied: {:?}", not_appended.intersection(&rejected));
+    in_time("closing", journal.close()).await;
 }

@@ -2,6 +2,7 @@
 
 mod brokers;
 mod cluster;
+mod copy;
 mod named;
 mod owners;
 mod security;

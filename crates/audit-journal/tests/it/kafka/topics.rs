@@ -3,10 +3,13 @@
 use audit_journal::{Bookmark, FollowEvent, Journal, OpenError, ReadError, ReadLimit, Stop, Topic};
 use flagtrail_testkit::kafka::{self, Cluster};
 use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::Timeout;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::{KafkaLog, One, blocking, config, in_time, topic_name};
-use crate::contract::{Harness, PARTITIONS, append_numbers, collect, next};
+use crate::contract::{Harness, PARTITIONS, append_numbers, collect, next, until};
+use crate::heard::listen;
 
 type Log = KafkaLog<One>;
 
@@ -110,6 +113,34 @@ async fn partitions_added_behind_our_back_change_nothing() {
         }
     }
     assert_eq!(held.into_iter().collect::<Vec<_>>(), (0..PARTITIONS).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_in_a_partition_that_is_not_the_logs_are_an_alarm_and_no_records() {
+    if !Log::is_available() {
+        return;
+    }
+    let heard = listen();
+    let log = Log::fresh().await;
+    let journal = log.open().await;
+    append_numbers(&journal, 0, 0..1).await;
+    journal.close().await;
+    let (cluster, name) = (log.cluster, topic_name(&log.prefix, Topic::Records));
+    let added = name.clone();
+    blocking(move || cluster.add_partitions(&added, PARTITIONS + 2)).await.expect("an administrator may");
+    // Somebody's client that chooses among all partitions there are.
+    let producer: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().expect("a producer");
+    let stray = FutureRecord::to(&name).partition(PARTITIONS as i32 + 1).key("key").payload("a stray");
+    producer.send(stray, Timeout::Never).await.expect("the broker takes it");
+    let journal = log.open().await;
+    let partition = format!("partition={}", PARTITIONS + 1);
+    until(|| async { heard.has(&["ERROR", "is not the log's", &name, &partition, "records=1"]) }).await;
+    assert_eq!(journal.bounds(Topic::Records).await.expect("they are known").len(), PARTITIONS as usize);
+    let mut follow = journal.follow(Topic::Records, Vec::new()).await;
+    append_numbers(&journal, 0, 1..2).await;
+    let messages = collect(&mut follow, 2).await;
+    assert!(messages.iter().all(|message| message.partition < PARTITIONS));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
