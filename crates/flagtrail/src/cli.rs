@@ -102,6 +102,10 @@ pub(crate) enum Command {
     /// The log itself
     #[command(subcommand)]
     Log(command::log::Command),
+    /// Moving the log between its backends
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Journal(command::journal::Command),
     /// Preparing Apache Kafka
     #[cfg(feature = "kafka")]
     #[command(subcommand)]

@@ -9,6 +9,8 @@ pub(crate) mod export;
 mod filter;
 pub(crate) mod health;
 #[cfg(feature = "kafka")]
+pub(crate) mod journal;
+#[cfg(feature = "kafka")]
 pub(crate) mod kafka;
 pub(crate) mod keys;
 pub(crate) mod log;
@@ -72,6 +74,8 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Keys(command) => keys::run(context, command).await,
         Command::Archive(command) => archive::run(context, command).await,
         Command::Log(command) => log::run(context, command).await,
+        #[cfg(feature = "kafka")]
+        Command::Journal(command) => journal::run(context, command).await,
         #[cfg(feature = "kafka")]
         Command::Kafka(command) => kafka::run(context, command).await,
         Command::Config(command) => config::run(context, command),

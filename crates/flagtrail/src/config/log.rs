@@ -1,5 +1,7 @@
 //! From configuration to the log.
 
+use std::path::PathBuf;
+
 use audit_journal::{EmbeddedConfig, JournalConfig};
 
 use super::{Backend, Config};
@@ -8,13 +10,23 @@ use crate::exit::{Exit, Stop};
 impl Config {
     /// How the log is opened.
     pub(crate) fn journal(&self) -> anyhow::Result<JournalConfig> {
-        match self.log.backend {
+        self.journal_on(self.log.backend)
+    }
+
+    /// How the log on that backend is opened, whichever is in use.
+    pub(crate) fn journal_on(&self, backend: Backend) -> anyhow::Result<JournalConfig> {
+        match backend {
             Backend::Embedded => Ok(JournalConfig::Embedded(EmbeddedConfig {
-                path: self.data_dir.join("journal.sqlite"),
+                path: self.embedded_file(),
                 partitions: self.log.partitions,
             })),
             Backend::Kafka => self.kafka(),
         }
+    }
+
+    /// The embedded log.
+    pub(crate) fn embedded_file(&self) -> PathBuf {
+        self.data_dir.join("journal.sqlite")
     }
 
     #[cfg(feature = "kafka")]

@@ -1,4 +1,5 @@
-//! Processes that start while the brokers are away, and processes that share a data directory.
+//! Processes that start while the brokers are away or are killed when those are back, and processes that share a
+//! data directory.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,30 +8,12 @@ use std::time::Duration;
 
 use flagtrail_testkit::kafka::{self, Cluster};
 use flagtrail_testkit::wait;
-use serde_json::Value;
 
-use crate::harness::{ADMIN_TOKEN, Node, flagtrail, http};
+use crate::harness::{Node, flagtrail, http};
+use crate::zenmanage::{flags, hook};
 
 /// How long anything may take on a machine busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(90);
-
-/// The flags of all records of the source, in the log's order; none while the archive can't be asked.
-async fn flags(node: &Node) -> Vec<String> {
-    let query = format!("{}/v1/records?source=zen&order=oldest&limit=100", node.admin);
-    let answer = http().get(query).bearer_auth(ADMIN_TOKEN).send().await;
-    let Ok(answer) = answer else { return Vec::new() };
-    let page: Value = serde_json::from_str(&answer.text().await.unwrap_or_default()).unwrap_or_default();
-    let flag = |record: &Value| Some(record["flag"]["key"].as_str()?.to_owned());
-    page["records"].as_array().into_iter().flatten().filter_map(flag).collect()
-}
-
-async fn hook(url: &str, flag: &str) -> reqwest::StatusCode {
-    let body = format!(
-        r#"{{"type":"flag.target.changed","timestamp":"2026-01-02T03:04:05+00:00","attributes":{{"project_key":"shop","environment_key":"production","flag_key":"{flag}","new_target_value":"on"}}}}"#
-    );
-    let sent = http().post(url).header("content-type", "application/json").body(body).send().await;
-    sent.expect("the hook is answered").status()
-}
 
 async fn status_of(url: &str) -> (u16, String) {
     match http().get(url).send().await {
@@ -58,7 +41,7 @@ async fn a_process_that_starts_while_the_log_is_away_takes_webhooks_of_the_sourc
     node.ready().await;
     let made = node.json(&["source", "create", "zen", "--platform", "zenmanage", "--organisation", "acme"]);
     let url = made["url"].as_str().unwrap().to_owned();
-    assert_eq!(hook(&url, "f00").await, 200);
+    assert!(hook(&url, "f00").await.is_success());
     let copy = root.path().join("known/data/settings.json");
     wait::until(PATIENCE, "the source is in the copy", || async {
         std::fs::read_to_string(&copy).is_ok_and(|copy| copy.contains("\"zen\""))
@@ -102,10 +85,77 @@ async fn a_process_that_starts_while_the_log_is_away_takes_webhooks_of_the_sourc
     wait::until(PATIENCE, "what was answered is on the log", || async { flags(&node).await.len() >= next })
         .await;
     assert_eq!(flags(&node).await, expected, "in order and once");
-    assert_eq!(hook(&url, "last").await, 200);
+    assert!(hook(&url, "last").await.is_success());
     node.command(&["source", "disable", "zen"]);
     stranger.ready().await;
     stranger.stop();
+    node.stop();
+}
+
+/// What waits in the spool, where the process can be asked.
+async fn spooled(node: &Node) -> Option<usize> {
+    let (_, figures) = status_of(&format!("{}/metrics", node.admin)).await;
+    let line = figures.lines().find_map(|line| line.strip_prefix("flagtrail_spool_entries "))?;
+    line.trim().parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_killed_again_and_again_while_its_spool_empties_appends_nothing_twice() {
+    const HOOKS: usize = 1_500;
+    const KILLS: usize = 4;
+    if kafka::available().is_none() {
+        return;
+    }
+    let cluster = Arc::new(tokio::task::spawn_blocking(|| Cluster::start(1).unwrap()).await.unwrap());
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::new(root.path(), "one", &["up"], &settings(&cluster, "flagtrail"));
+    node.start();
+    node.ready().await;
+    let made = node.json(&["source", "create", "zen", "--platform", "zenmanage", "--organisation", "acme"]);
+    let url = made["url"].as_str().unwrap().to_owned();
+    assert!(hook(&url, "first").await.is_success());
+    let broker = cluster.clone();
+    tokio::task::spawn_blocking(move || broker.kill_broker(1).unwrap()).await.unwrap();
+    let senders: Vec<_> = (0..10)
+        .map(|sender| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                for number in 0..HOOKS / 10 {
+                    assert_eq!(hook(&url, &format!("f{sender}-{number}")).await, 202);
+                }
+            })
+        })
+        .collect();
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    node.kill();
+    let broker = cluster.clone();
+    tokio::task::spawn_blocking(move || broker.restart_broker(1).unwrap()).await.unwrap();
+
+    // Each dies as soon as it has moved anything: with a transaction under way, or one that the spool has not heard of.
+    let mut left = HOOKS;
+    for _ in 0..KILLS {
+        node.start();
+        left = wait::some(PATIENCE, "the spool empties", || async {
+            spooled(&node).await.filter(|now| *now < left || *now == 0)
+        })
+        .await;
+        node.kill();
+    }
+    node.start();
+    wait::until(PATIENCE, "the spool is empty", || async { spooled(&node).await == Some(0) }).await;
+    let archived = wait::some(PATIENCE, "the archive has them", || async {
+        let status = node.json(&["--data-dir", node.dir.join("data").to_str().unwrap(), "archive", "status"]);
+        let sum = |figure: &str| -> usize {
+            let partitions = status["partitions"].as_array().into_iter().flatten();
+            partitions.map(|partition| partition[figure].as_u64().unwrap_or_default() as usize).sum()
+        };
+        // The hooks, and the records that tell of the source.
+        (sum("messages") > HOOKS && sum("lag") == 0).then(|| (sum("messages"), sum("duplicates")))
+    })
+    .await;
+    assert_eq!(archived.1, 0, "of {} records so many are there twice", archived.0);
     node.stop();
 }
 
@@ -126,7 +176,7 @@ async fn processes_of_different_roles_share_a_data_directory_and_a_second_spool_
     two.start();
     two.ready().await;
     let made = one.json(&["source", "create", "zen", "--platform", "zenmanage", "--organisation", "acme"]);
-    assert_eq!(hook(made["url"].as_str().unwrap(), "f00").await, 200);
+    assert!(hook(made["url"].as_str().unwrap(), "f00").await.is_success());
     wait::until(PATIENCE, "the other process answers queries", || async { flags(&two).await == ["f00"] })
         .await;
 

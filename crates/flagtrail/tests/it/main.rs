@@ -6,6 +6,8 @@ mod endpoints;
 mod fixtures;
 mod harness;
 mod log_away;
+mod moving;
 mod on_one_machine;
 mod receivers;
 mod spool;
+mod zenmanage;
