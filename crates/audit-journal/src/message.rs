@@ -32,6 +32,18 @@ pub struct NewMessage {
     pub placement: Placement,
 }
 
+impl NewMessage {
+    /// What the message weighs: key, headers and value, in bytes.
+    pub fn bytes(&self) -> usize {
+        bytes_of(&self.key, &self.headers, self.value.as_ref())
+    }
+}
+
+fn bytes_of(key: &Bytes, headers: &[(String, Bytes)], value: Option<&Bytes>) -> usize {
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    key.len() + headers + value.map_or(0, Bytes::len)
+}
+
 /// A message that stands on the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -53,6 +65,11 @@ impl Message {
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&Bytes> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value)
+    }
+
+    /// What the message weighs: key, headers and value, in bytes.
+    pub fn bytes(&self) -> usize {
+        bytes_of(&self.key, &self.headers, self.value.as_ref())
     }
 
     /// What the message is: a hash of key, headers and value, and of nothing that the broker may

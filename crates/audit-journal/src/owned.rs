@@ -67,6 +67,18 @@ pub struct PartitionCommit {
     pub documents: Vec<(Bytes, Option<Bytes>)>,
 }
 
+/// What one transaction is to have at most, in bytes, unless a single partition's part has more: many
+/// partitions are better committed in several. (Nothing is refused for it; but on Kafka a transaction has
+/// seconds to get through, and a partition's documents may have hundreds of KiB each.)
+pub const COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+impl PartitionCommit {
+    /// What the documents weigh, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.documents.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum()
+    }
+}
+
 /// What is committed in one transaction.
 #[derive(Clone, Debug, Default)]
 pub struct OwnedCommit {
@@ -74,6 +86,14 @@ pub struct OwnedCommit {
     pub partitions: Vec<PartitionCommit>,
     /// Messages that become visible with them: attempts, and records that tell of them.
     pub messages: Vec<(Topic, NewMessage)>,
+}
+
+impl OwnedCommit {
+    /// What its documents and messages weigh, in bytes.
+    pub fn bytes(&self) -> usize {
+        let documents: usize = self.partitions.iter().map(PartitionCommit::bytes).sum();
+        documents + self.messages.iter().map(|(_, message)| message.bytes()).sum::<usize>()
+    }
 }
 
 /// Why a commit did not happen. In either case nothing of it is visible to anybody.

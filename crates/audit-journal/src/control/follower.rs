@@ -11,10 +11,11 @@ use super::fold::Fold;
 use crate::error::OpenError;
 use crate::follow::{Batch, Follow, FollowEvent};
 use crate::journal::Journal;
+use crate::position::Offset;
 use crate::topic::Topic;
 
 /// How long reading `control` up to its present end may take.
-const READ_UP_MAX: Duration = Duration::from_secs(60);
+pub(super) const READ_UP_MAX: Duration = Duration::from_secs(60);
 
 /// Pause before `control` is read again, after that failed.
 const READ_UP_PAUSE: Duration = Duration::from_secs(1);
@@ -40,16 +41,16 @@ impl From<Stopped> for OpenError {
     }
 }
 
-/// Folds `control` from its start to its present end at least; and the way on.
-pub(super) async fn read_up(journal: &Journal) -> Result<(Fold, Follow), OpenError> {
+/// Folds `control` from its start to its present end at least; how far it is, and the way on.
+pub(super) async fn read_up(journal: &Journal) -> Result<(Fold, Offset, Follow), OpenError> {
     let bounds = journal.bounds(Topic::Control).await;
     let bounds = bounds.map_err(|e| OpenError::Unavailable(e.to_string()))?;
     let end = bounds.first().map_or(0, |bounds| bounds.end);
     // From 0, always: no position in `control` is persisted.
     let mut follow = journal.follow(Topic::Control, Vec::new()).await;
     let mut fold = Fold::default();
+    let mut next = 0;
     let reading = async {
-        let mut next = 0;
         while next < end {
             match follow.next().await {
                 Some(FollowEvent::Messages(batch)) => {
@@ -68,7 +69,7 @@ pub(super) async fn read_up(journal: &Journal) -> Result<(Fold, Follow), OpenErr
     tokio::time::timeout(READ_UP_MAX, reading)
         .await
         .map_err(|_| OpenError::Unavailable("the settings were not read in time".to_owned()))??;
-    Ok((fold, follow))
+    Ok((fold, next, follow))
 }
 
 /// Waits for a log that has not been reached yet, puts what it says in the place of the copy, then follows.
@@ -89,8 +90,8 @@ pub(super) async fn run_once_reached(journal: Journal, state: Arc<State>, stop: 
     // The journal is not kept by who only follows it.
     drop(journal);
     match outcome {
-        Ok((fold, follow)) => {
-            state.take_the_logs_word(fold);
+        Ok((fold, next, follow)) => {
+            state.take_the_logs_word(fold, next);
             run(follow, state, stop).await;
         }
         Err(error) => end(&state, Stopped::Log(error.to_string())),
@@ -107,7 +108,10 @@ pub(super) async fn run(mut follow: Follow, state: Arc<State>, stop: Cancellatio
         };
         let folded = match event {
             Some(FollowEvent::Messages(batch)) => fold(&state, &batch),
-            Some(FollowEvent::Level { .. }) => Ok(()),
+            Some(FollowEvent::Level { next, .. }) => {
+                state.reach(next);
+                Ok(())
+            }
             Some(FollowEvent::Stopped(reason)) => Err(Stopped::Log(reason.to_string())),
             None => Err(Stopped::Closed),
         };
@@ -126,6 +130,8 @@ fn end(state: &State, stopped: Stopped) {
     folded.stopped = Some(stopped);
     // Whoever waits for its own write learns that it will not come back.
     folded.awaited.clear();
+    drop(folded);
+    state.reached.send_modify(|_| {});
 }
 
 fn fold(state: &State, batch: &Batch) -> Result<(), Stopped> {
@@ -137,6 +143,7 @@ fn fold(state: &State, batch: &Batch) -> Result<(), Stopped> {
         let waiting = folded.awaited.remove(&id);
         drop(folded);
         state.revision.send_modify(|revision| *revision += 1);
+        state.reach(message.offset + 1);
         if let Some(waiting) = waiting {
             let _ = waiting.send(verdict);
         }

@@ -17,10 +17,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use self::fold::{Fold, Verdict};
-use self::follower::{Stopped, read_up};
+use self::follower::{READ_UP_MAX, Stopped, read_up};
 use crate::append::AppendError;
 use crate::error::OpenError;
 use crate::journal::Journal;
+use crate::position::Offset;
+use crate::read::ReadError;
 use crate::topic::Topic;
 
 pub(crate) use event::{CONTROL_VERSION, ControlEvent, EventError};
@@ -85,6 +87,8 @@ pub struct Control {
 struct State {
     folded: RwLock<Folded>,
     revision: watch::Sender<u64>,
+    /// Everything before this offset is folded.
+    reached: watch::Sender<Offset>,
 }
 
 #[derive(Debug, Default)]
@@ -101,8 +105,8 @@ struct Folded {
 impl Control {
     /// Reads `control` from its start to its present end, then keeps following.
     pub async fn open(journal: Journal) -> Result<Self, OpenError> {
-        let (fold, follow) = read_up(&journal).await?;
-        let (control, stop) = Self::of(journal, fold);
+        let (fold, next, follow) = read_up(&journal).await?;
+        let (control, stop) = Self::of(journal, fold, next);
         tokio::spawn(follower::run(follow, Arc::clone(&control.state), stop));
         Ok(control)
     }
@@ -115,7 +119,7 @@ impl Control {
         let control = if journal.is_reached() {
             Self::open(journal).await?
         } else {
-            let (control, stop) = Self::of(journal.clone(), Fold::of(file.entities()));
+            let (control, stop) = Self::of(journal.clone(), Fold::of(file.entities()), 0);
             control.state.write().is_copy = true;
             tokio::spawn(follower::run_once_reached(journal, Arc::clone(&control.state), stop));
             control
@@ -125,12 +129,31 @@ impl Control {
     }
 
     /// The settings as they are, without what keeps them current, which ends by the token.
-    fn of(journal: Journal, fold: Fold) -> (Self, CancellationToken) {
+    fn of(journal: Journal, fold: Fold, next: Offset) -> (Self, CancellationToken) {
         let folded = Folded { fold, ..Folded::default() };
-        let state = Arc::new(State { folded: RwLock::new(folded), revision: watch::Sender::new(0) });
+        let state = Arc::new(State {
+            folded: RwLock::new(folded),
+            revision: watch::Sender::new(0),
+            reached: watch::Sender::new(next),
+        });
         let stop = CancellationToken::new();
         let follower = Arc::new(stop.clone().drop_guard());
         (Self { journal, state, turn: Arc::default(), _follower: follower }, stop)
+    }
+
+    /// Waits until everything that stands on `control` now is folded.
+    pub async fn read_up(&self) -> Result<(), ReadError> {
+        let end = self.journal.bounds(Topic::Control).await?.first().map_or(0, |bounds| bounds.end);
+        let mut reached = self.state.reached.subscribe();
+        let stopped = || self.state.read().stopped.as_ref().map(ToString::to_string);
+        let folding = reached.wait_for(|next| *next >= end || stopped().is_some());
+        let late = |_| ReadError::Unavailable("the settings were not read in time".to_owned());
+        let next = tokio::time::timeout(READ_UP_MAX, folding).await.map_err(late)?.map(|next| *next);
+        match (next, stopped()) {
+            (Ok(next), _) if next >= end => Ok(()),
+            (_, Some(stopped)) => Err(ReadError::Unavailable(stopped)),
+            (_, None) => Err(ReadError::Unavailable("the log was closed".to_owned())),
+        }
     }
 
     /// One entity, as of the last event folded.
@@ -214,11 +237,17 @@ impl Drop for Awaited<'_> {
 
 impl State {
     /// Puts what the log says in the place of the copy.
-    fn take_the_logs_word(&self, fold: Fold) {
+    fn take_the_logs_word(&self, fold: Fold, next: Offset) {
         let mut folded = self.write();
         (folded.fold, folded.is_copy) = (fold, false);
         drop(folded);
         self.revision.send_modify(|revision| *revision += 1);
+        self.reach(next);
+    }
+
+    /// Notes that everything before `next` is folded.
+    fn reach(&self, next: Offset) {
+        self.reached.send_modify(|reached| *reached = next.max(*reached));
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Folded> {

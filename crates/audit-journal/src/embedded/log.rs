@@ -136,7 +136,7 @@ impl Table {
         let mut bytes = 0;
         while let Some(row) = rows.next().map_err(broken)? {
             let message = self.message(row).map_err(broken)?;
-            bytes += size_of_message(&message);
+            bytes += message.bytes();
             let is_full = range.messages.len() >= limit.messages || bytes > limit.bytes;
             if is_full && !range.messages.is_empty() {
                 range.next = range.messages.last().map_or(from, |last| last.offset + 1);
@@ -251,7 +251,7 @@ impl Tables {
 
     /// Which partition a new message goes to, or why it can't be taken.
     pub(crate) fn place(&self, topic: Topic, message: &NewMessage) -> Result<Partition, String> {
-        let bytes = size_of_new(message);
+        let bytes = message.bytes();
         if bytes > MESSAGE_BYTES_MAX {
             return Err(format!("the message has {bytes} bytes; at most {MESSAGE_BYTES_MAX} are taken"));
         }
@@ -314,20 +314,6 @@ impl PartitionState {
 /// Where a message went.
 pub(crate) fn position(table: &Table, offset: Offset) -> Position {
     Position { partition: table.partition, offset }
-}
-
-/// What a new message weighs: key, headers and value.
-pub(crate) fn size_of_new(message: &NewMessage) -> usize {
-    size_of(&message.key, &message.headers, message.value.as_ref())
-}
-
-fn size_of_message(message: &Message) -> usize {
-    size_of(&message.key, &message.headers, message.value.as_ref())
-}
-
-fn size_of(key: &Bytes, headers: &[(String, Bytes)], value: Option<&Bytes>) -> usize {
-    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    key.len() + headers + value.map_or(0, Bytes::len)
 }
 
 /// Headers in a blob: for each name and value, its length (u32, big endian) and its bytes.

@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::group::{Change, Group, Member};
-use self::log::{PartitionState, Tables, size_of_new};
+use self::log::{PartitionState, Tables};
 use self::owner::Feeder;
 use self::shared::Shared;
 pub(crate) use self::unfinished::Unfinished;
@@ -138,7 +138,7 @@ impl Embedded {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        let bytes = messages.iter().map(|(_, message)| size_of_new(message)).sum();
+        let bytes = messages.iter().map(|(_, message)| message.bytes()).sum();
         let (answer, outcome) = oneshot::channel();
         self.shared
             .queue

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{self, Cursor, Step};
 use super::group::{Change, Order};
-use super::log::size_of_new;
+use super::log::MESSAGE_BYTES_MAX;
 use super::owning::Claimed;
 use super::shared::Shared;
 use super::writer::Job;
@@ -141,11 +141,12 @@ pub(crate) async fn take_commits(
         request = requests.recv() => request,
     } {
         let mut places = commit.messages.iter().map(|(topic, message)| shared.tables.place(*topic, message));
-        if let Some(Err(refused)) = places.find(Result::is_err) {
+        if let Err(refused) = places.try_for_each(|place| place.map(drop)).and_then(|()| check_sizes(&commit))
+        {
             let _ = answer.send(Err(CommitError::NotCommitted(refused)));
             continue;
         }
-        let bytes = size_of(&commit);
+        let bytes = commit.bytes();
         let job = Job::Commit { group: group.clone(), commit, answer };
         if shared.queue.push(job, bytes).await.is_err() {
             break;
@@ -153,10 +154,16 @@ pub(crate) async fn take_commits(
     }
 }
 
-/// What a commit weighs in the writing thread's queue.
-fn size_of(commit: &OwnedCommit) -> usize {
-    let documents = commit.partitions.iter().flat_map(|partition| &partition.documents);
-    let documents: usize =
-        documents.map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum();
-    documents + commit.messages.iter().map(|(_, message)| size_of_new(message)).sum::<usize>()
+/// Refuses a document that no message could hold, as Kafka does: this log may move there.
+fn check_sizes(commit: &OwnedCommit) -> Result<(), String> {
+    for (key, value) in commit.partitions.iter().flat_map(|state| &state.documents) {
+        let bytes = key.len() + value.as_ref().map_or(0, Bytes::len);
+        if bytes > MESSAGE_BYTES_MAX {
+            let key = String::from_utf8_lossy(key);
+            return Err(format!(
+                "the document {key:?} has {bytes} bytes; at most {MESSAGE_BYTES_MAX} are taken"
+            ));
+        }
+    }
+    Ok(())
 }

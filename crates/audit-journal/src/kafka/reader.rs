@@ -22,7 +22,7 @@ use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
 
 use super::client::{Clients, Logged, PlainConsumer, REQUEST_WAIT, partition_count, reason};
-use super::wire::{bytes_of, message_of};
+use super::wire::message_of;
 
 /// How many consumers serve reads.
 const READERS: usize = 2;
@@ -254,7 +254,7 @@ impl Window {
         let mut bytes = 0;
         let mut next = self.next;
         for message in &self.messages[first..] {
-            let size = bytes_of(message);
+            let size = message.bytes();
             let full = messages.len() >= limit.messages || bytes + size > limit.bytes;
             if full && !messages.is_empty() {
                 next = message.offset;
@@ -408,7 +408,7 @@ impl Reader {
                         continue;
                     }
                     window.next = message.offset + 1;
-                    bytes += bytes_of(&message);
+                    bytes += message.bytes();
                     window.messages.push(message);
                     if bytes >= bytes_max {
                         break;

@@ -5,8 +5,6 @@ use crate::follow::{Batch, Stop};
 use crate::message::Message;
 use crate::position::{Anchor, Bookmark, Bounds, Offset, Partition};
 
-use super::wire::bytes_of;
-
 /// Most messages of one batch.
 pub(super) const BATCH_MESSAGES_MAX: usize = 1000;
 
@@ -123,7 +121,7 @@ impl Track {
         }
         self.next = message.offset + 1;
         self.end = self.end.max(self.next);
-        self.bytes += bytes_of(&message);
+        self.bytes += message.bytes();
         self.messages.push(message);
         if self.messages.len() >= BATCH_MESSAGES_MAX || self.bytes >= BATCH_BYTES_MAX {
             Taken::Full

@@ -21,7 +21,7 @@ use crate::position::{Offset, Partition, Position};
 use crate::topic::Topic;
 
 use super::client::{Clients, MESSAGE_BYTES_MAX, log_error, log_line, partition_for, reason};
-use super::wire::{bytes_of_new, produce};
+use super::wire::produce;
 
 /// After this the broker aborts a transaction whose process died. Until then, readers of committed
 /// messages wait before it.
@@ -203,7 +203,7 @@ impl Transactor {
     ) -> Result<Vec<Placed<'m>>, TransactionError> {
         let place = |(topic, message): &'m (Topic, NewMessage)| {
             let partition = partition_for(*topic, message, partitions).map_err(TransactionError::Aborted)?;
-            let (name, bytes) = (self.clients.topic_name(*topic), bytes_of_new(message));
+            let (name, bytes) = (self.clients.topic_name(*topic), message.bytes());
             if bytes > MESSAGE_BYTES_MAX {
                 return Err(TransactionError::Aborted(format!(
                     "a message of {name} with the key {:?} has {bytes} bytes; at most {MESSAGE_BYTES_MAX} are taken",

@@ -39,18 +39,6 @@ pub(super) fn message_of(borrowed: &BorrowedMessage<'_>) -> Message {
     }
 }
 
-/// How much of a bound a message takes.
-pub(super) fn bytes_of(message: &Message) -> usize {
-    let headers: usize = message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    message.key.len() + message.value.as_ref().map_or(0, Bytes::len) + headers
-}
-
-/// The same of one that is to be sent.
-pub(super) fn bytes_of_new(message: &NewMessage) -> usize {
-    let headers: usize = message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    message.key.len() + message.value.as_ref().map_or(0, Bytes::len) + headers
-}
-
 /// Hands a message to a producer. It is copied; nothing has been sent when this returns.
 pub(super) fn produce<C>(
     producer: &ThreadedProducer<C>,

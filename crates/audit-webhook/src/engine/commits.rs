@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use audit_journal::{CommitError, Committer, NewMessage, OwnedCommit, Partition, PartitionCommit, Topic};
+use audit_journal::{
+    COMMIT_BYTES_MAX, CommitError, Committer, NewMessage, OwnedCommit, Partition, PartitionCommit, Topic,
+};
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -25,6 +27,12 @@ pub(crate) struct Part {
     pub(crate) messages: Vec<(Topic, NewMessage)>,
 }
 
+impl Part {
+    fn bytes(&self) -> usize {
+        self.commit.bytes() + self.messages.iter().map(|(_, message)| message.bytes()).sum::<usize>()
+    }
+}
+
 /// The partitions that are ours, by index.
 pub(crate) type Handles = Arc<Mutex<BTreeMap<Partition, Handle>>>;
 
@@ -35,10 +43,27 @@ pub(crate) async fn commit_for_all(shared: Arc<Shared>, committer: Committer, ha
         // Who wants a commit at once (a partition that is given up) does not wait for the interval.
         let _ = tokio::time::timeout(COMMIT_INTERVAL, shared.commit_now.notified()).await;
         let parts = collect(&handles).await;
-        if !parts.is_empty() {
-            commit(&committer, parts).await;
+        for together in in_transactions(parts, COMMIT_BYTES_MAX, |(_, part)| part.bytes()) {
+            commit(&committer, together).await;
         }
     }
+}
+
+/// Shares parts out among transactions of at most so many bytes, or of one part; in order.
+fn in_transactions<T>(parts: Vec<T>, bytes_max: usize, bytes_of: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut transactions: Vec<Vec<T>> = Vec::new();
+    let mut bytes = 0;
+    for part in parts {
+        bytes += bytes_of(&part);
+        match transactions.last_mut() {
+            Some(last) if bytes <= bytes_max => last.push(part),
+            _ => {
+                bytes = bytes_of(&part);
+                transactions.push(vec![part]);
+            }
+        }
+    }
+    transactions
 }
 
 /// A part, and whom to tell what became of it.
@@ -108,4 +133,17 @@ async fn commit(committer: &Committer, mut parts: Vec<Collected>) {
 async fn tell(handle: &Handle, command: Command) {
     // A task that has ended needs no telling.
     let _ = handle.commands.send(command).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_transactions;
+
+    #[test]
+    fn many_large_parts_are_committed_in_several_transactions_and_small_ones_in_one() {
+        let grouped = |parts: &[usize]| in_transactions(parts.to_vec(), 10, |bytes| *bytes);
+        assert_eq!(grouped(&[1, 2, 3]), [[1, 2, 3]]);
+        assert_eq!(grouped(&[6, 4, 1, 9, 30, 1]), [vec![6, 4], vec![1, 9], vec![30], vec![1]]);
+        assert!(grouped(&[]).is_empty());
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use audit_journal::{AppendOutcome, NewMessage, Placement, ReadLimit, Topic, partition_of};
 use bytes::Bytes;
 
-use super::{Harness, PARTITIONS, append_all, append_numbers, collect, fixed, keyed, text, until};
+use super::{Harness, PARTITIONS, append_all, append_numbers, collect, fixed, keyed, read_all, text, until};
 
 const EVERYTHING: ReadLimit = ReadLimit { messages: 100_000, bytes: 64 * 1024 * 1024 };
 
@@ -131,10 +131,7 @@ pub(crate) async fn an_append_whose_answer_nobody_waits_for_is_there_or_not_but_
     journal.close().await;
     // What was abandoned may have been under way until now, and the two topics show one commit each at its own moment.
     let journal = log.open().await;
-    let written = async |topic| {
-        let range = journal.read(topic, 0, 0, EVERYTHING).await.expect("the topic can be read");
-        range.messages.iter().map(text).collect::<Vec<_>>()
-    };
+    let written = async |topic| read_all(&journal, topic, 0).await.iter().map(text).collect::<Vec<_>>();
     until(|| async { written(Topic::Records).await == written(Topic::Checkpoints).await }).await;
 }
 
@@ -163,8 +160,7 @@ pub(crate) async fn a_closed_journal_appends_nothing_and_keeps_what_it_answered<
     assert!(matches!(late[0], AppendOutcome::NotAppended(_)), "{late:?}");
     drop(journal);
     let journal = log.open().await;
-    let range = journal.read(Topic::Records, 0, 0, EVERYTHING).await.expect("the topic can be read");
-    assert_eq!(range.messages.len(), answered);
+    assert_eq!(read_all(&journal, Topic::Records, 0).await.len(), answered);
 }
 
 pub(crate) async fn append_times_never_fall_within_a_partition<H: Harness>() {

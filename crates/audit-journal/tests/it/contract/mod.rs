@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use audit_journal::{
     AppendOutcome, Follow, FollowEvent, Journal, JournalConfig, Message, NewMessage, Owned, OwnedEvent,
-    Partition, Placement, Position, Topic,
+    Partition, Placement, Position, ReadLimit, Topic,
 };
 use bytes::Bytes;
 
@@ -84,6 +84,7 @@ macro_rules! contract {
                 bounds_name_every_partition;
             owned: one_owner_is_given_every_partition,
                 a_commit_is_one_transaction_of_watermark_documents_and_messages,
+                a_document_that_no_message_holds_is_refused_by_name,
                 the_next_owner_begins_at_the_watermark_with_the_documents,
                 a_second_owner_takes_its_share_and_the_first_keeps_the_rest,
                 a_zombies_commit_is_refused_whole,
@@ -95,6 +96,7 @@ macro_rules! contract {
                 a_restart_folds_the_same,
                 a_change_and_its_record_are_one_transaction,
                 a_write_whose_answer_was_lost_is_seen_by_reading,
+                reading_up_folds_what_another_process_wrote_before,
                 what_was_deleted_can_be_made_again,
                 an_event_of_a_later_release_is_refused_by_name,
                 a_waiter_wakes_with_every_change;
@@ -187,6 +189,43 @@ pub(crate) async fn collect(follow: &mut Follow, count: usize) -> Vec<Message> {
         }
     }
     messages
+}
+
+/// What a reader finds in a partition now, from its start to its present end.
+pub(crate) async fn read_all(journal: &Journal, topic: Topic, partition: Partition) -> Vec<Message> {
+    let (mut messages, mut from) = (Vec::new(), None);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        assert!(tokio::time::Instant::now() < deadline, "the partition can't be read");
+        // A busy broker may be asked again.
+        let Ok(bounds) = journal.bounds(topic).await else { continue };
+        let bounds = bounds[partition as usize];
+        let next = from.unwrap_or(bounds.start);
+        if next >= bounds.end {
+            return messages;
+        }
+        let limit = ReadLimit { messages: 100_000, bytes: 64 * 1024 * 1024 };
+        let Ok(range) = journal.read(topic, partition, next, limit).await else { continue };
+        messages.extend(range.messages);
+        from = Some(range.next);
+    }
+}
+
+/// Waits until a partition holds these and nothing else. A transaction is durable when it is answered, and to be
+/// seen, in each of its partitions, a moment later.
+pub(crate) async fn until_holds(journal: &Journal, topic: Topic, partition: Partition, expected: &[&str]) {
+    let found =
+        async || -> Vec<String> { read_all(journal, topic, partition).await.iter().map(text).collect() };
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let found = found().await;
+        if found == expected {
+            return;
+        }
+        let may_come = expected.starts_with(&found.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(may_come && tokio::time::Instant::now() < deadline, "{found:?} instead of {expected:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Waits until `condition` holds.

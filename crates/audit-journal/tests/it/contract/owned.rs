@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use audit_journal::{
     Bookmark, CommitError, Committer, Journal, Message, Owned, OwnedCommit, OwnedEvent, Partition,
-    PartitionCommit, ReadLimit, Topic,
+    PartitionCommit, Topic,
 };
 use bytes::Bytes;
 
-use super::{Harness, PARTITIONS, PATIENCE, append_numbers, fixed, next_owned, text, until};
+use super::{Harness, PARTITIONS, PATIENCE, append_numbers, fixed, next_owned, text, until, until_holds};
 
 const GROUP: &str = "flagtrail-deliver";
-const EVERYTHING: ReadLimit = ReadLimit { messages: 100_000, bytes: 64 * 1024 * 1024 };
 
 /// What an owner was told of a partition.
 #[derive(Debug)]
@@ -113,10 +112,9 @@ pub(crate) async fn a_commit_is_one_transaction_of_watermark_documents_and_messa
         (Topic::Records, fixed(1, "the record that tells of it")),
     ];
     must_commit(&owned.committer(), commit.clone()).await;
-    let documents = journal.documents(GROUP).await.expect("documents can be listed");
-    assert_eq!(documents, [(1, Bytes::from_static(b"endpoint-1"), Bytes::from_static(b"{}"))]);
-    let attempts = journal.read(Topic::Deliveries, 1, 0, EVERYTHING).await.expect("attempts can be read");
-    assert_eq!(attempts.messages.iter().map(text).collect::<Vec<_>>(), ["attempt"]);
+    let expected = [(1, Bytes::from_static(b"endpoint-1"), Bytes::from_static(b"{}"))];
+    until(|| async { journal.documents(GROUP).await.is_ok_and(|documents| documents == expected) }).await;
+    until_holds(&journal, Topic::Deliveries, 1, &["attempt"]).await;
 
     // One message of it can't be taken, so nothing of it happens.
     commit.partitions[0].documents = vec![document("endpoint-1", "changed")];
@@ -124,10 +122,28 @@ pub(crate) async fn a_commit_is_one_transaction_of_watermark_documents_and_messa
         vec![(Topic::Deliveries, fixed(1, "lost")), (Topic::Records, fixed(PARTITIONS, "nowhere"))];
     let refused = owned.committer().commit(commit).await;
     assert!(matches!(refused, Err(CommitError::NotCommitted(_))), "{refused:?}");
+    // Nor may it come later: what is committed after it would be seen after it.
+    commit.partitions[0].documents = vec![document("endpoint-2", "{}")];
+    commit.messages = vec![(Topic::Deliveries, fixed(1, "next"))];
+    must_commit(&owned.committer(), commit).await;
+    until_holds(&journal, Topic::Deliveries, 1, &["attempt", "next"]).await;
+    until(|| async { journal.documents(GROUP).await.is_ok_and(|documents| documents.len() == 2) }).await;
     let documents = journal.documents(GROUP).await.expect("documents can be listed");
-    assert_eq!(documents[0].2, Bytes::from_static(b"{}"));
-    let attempts = journal.read(Topic::Deliveries, 1, 0, EVERYTHING).await.expect("attempts can be read");
-    assert_eq!(attempts.messages.len(), 1);
+    assert!(documents.iter().all(|(_, _, value)| value == "{}"), "{documents:?}");
+}
+
+pub(crate) async fn a_document_that_no_message_holds_is_refused_by_name<H: Harness>() {
+    let log = H::fresh().await;
+    let journal = log.open().await;
+    append_numbers(&journal, 1, 0..1).await;
+    let (owned, assigned, _, bookmark) = own_and_read(&journal, 1, 1).await;
+    let mut commit = commit_of(1, assigned[&1].generation, bookmark.expect("it read a message"));
+    commit.partitions[0].documents = vec![(Bytes::from_static(b"huge"), Some(vec![b'x'; 5 << 20].into()))];
+    let refused = tokio::time::timeout(PATIENCE, owned.committer().commit(commit.clone())).await;
+    let Ok(Err(CommitError::NotCommitted(why))) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("huge") && why.contains("bytes; at most"), "{why}");
+    commit.partitions[0].documents = vec![document("small", "x")];
+    must_commit(&owned.committer(), commit).await;
 }
 
 pub(crate) async fn the_next_owner_begins_at_the_watermark_with_the_documents<H: Harness>() {
@@ -230,10 +246,11 @@ pub(crate) async fn a_zombies_commit_is_refused_whole<H: Harness>() {
     let refused = tokio::time::timeout(PATIENCE, zombie.commit(late)).await;
     let refused = refused.expect("a commit is answered in time");
     assert!(matches!(refused, Err(CommitError::Fenced(_))), "{refused:?}");
+    let mut timely = commit_of(1, new[&1].generation, bookmark);
+    timely.messages = vec![(Topic::Deliveries, fixed(1, "timely"))];
+    must_commit(&owner.committer(), timely).await;
+    until_holds(&journal, Topic::Deliveries, 1, &["timely"]).await;
     assert!(journal.documents(GROUP).await.expect("documents can be listed").is_empty());
-    let attempts = journal.read(Topic::Deliveries, 1, 0, EVERYTHING).await.expect("attempts can be read");
-    assert!(attempts.messages.is_empty());
-    must_commit(&owner.committer(), commit_of(1, new[&1].generation, bookmark)).await;
 }
 
 pub(crate) async fn an_owner_that_leaves_is_clean_and_one_that_is_dropped_is_not<H: Harness>() {

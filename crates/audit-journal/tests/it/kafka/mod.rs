@@ -12,13 +12,15 @@ mod unreached;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use audit_journal::{JournalConfig, KafkaConfig, Topic};
 use flagtrail_testkit::kafka::{self, Cluster};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::contract::{Harness, PARTITIONS, PATIENCE};
+use crate::contract::{Harness, PARTITIONS, PATIENCE, until};
 
 /// Tells a child process where the brokers are, and the log's prefix.
 const BROKERS_VARIABLE: &str = "FLAGTRAIL_TEST_KAFKA_BROKERS";
@@ -111,8 +113,20 @@ impl<B: Brokers> Harness for KafkaLog<B> {
             }
         })
         .await;
-        // Deleting is done in the background.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Until brokers have heard of it, they would say that the topics are there.
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.cluster.bootstrap())
+            .create()
+            .expect("a client");
+        let (client, prefix) = (Arc::new(client), format!("{}.", self.prefix));
+        until(|| {
+            let (client, prefix) = (Arc::clone(&client), prefix.clone());
+            blocking(move || {
+                let metadata = client.fetch_metadata(None, PATIENCE).expect("the brokers answer");
+                !metadata.topics().iter().any(|topic| topic.name().starts_with(&prefix))
+            })
+        })
+        .await;
     }
 
     fn child_environment(&self) -> Vec<(&'static str, String)> {

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use audit_journal::{AppendError, Journal, ReadLimit, Topic};
+use audit_journal::{AppendError, Journal, Topic};
 use flagtrail_testkit::kafka;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::{KafkaLog, One, blocking, in_time, topic_name};
-use crate::contract::{Harness, fixed, text, until};
+use crate::contract::{Harness, fixed, read_all, text, until, until_holds};
 
 type Log = KafkaLog<One>;
 
-const EVERYTHING: ReadLimit = ReadLimit { messages: 1000, bytes: 1024 * 1024 };
 const STEP: Duration = Duration::from_secs(30);
 
 /// What a process that was killed in the middle of a transaction leaves behind: its messages are on the brokers,
@@ -39,8 +38,7 @@ async fn predecessor(log: &Log, name: &str) -> BaseProducer {
 }
 
 async fn records(journal: &Journal) -> Vec<String> {
-    let read = in_time("reading", journal.read(Topic::Records, 1, 0, EVERYTHING)).await;
-    read.expect("it can be read").messages.iter().map(text).collect()
+    read_all(journal, Topic::Records, 1).await.iter().map(text).collect()
 }
 
 async fn end(journal: &Journal) -> u64 {
@@ -65,7 +63,7 @@ async fn what_a_dead_predecessor_left_open_is_ended_before_its_successor_looks()
     assert!(records(&journal).await.is_empty(), "the dead had not committed");
     let appended = successor.append_together(vec![(Topic::Records, fixed(1, "of the heir"))]).await;
     appended.expect("it is appended");
-    assert_eq!(records(&journal).await, ["of the heir"]);
+    until_holds(&journal, Topic::Records, 1, &["of the heir"]).await;
     // And should it not be dead but slow: nothing that it still sends is taken.
     blocking(move || {
         dead.commit_transaction(STEP).expect_err("it is fenced");
@@ -113,5 +111,5 @@ async fn of_two_that_live_the_later_one_appends_and_the_earlier_one_must_settle_
     in_time("appending", first.append_together(vec![(Topic::Records, fixed(1, "first"))]))
         .await
         .expect("it is appended");
-    assert_eq!(records(&journal).await, ["second", "first"]);
+    until_holds(&journal, Topic::Records, 1, &["second", "first"]).await;
 }

@@ -4,14 +4,13 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use audit_journal::{CommitError, Journal, OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit, Topic};
+use audit_journal::{Bookmark, CommitError, Journal, OwnedCommit, OwnedEvent, PartitionCommit, Topic};
 use bytes::Bytes;
 
 use super::{KafkaLog, One, blocking, in_time};
-use crate::contract::{Harness, PARTITIONS, append_numbers, fixed, next_owned, text};
+use crate::contract::{Harness, PARTITIONS, append_numbers, fixed, next_owned, read_all, text, until};
 
 const GROUP: &str = "flagtrail-deliver";
-const EVERYTHING: ReadLimit = ReadLimit { messages: 100_000, bytes: 64 * 1024 * 1024 };
 
 /// Tells a child that it is to be an owner.
 const OWNER_VARIABLE: &str = "FLAGTRAIL_TEST_KAFKA_OWNER";
@@ -172,10 +171,48 @@ async fn a_paused_process_that_wakes_after_the_takeover_commits_nothing() {
             _ => {}
         }
     }
-    let attempts = journal.read(Topic::Deliveries, 1, 0, EVERYTHING).await.expect("attempts can be read");
-    let attempts: Vec<String> = attempts.messages.iter().map(text).collect();
+    let attempts: Vec<String> = read_all(&journal, Topic::Deliveries, 1).await.iter().map(text).collect();
     let doubled = attempts.iter().filter(|attempt| *attempt == "child 1" || *attempt == "child 2").count();
     assert_eq!(doubled, 0, "what the heir settled was committed again: {attempts:?}");
+}
+
+/// A document of an endpoint with 10,000 deliveries pending has some 530 KB; here are as many of them as an
+/// owner of one partition and a hundred such endpoints commits at once, more than the producer's queue holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_of_a_hundred_full_documents_is_one_transaction() {
+    const PENDING: u64 = 10_000;
+    if !Log::is_available() {
+        return;
+    }
+    let log = Log::fresh().await;
+    let journal = log.open().await;
+    append_numbers(&journal, 1, 0..1).await;
+    let mut owned = journal.follow_owned(GROUP).await;
+    let generation = loop {
+        if let OwnedEvent::Assigned { partition: 1, generation, .. } = next_owned(&mut owned).await {
+            break generation;
+        }
+    };
+    let pending: Vec<String> = (0..PENDING)
+        .map(|n| {
+            format!(r#"{{"offset":{},"attempt":7,"due":{}}}"#, 123_456_789 + n, 1_763_730_000_000 + n * 7)
+        })
+        .collect();
+    let document = Bytes::from(format!(r#"{{"v":1,"incarnation":1,"pending":[{}]}}"#, pending.join(",")));
+    assert!((500_000..600_000).contains(&document.len()), "{}", document.len());
+    let documents =
+        (0..100).map(|n| (Bytes::from(format!("endpoint-{n}")), Some(document.clone()))).collect();
+    let state = PartitionCommit { partition: 1, generation, bookmark: Bookmark::default(), documents };
+    assert!(state.bytes() > 3 * audit_journal::COMMIT_BYTES_MAX);
+    let commit = OwnedCommit { partitions: vec![state], messages: Vec::new() };
+    let committer = owned.committer();
+    // On a busy machine it may take longer than a transaction has; then it is tried again, as the deliverer does.
+    until(|| async { committer.commit(commit.clone()).await.is_ok() }).await;
+    until(|| async { journal.documents(GROUP).await.is_ok_and(|documents| !documents.is_empty()) }).await;
+    let documents = journal.documents(GROUP).await.expect("documents can be listed");
+    assert_eq!(documents.len(), 100);
+    assert!(documents.iter().all(|(_, _, value)| *value == document));
+    in_time("leaving", owned.leave()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
