@@ -89,18 +89,12 @@ impl Journal {
         Self { reaching, tagger: Arc::new(Mutex::new(tagger)) }
     }
 
-    /// As [`Journal::open`]; but where the log can't be reached now, goes on trying beside the caller, who gets
-    /// a journal at once that behaves as one whose log went away: appends and reads are refused, followers wait.
+    /// As [`Journal::open`]; but where the log can't be reached soon, goes on trying beside the caller, who gets a
+    /// journal that behaves as one whose log went away: appends and reads are refused, followers wait.
     /// `known` is the identity that the log had when it was last reached ([`crate::SettingsFile`]). Whether it
     /// is reached, and whether it is that log, tells [`Journal::reached`].
     pub async fn open_known(config: JournalConfig, known: LogIdentity) -> Result<Self, OpenError> {
-        match Self::open(config.clone()).await {
-            Err(OpenError::Unavailable(problem)) => {
-                tracing::warn!(problem, "the log does not answer; going on with what is known of it");
-                Ok(Self::of(Reaching::begin(config, known)))
-            }
-            outcome => outcome,
-        }
+        Ok(Self::of(Reaching::begin(config, known).await?))
     }
 
     /// Waits until the log has been reached for the first time. An error is final: the log that answers is

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::JournalConfig;
@@ -15,6 +16,9 @@ use crate::journal::Backend;
 use crate::owned::{CommitRequest, Committer, Owned};
 use crate::position::{Bookmark, Partition};
 use crate::topic::Topic;
+
+/// How long the first attempt is waited for. Who sends webhooks waits meanwhile, and gives up after 10 s.
+const FIRST_WAIT: Duration = Duration::from_secs(4);
 
 /// Pause between attempts to reach the log.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -55,8 +59,19 @@ impl Reaching {
         }
     }
 
-    /// Tries until the log answers, the journal is closed, or nobody has it any more.
-    pub(crate) fn begin(config: JournalConfig, known: LogIdentity) -> Arc<Self> {
+    /// Opens the log. If that takes long or fails for now, tries until the log answers, the journal is closed, or
+    /// nobody has it any more.
+    pub(crate) async fn begin(config: JournalConfig, known: LogIdentity) -> Result<Arc<Self>, OpenError> {
+        let mut first = tokio::spawn(Backend::open(config.clone()));
+        let (problem, under_way) = match tokio::time::timeout(FIRST_WAIT, &mut first).await {
+            Ok(outcome) => match opened(outcome) {
+                Ok(backend) => return Ok(Arc::new(Self::reached(backend))),
+                Err(OpenError::Unavailable(problem)) => (problem, None),
+                Err(error) => return Err(error),
+            },
+            Err(_) => (format!("not within {} s", FIRST_WAIT.as_secs()), Some(first)),
+        };
+        tracing::warn!(problem, "the log does not answer; going on with what is known of it");
         let stop = CancellationToken::new();
         let reaching = Arc::new(Self {
             known: known.clone(),
@@ -64,8 +79,8 @@ impl Reaching {
             ended: watch::Sender::new(None),
             stop: stop.clone(),
         });
-        tokio::spawn(attempts(config, known, Arc::downgrade(&reaching), stop));
-        reaching
+        tokio::spawn(attempts(under_way, config, known, Arc::downgrade(&reaching), stop));
+        Ok(reaching)
     }
 
     pub(crate) fn backend(&self) -> Option<&Backend> {
@@ -151,17 +166,25 @@ fn closed() -> OpenError {
     OpenError::Unavailable("the journal was closed".to_owned())
 }
 
+/// What became of an attempt. One that panicked is tried again: that is no worse than to end.
+fn opened(outcome: Result<Result<Backend, OpenError>, JoinError>) -> Result<Backend, OpenError> {
+    outcome.unwrap_or_else(|panic| Err(OpenError::Unavailable(panic.to_string())))
+}
+
 async fn attempts(
+    mut under_way: Option<JoinHandle<Result<Backend, OpenError>>>,
     config: JournalConfig,
     known: LogIdentity,
     reaching: Weak<Reaching>,
     stop: CancellationToken,
 ) {
     loop {
-        if stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await.is_none() {
-            return;
-        }
-        let outcome = Backend::open(config.clone()).await;
+        let attempt = match under_way.take() {
+            Some(attempt) => attempt,
+            None if stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await.is_none() => return,
+            None => tokio::spawn(Backend::open(config.clone())),
+        };
+        let outcome = opened(attempt.await);
         if matches!(outcome, Err(OpenError::Unavailable(_))) {
             continue;
         }

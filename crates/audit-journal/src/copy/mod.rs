@@ -43,10 +43,10 @@ pub enum CopyError {
     /// The destination can't be opened, or is wrong.
     #[error("the log to copy to: {0}")]
     To(OpenError),
-    /// The source can't be read now; run again.
-    #[error("the log to copy from can't be read; run again to go on: {0}")]
+    /// The source, or what was written, can't be read now; run again.
+    #[error("one of the two logs can't be read now; run again to go on: {0}")]
     Read(#[from] ReadError),
-    /// The destination can't be written or read now; run again.
+    /// The destination can't be written now; run again.
     #[error("the log to copy to does not take it; run again to go on: {0}")]
     Write(String),
     /// The destination holds something else.

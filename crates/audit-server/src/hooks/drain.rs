@@ -1,6 +1,7 @@
 //! Moves what the spool holds to the log, in order and once, whenever the log answers.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use audit_journal::{
@@ -88,7 +89,7 @@ struct Drainer<'a> {
     app: &'a App,
     spool: &'a Spool,
     /// Appends in the spool's name, so that what a dead process had under way in it is ended before we look.
-    appender: Option<NamedAppender>,
+    appender: Option<Arc<NamedAppender>>,
     /// Entries that we tried to append without learning whether it succeeded, and those that are on the log
     /// but not yet removed from the spool. They are looked for on the log before they are appended.
     unsure: HashSet<u64>,
@@ -112,8 +113,9 @@ impl Drainer<'_> {
         if batch.is_empty() {
             return Ok(0);
         }
-        let spool = self.spool;
-        let appender = self.appender.get_or_insert_with(|| self.app.journal().named_appender(spool.id()));
+        let name = self.spool.id();
+        let appender =
+            self.appender.get_or_insert_with(|| Arc::new(self.app.journal().named_appender(name))).clone();
         // Before the look: until here a transaction of ours, or of a dead process, may become visible late.
         appender.settle().await?;
         let mut entries = Vec::with_capacity(batch.len());
@@ -140,9 +142,7 @@ impl Drainer<'_> {
                 doubted.push(*number);
             }
         }
-        let appender = self.appender.as_ref();
         if !messages.is_empty()
-            && let Some(appender) = appender
             && let Err(error) = appender.append_together(messages).await
         {
             if matches!(error, AppendError::NotAppended(_)) {

@@ -61,18 +61,28 @@ impl Node {
         self.process = Some(Process::start(&self.name, &command, &log).unwrap());
     }
 
-    /// Waits until it takes changes in, on the log or in its spool; without hooks, until the log answers.
+    /// Waits until it takes changes in and has reached the log.
     pub(crate) async fn ready(&self) {
+        self.serving().await;
+        // What is asked of the log is refused until then.
+        self.answers("/v1/rejected?limit=1").await;
+    }
+
+    /// Waits until it takes webhooks in, on the log or in its spool; without hooks, until the log answers.
+    pub(crate) async fn serving(&self) {
+        self.answers("/readyz").await;
+    }
+
+    async fn answers(&self, path: &str) {
         let began = Instant::now();
         while began.elapsed() < READY_WITHIN {
-            if let Ok(answer) = http().get(format!("{}/readyz", self.admin)).send().await
-                && answer.status().is_success()
-            {
+            let asked = http().get(format!("{}{path}", self.admin)).bearer_auth(ADMIN_TOKEN).send().await;
+            if asked.is_ok_and(|answer| answer.status().is_success()) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("{} is not ready after {READY_WITHIN:?}:\n{}", self.name, self.log_tail());
+        panic!("{} does not answer {path} after {READY_WITHIN:?}:\n{}", self.name, self.log_tail());
     }
 
     /// SIGKILL.

@@ -67,7 +67,7 @@ async fn a_process_that_starts_while_the_log_is_away_takes_webhooks_of_the_sourc
     let mut next = 1;
     for _ in 0..2 {
         node.start();
-        node.ready().await;
+        node.serving().await;
         for _ in 0..5 {
             assert_eq!(hook(&url, &format!("f{next:02}")).await, 202);
             next += 1;
@@ -78,7 +78,7 @@ async fn a_process_that_starts_while_the_log_is_away_takes_webhooks_of_the_sourc
         node.kill();
     }
     node.start();
-    node.ready().await;
+    node.serving().await;
     let broker = cluster.clone();
     tokio::task::spawn_blocking(move || broker.restart_broker(1).unwrap()).await.unwrap();
     let expected: Vec<String> = (0..next).map(|number| format!("f{number:02}")).collect();
