@@ -83,6 +83,7 @@ fn a_tls_listener_with_passwords_lets_in_who_has_the_authority_and_a_password() 
             User::new(Mechanism::ScramSha256, "sam", "scram-secret"),
             User::new(Mechanism::ScramSha512, "sue", "long-secret"),
         ],
+        ..Security::default()
     };
     let cluster = Cluster::start_with(&Options { brokers: 1, security }).unwrap();
     cluster.create_topic("greetings", 1, &[]).unwrap();

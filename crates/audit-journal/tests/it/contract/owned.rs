@@ -120,7 +120,7 @@ pub(crate) async fn a_commit_is_one_transaction_of_watermark_documents_and_messa
     commit.partitions[0].documents = vec![document("endpoint-1", "changed")];
     commit.messages =
         vec![(Topic::Deliveries, fixed(1, "lost")), (Topic::Records, fixed(PARTITIONS, "nowhere"))];
-    let refused = owned.committer().commit(commit).await;
+    let refused = owned.committer().commit(commit.clone()).await;
     assert!(matches!(refused, Err(CommitError::NotCommitted(_))), "{refused:?}");
     // Nor may it come later: what is committed after it would be seen after it.
     commit.partitions[0].documents = vec![document("endpoint-2", "{}")];
