@@ -1,4 +1,4 @@
-//! Consumer: export jobs read through the archive's query side.
+//! Consumer: seals the log with signed checkpoints; and jobs: exports read through the archive's query side.
 //!
 //! An export is a BagIt bag: payload files, `manifest.json`, and checksums for `sha256sum -c`. It covers every
 //! partition up to an end of the log that was read when the job began, or says which it does not. Nothing here
@@ -14,6 +14,7 @@ mod manifest;
 mod payload;
 mod record;
 mod run;
+mod seal;
 mod state;
 
 pub use error::ExportError;
@@ -21,3 +22,4 @@ pub use job::{ExportJob, Format};
 pub use jobs::{ExportJobs, ExportRequest, ExportRunner, ExportState, JOBS_WAITING_MAX, SubmitError};
 pub use manifest::{FileEntry, Manifest, PartitionEntry, QueryText};
 pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export};
+pub use seal::{KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig};

@@ -4,10 +4,12 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A node of a tree, or its root: 32 bytes of SHA-256. As text: base64, as in checkpoints and proofs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct NodeHash([u8; Self::BYTES]);
 
 /// The text is no hash.
@@ -40,6 +42,19 @@ impl TryFrom<&[u8]> for NodeHash {
     type Error = InvalidHash;
     fn try_from(bytes: &[u8]) -> Result<Self, InvalidHash> {
         bytes.try_into().map(Self).map_err(|_| InvalidHash)
+    }
+}
+
+impl TryFrom<String> for NodeHash {
+    type Error = InvalidHash;
+    fn try_from(text: String) -> Result<Self, InvalidHash> {
+        Self::parse(&text)
+    }
+}
+
+impl From<NodeHash> for String {
+    fn from(hash: NodeHash) -> Self {
+        hash.to_string()
     }
 }
 

@@ -12,6 +12,7 @@ mod checkpoint;
 mod hash;
 mod leaf;
 mod note;
+mod sealed;
 mod tagger;
 mod tags;
 mod tlog_proof;
@@ -27,6 +28,7 @@ pub use note::{
     Cosigner, InvalidKey, InvalidNote, NOTE_BYTES_MAX, NoteSignature, NoteSigner, NoteVerifier,
     SIGNATURES_MAX, SignatureKind, SignedNote, Unverified, Verified,
 };
+pub use sealed::{InvalidSealed, SEALED_VERSION, Sealed, origin};
 pub use tagger::{SCOPES_KNOWN_MAX, TAGS_KNOWN_MAX, Tagger};
 pub use tags::{ScopeKey, TAG_BYTES, TAGS_BYTES, Tag, TagKey, Tags};
 pub use tlog_proof::{InvalidTlogProof, TlogProof, TlogProofError};

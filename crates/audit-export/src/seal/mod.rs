@@ -1,0 +1,12 @@
+//! Sealing: one owner per partition signs how far its tree is, again and again.
+//!
+//! What is signed can't be taken back: whoever kept a checkpoint finds out if the log is ever changed before it.
+//! So the sealer signs nothing that does not extend what was signed last, and keeps that in the same transaction
+//! as the checkpoint itself: there is no moment at which one is known and the other is not.
+
+mod keys;
+mod partition;
+mod sealer;
+
+pub use keys::{KeyFileError, SealKeys};
+pub use sealer::{SEALER_GROUP, Sealer, SealerConfig};

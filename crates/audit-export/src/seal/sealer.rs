@@ -1,0 +1,176 @@
+//! The sealer: owns partitions, grows their trees, and publishes signed checkpoints.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use audit_journal::{
+    CommitError, Committer, Journal, NewMessage, Owned, OwnedCommit, OwnedEvent, Partition, PartitionCommit,
+    Placement, Topic,
+};
+use audit_proof::{Cosigner, InvalidKey};
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::keys::SealKeys;
+use super::partition::{DOCUMENT, Pace, Sealing};
+
+/// The group that shares partitions out among sealers.
+pub const SEALER_GROUP: &str = "flagtrail-seal";
+
+/// How often it is looked at whether a partition is due.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// New leaves after which a partition is sealed at once.
+const LEAVES_MAX: u64 = 65_536;
+
+/// How a log is sealed.
+#[derive(Clone, Debug)]
+pub struct SealerConfig {
+    /// A partition with new records is sealed this long after it was last.
+    pub interval: Duration,
+    /// One without new records after this long: a sign of life, with the time in it.
+    pub idle: Duration,
+}
+
+/// Signs the checkpoints of the partitions that it is given.
+#[derive(Debug)]
+pub struct Sealer {
+    journal: Journal,
+    keys: SealKeys,
+    cosigner: Cosigner,
+    pace: Pace,
+    partitions: BTreeMap<Partition, Sealing>,
+}
+
+impl Sealer {
+    /// A sealer that has not begun.
+    pub fn new(journal: Journal, keys: SealKeys, config: &SealerConfig) -> Result<Self, InvalidKey> {
+        let cosigner = keys.cosigner(&journal.identity().deployment)?;
+        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let pace = Pace { interval_ms: ms(config.interval), idle_ms: ms(config.idle), leaves: LEAVES_MAX };
+        Ok(Self { journal, keys, cosigner, pace, partitions: BTreeMap::new() })
+    }
+
+    /// Seals until told to stop or until the journal is closed, and once more before it ends. `now_ms` tells the
+    /// time, in milliseconds since 1970.
+    pub async fn run(mut self, now_ms: impl Fn() -> i64, shutdown: CancellationToken) {
+        let mut owned = self.journal.follow_owned(SEALER_GROUP).await;
+        let committer = owned.committer();
+        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                event = owned.next() => match event {
+                    Some(event) => self.take(event, &committer, now_ms()).await,
+                    None => return,
+                },
+                _ = look.tick() => self.seal_due(&committer, now_ms(), false).await,
+            }
+        }
+        self.seal_due(&committer, now_ms(), true).await;
+        Owned::leave(owned).await;
+    }
+
+    async fn take(&mut self, event: OwnedEvent, committer: &Committer, now_ms: i64) {
+        match event {
+            OwnedEvent::Assigned { partition, generation, bookmark, documents, .. } => {
+                let document = documents.iter().find(|(key, _)| key == DOCUMENT).map(|(_, value)| &value[..]);
+                let deployment = self.journal.identity().deployment;
+                match Sealing::take_up(deployment, partition, generation, bookmark, document) {
+                    Ok(sealing) => drop(self.partitions.insert(partition, sealing)),
+                    // What was published stays as it is: no checkpoint is better than one that contradicts it.
+                    Err(refusal) => tracing::error!(partition, %refusal, "sealing: partition is not sealed"),
+                }
+            }
+            OwnedEvent::Messages(batch) => {
+                if let Some(sealing) = self.partitions.get_mut(&batch.partition) {
+                    sealing.append(&batch);
+                    if sealing.is_due(now_ms, self.pace) {
+                        self.seal(vec![batch.partition], committer, now_ms).await;
+                    }
+                }
+            }
+            // The position moves with a checkpoint only.
+            OwnedEvent::Level { .. } => {}
+            OwnedEvent::Revoked { partition, lost, done } => {
+                if !lost {
+                    self.seal_if_grown(partition, committer, now_ms).await;
+                }
+                self.partitions.remove(&partition);
+                drop(done);
+            }
+            OwnedEvent::Stopped(stop) => {
+                tracing::error!(%stop, "sealing: partition is not sealed any further");
+            }
+        }
+    }
+
+    async fn seal_if_grown(&mut self, partition: Partition, committer: &Committer, now_ms: i64) {
+        let at_once = Pace { interval_ms: 0, ..self.pace };
+        if self.partitions.get(&partition).is_some_and(|sealing| sealing.is_due(now_ms, at_once)) {
+            self.seal(vec![partition], committer, now_ms).await;
+        }
+    }
+
+    async fn seal_due(&mut self, committer: &Committer, now_ms: i64, at_once: bool) {
+        let pace = if at_once { Pace { interval_ms: 0, ..self.pace } } else { self.pace };
+        let due = self.partitions.iter().filter(|(_, sealing)| sealing.is_due(now_ms, pace));
+        let due: Vec<Partition> = due.map(|(partition, _)| *partition).collect();
+        if !due.is_empty() {
+            self.seal(due, committer, now_ms).await;
+        }
+    }
+
+    /// Signs and publishes. Checkpoint, position and the note of what was signed are one transaction: if we crash
+    /// before it is durable, nobody has seen the checkpoint, and the next owner signs anew from the one before; if
+    /// we crash after it, the next owner goes on from this one.
+    async fn seal(&mut self, due: Vec<Partition>, committer: &Committer, now_ms: i64) {
+        let mut commit = OwnedCommit::default();
+        for partition in &due {
+            let Some(sealing) = self.partitions.get(partition) else { continue };
+            let at_s = u64::try_from(now_ms / 1_000).unwrap_or(0);
+            let signed =
+                self.keys.signers(&sealing.origin()).map_err(|error| error.to_string()).and_then(|signers| {
+                    sealing.sign(&signers, &self.cosigner, at_s).map_err(|error| error.to_string())
+                });
+            let (sealed, bookmark) = match signed {
+                Ok(signed) => signed,
+                Err(error) => {
+                    tracing::error!(partition, error, "sealing: a checkpoint can't be signed");
+                    continue;
+                }
+            };
+            let json = Bytes::from(sealed.to_json());
+            commit.partitions.push(PartitionCommit {
+                partition: *partition,
+                generation: sealing.generation,
+                bookmark,
+                documents: vec![(Bytes::from_static(DOCUMENT), Some(json.clone()))],
+            });
+            let message = NewMessage {
+                key: Bytes::from(sealing.origin()),
+                headers: vec![("content-type".to_owned(), Bytes::from_static(b"application/json"))],
+                value: Some(json),
+                placement: Placement::Fixed(*partition),
+            };
+            commit.messages.push((Topic::Checkpoints, message));
+        }
+        match committer.commit(commit).await {
+            Ok(()) => {
+                for partition in due {
+                    if let Some(sealing) = self.partitions.get_mut(&partition) {
+                        sealing.published(now_ms);
+                    }
+                }
+            }
+            // Somebody else's by now: he goes on from what was published last.
+            Err(CommitError::Fenced(partitions)) => {
+                partitions.iter().for_each(|partition| drop(self.partitions.remove(partition)));
+            }
+            Err(CommitError::NotCommitted(reason)) => {
+                tracing::warn!(reason, "sealing: checkpoints were not published; trying again");
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Sealing over a real embedded log: every checkpoint extends the one before, whatever happens to the sealer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use audit_archive::{ArchiveConfig, Archiver, Reader};
+use audit_export::{SealKeys, Sealer, SealerConfig};
+use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig, ReadLimit, Topic};
+use audit_proof::{Checkpoint, NoteVerifier, Sealed, origin, verify_consistency};
+use audit_record::AuditRecord;
+use flagtrail_testkit::wait;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const PARTITIONS: u32 = 2;
+
+/// How long anything here may take, on a busy machine.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// 21 November 2026.
+const BEGIN_MS: i64 = 1_795_219_200_000;
+
+const INTERVAL: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(3_600);
+
+struct Bench {
+    dir: TempDir,
+    journal: Journal,
+    now_ms: Arc<AtomicI64>,
+}
+
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+
+    /// As a crash would end it: nothing is finished, nobody is told.
+    async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig { path: dir.path().join("journal.sqlite"), partitions: PARTITIONS };
+        let journal = Journal::open(JournalConfig::Embedded(config)).await.unwrap();
+        Self { dir, journal, now_ms: Arc::new(AtomicI64::new(BEGIN_MS)) }
+    }
+
+    fn start(&self, keys: &SealKeys) -> Running {
+        let config = SealerConfig { interval: INTERVAL, idle: IDLE };
+        let sealer = Sealer::new(self.journal.clone(), keys.clone(), &config).unwrap();
+        let stop = CancellationToken::new();
+        let now_ms = Arc::clone(&self.now_ms);
+        let run = sealer.run(move || now_ms.load(Ordering::Relaxed), stop.clone());
+        Running { stop, task: tokio::spawn(run) }
+    }
+
+    fn pass(&self, duration: Duration) {
+        self.now_ms.fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
+    }
+
+    async fn append(&self, numbers: std::ops::Range<usize>) {
+        let records: Vec<AuditRecord> = numbers.map(record).collect();
+        for outcome in self.journal.append_records(&records).await {
+            assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
+        }
+    }
+
+    /// Every checkpoint of a partition, signed by these keys, in the order of publication.
+    async fn checkpoints(&self, partition: u32, keys: &SealKeys) -> Vec<(Checkpoint, u64)> {
+        let limit = ReadLimit { messages: 10_000, bytes: 64 * 1024 * 1024 };
+        let range = self.journal.read(Topic::Checkpoints, partition, 0, limit).await.unwrap();
+        let deployment = self.journal.identity().deployment;
+        let origin = origin(&deployment, partition, 0);
+        let known: Vec<NoteVerifier> = keys.verifiers(&origin, &deployment).unwrap();
+        let open = |message: &audit_journal::Message| {
+            let (_, note, checkpoint, _) = Sealed::read(message.value.as_deref().unwrap()).unwrap();
+            let (opened, at_s) = Checkpoint::open(&note, &origin, &known).unwrap();
+            assert_eq!(opened, checkpoint);
+            (checkpoint, at_s.unwrap())
+        };
+        range.messages.iter().map(open).collect()
+    }
+
+    async fn sizes(&self, keys: &SealKeys) -> Vec<Vec<u64>> {
+        let mut sizes = Vec::new();
+        for partition in 0..PARTITIONS {
+            let found = self.checkpoints(partition, keys).await;
+            sizes.push(found.iter().map(|(checkpoint, _)| checkpoint.size).collect());
+        }
+        sizes
+    }
+
+    /// Waits until what is on the log now is sealed, whatever the time says.
+    async fn sealed(&self, keys: &SealKeys, records: u64) {
+        wait::until(WITHIN, "all records are sealed", || async {
+            self.pass(INTERVAL);
+            let sizes = self.sizes(keys).await;
+            sizes.iter().filter_map(|sizes| sizes.last()).sum::<u64>() == records
+        })
+        .await;
+    }
+
+    /// Checks every checkpoint against the one before, and against the tree of an archive that knows none of them.
+    async fn check(&self, keys: &SealKeys) {
+        let dir = self.dir.path().join("archive");
+        let archive = ArchiveConfig { free_bytes_min: 0, ..ArchiveConfig::new(&dir) };
+        let stop = CancellationToken::new();
+        let archiver = Archiver::open(archive, &self.journal).unwrap();
+        let archiving = tokio::spawn(archiver.run(self.journal.clone(), stop.clone()));
+        let reader = Reader::open(&dir);
+        let bounds = self.journal.bounds(Topic::Records).await.unwrap();
+        wait::until(WITHIN, "the archive is level", || async { reader.covers(&bounds).unwrap_or(false) })
+            .await;
+        stop.cancel();
+        archiving.await.unwrap();
+        for partition in 0..PARTITIONS {
+            let found = self.checkpoints(partition, keys).await;
+            for (checkpoint, _) in &found {
+                assert_eq!(reader.root(partition, checkpoint.size).unwrap(), checkpoint.root);
+            }
+            for pair in found.windows(2) {
+                let [(older, before_s), (newer, after_s)] = pair else { panic!("two of them") };
+                assert!(before_s <= after_s);
+                let proof = reader.prove_consistency(partition, older.size, newer.size).unwrap();
+                let shown = verify_consistency(older.size, newer.size, &proof, &older.root, &newer.root);
+                assert_eq!(shown, Ok(()), "{} then {}", older.size, newer.size);
+            }
+        }
+    }
+}
+
+fn keys() -> SealKeys {
+    SealKeys::new([7; 32])
+}
+
+fn record(number: usize) -> AuditRecord {
+    let json = format!(
+        r#"{{"id":"r{number}","action":"flag.value.changed","log":"change {number}","occurred_at":"2026-01-02T03:04:05Z",
+        "recorded_at":"2026-01-02T03:04:06Z","author":{{"type":"user","email":"ada@example.com"}},"organisation":{{"key":"acme"}},
+        "project":{{"id":"p{}"}},"flag":{{"name":"checkout"}},"related_object_type":"FEATURE",
+        "source":{{"name":"test","system":"native","event":"e","received_at":"2026-01-02T03:04:06Z","authenticated":"token"}}}}"#,
+        number % 7
+    );
+    AuditRecord::from_json(json.as_bytes()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_records_are_sealed_after_the_interval_and_silence_after_the_idle_time() {
+    let bench = Bench::new().await;
+    let running = bench.start(&keys());
+    bench.append(0..50).await;
+    bench.sealed(&keys(), 50).await;
+    let before = bench.sizes(&keys()).await;
+    // Nothing new: no time but the idle one brings a checkpoint.
+    bench.pass(IDLE);
+    wait::until(WITHIN, "a sign of life", || async {
+        bench.sizes(&keys()).await.iter().zip(&before).all(|(now, before)| now.len() > before.len())
+    })
+    .await;
+    running.stop().await;
+    for partition in 0..PARTITIONS {
+        let found = bench.checkpoints(partition, &keys()).await;
+        let [.., (before, earlier_s), (silent, later_s)] = &found[..] else { panic!("two checkpoints") };
+        assert_eq!(before, silent);
+        assert!(*later_s >= earlier_s + INTERVAL.as_secs());
+    }
+    bench.check(&keys()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_again_and_again_a_sealer_goes_on_from_what_was_published() {
+    let bench = Bench::new().await;
+    let mut appended = 0;
+    for round in 0..6 {
+        let running = bench.start(&keys());
+        for _ in 0..5 {
+            bench.append(appended..appended + 11).await;
+            appended += 11;
+            bench.pass(INTERVAL);
+            tokio::task::yield_now().await;
+        }
+        if round % 2 == 0 { running.kill().await } else { running.stop().await }
+    }
+    let running = bench.start(&keys());
+    bench.sealed(&keys(), appended as u64).await;
+    running.stop().await;
+    bench.check(&keys()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sealers_never_publish_two_histories() {
+    let bench = Bench::new().await;
+    let first = bench.start(&keys());
+    let second = bench.start(&keys());
+    for start in (0..200).step_by(20) {
+        bench.append(start..start + 20).await;
+        bench.pass(INTERVAL);
+    }
+    bench.sealed(&keys(), 200).await;
+    first.kill().await;
+    bench.append(200..260).await;
+    bench.sealed(&keys(), 260).await;
+    second.stop().await;
+    bench.check(&keys()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_keys_are_exchanged_the_former_one_still_checks() {
+    let bench = Bench::new().await;
+    let rotated = keys().rotated();
+    let running = bench.start(&rotated);
+    bench.append(0..20).await;
+    // Whoever knows the former key alone opens it, without the time, which the new cosigner tells.
+    let deployment = bench.journal.identity().deployment;
+    wait::until(WITHIN, "all records are sealed", || async {
+        bench.pass(INTERVAL);
+        let sizes = bench.sizes(&rotated).await;
+        sizes.iter().filter_map(|sizes| sizes.last()).sum::<u64>() == 20
+    })
+    .await;
+    running.stop().await;
+    let mut opened = BTreeMap::new();
+    for partition in 0..PARTITIONS {
+        let limit = ReadLimit { messages: 1, bytes: 1 << 20 };
+        let range = bench.journal.read(Topic::Checkpoints, partition, 0, limit).await.unwrap();
+        let (_, note, _, _) = Sealed::read(range.messages[0].value.as_deref().unwrap()).unwrap();
+        let origin = origin(&deployment, partition, 0);
+        for (name, keys) in [("former", keys()), ("new", rotated.without_former())] {
+            let signers = keys.signers(&origin).unwrap();
+            let known: Vec<NoteVerifier> = signers.iter().map(|signer| signer.verifier().clone()).collect();
+            opened.insert((name, partition), Checkpoint::open(&note, &origin, &known).is_ok());
+        }
+    }
+    assert!(opened.len() == 4 && opened.values().all(|is_open| *is_open), "{opened:?}");
+}
+
+#[test]
+fn a_key_file_is_read_back_and_shows_nothing() {
+    let rotated = keys().rotated();
+    let read = SealKeys::parse(&rotated.to_text()).unwrap();
+    assert_eq!(read.to_text(), rotated.to_text());
+    assert_eq!(read.without_former().to_text().lines().nth(1), rotated.to_text().lines().nth(1));
+    assert!(!rotated.without_former().to_text().contains(keys().to_text().lines().nth(1).unwrap()));
+    assert_ne!(SealKeys::generate().to_text(), SealKeys::generate().to_text());
+    assert_eq!(format!("{read:?}"), "SealKeys(2 keys, [REDACTED])");
+    let text = rotated.to_text();
+    for bad in ["", "hunter2", &text.replace("v1", "v9"), &text.replace("=", ""), &format!("{text}{text}")] {
+        assert!(SealKeys::parse(bad).is_err(), "{bad}");
+    }
+    assert!(SealKeys::parse("flagtrail-log-keys-v1\n# none\n").is_err());
+}
