@@ -29,6 +29,8 @@ pub struct TreeHead {
 pub struct Inclusion {
     /// The leaf's entry: the message's header.
     pub entry: Vec<u8>,
+    /// What stands before the message's value where its body is hashed; `None` where the message has none.
+    pub salt: Option<Vec<u8>>,
     /// Which leaf it is.
     pub index: u64,
     /// The tree that the proof leads to, at the size that was asked for.
@@ -98,8 +100,9 @@ impl Reader {
         let root = prover.root().map_err(|error| snapshot.refusal(error))?;
         let entries = snapshot.entries(&tree, index, 1)?;
         let entry = entries.into_iter().next().ok_or_else(|| not_in_tree(size))?;
+        let salt = snapshot.salt(seq)?;
         let tree = TreeHead { size, root, ..head(partition, &tree) };
-        Ok(Inclusion { entry, index, tree, hashes })
+        Ok(Inclusion { entry, salt, index, tree, hashes })
     }
 
     /// Proves that the tree of a partition's first `older` leaves is the beginning of that of its first `newer`.
@@ -209,6 +212,12 @@ impl<'s> Snapshot<'s> {
             }
             Ok(entries)
         };
+        Ok(read().map_err(|error| self.file.error(error))?)
+    }
+
+    fn salt(&self, seq: u64) -> Result<Option<Vec<u8>>, EvidenceError> {
+        let select = "SELECT salt FROM record WHERE seq = ?1";
+        let read = || self.conn().query_row(select, [seq], |row| row.get(0));
         Ok(read().map_err(|error| self.file.error(error))?)
     }
 

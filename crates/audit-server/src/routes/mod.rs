@@ -3,6 +3,7 @@
 mod asked;
 mod backwards;
 mod endpoints;
+mod evidence;
 mod exports;
 mod health;
 mod keys;
@@ -53,6 +54,7 @@ pub(crate) fn admin_router(app: &App) -> Router {
         .merge(behind(ingest::routes(), Scope::RecordsWrite))
         .merge(behind(records::routes(), Scope::RecordsRead))
         .merge(behind(stream::routes(), Scope::RecordsRead))
+        .merge(behind(evidence::routes(), Scope::RecordsRead))
         .merge(behind(exports::routes(), Scope::Exports))
         .merge(behind(sources::read_routes(), Scope::SettingsRead))
         .merge(behind(sources::write_routes(), Scope::SettingsWrite))

@@ -174,7 +174,7 @@ async fn get_record(
 }
 
 /// Whether the record is of a project that the caller may read.
-fn may_read(caller: &Caller, json: &str) -> bool {
+pub(crate) fn may_read(caller: &Caller, json: &str) -> bool {
     let Some(projects) = caller.projects() else { return true };
     let Ok(record) = serde_json::from_str::<serde_json::Value>(json) else { return false };
     let project = &record["project"];

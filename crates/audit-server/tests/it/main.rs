@@ -3,6 +3,7 @@
 mod bad_input;
 mod client;
 mod endpoints;
+mod evidence;
 mod fixtures;
 mod hooks;
 mod ingest;

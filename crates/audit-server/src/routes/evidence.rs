@@ -1,0 +1,308 @@
+//! Proofs: checkpoints, the proof of one record, and each partition's tree as C2SP tlog-tiles.
+//!
+//! What is served was signed by the sealer and is borne out by this machine's archive: a checkpoint whose root is
+//! not that of the archive's own tree is not passed on.
+
+use audit_archive::{EvidenceError, Reader};
+use audit_journal::{Partition, ReadLimit, Topic};
+use audit_proof::{Checkpoint, Sealed, SignedNote, TileId, TlogProof};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::problem::{Kind, Problem, ProblemBody};
+use crate::routes::records::{may_read, refused};
+
+/// How far back from a partition's end a checkpoint is looked for, in offsets: transactions leave holes.
+const LOOK_BACK_OFFSETS: u64 = 256;
+
+/// Most bytes of checkpoints read at a time.
+const LOOK_BACK_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Seconds after which a record that is not sealed yet may be.
+const SEALED_SOON_S: u32 = 30;
+
+/// What never changes may be kept for long.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("max-age=31536000, immutable");
+
+/// A checkpoint changes.
+const FRESH: HeaderValue = HeaderValue::from_static("max-age=5");
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_checkpoints))
+        .routes(routes!(prove_record))
+        .routes(routes!(tlog_checkpoint))
+        .routes(routes!(tlog_tile))
+}
+
+/// A partition's latest checkpoint.
+#[derive(Serialize, ToSchema)]
+struct CheckpointView {
+    /// The partition.
+    partition: u32,
+    /// Which log it is of.
+    origin: String,
+    /// How many records it covers: those numbered 0 to size - 1.
+    size: u64,
+    /// The root of their tree, in base64.
+    root: String,
+    /// The signed note.
+    note: String,
+}
+
+/// The latest checkpoints.
+#[derive(Serialize, ToSchema)]
+struct Checkpoints {
+    /// One a partition that was sealed, by partition.
+    checkpoints: Vec<CheckpointView>,
+}
+
+/// The proof of one record.
+#[derive(Serialize, ToSchema)]
+struct ProofView {
+    /// The record, byte for byte as it stands on the log.
+    #[schema(value_type = Object)]
+    record: Box<RawValue>,
+    /// What stands before these bytes where they are hashed, in base64.
+    salt: String,
+    /// The leaf's header: its `body` is the hash of salt and record, in base64.
+    leaf: String,
+    /// The proof that this header is in the log, in the form of C2SP tlog-proof.
+    proof: String,
+}
+
+/// The latest signed heads of a partition's tree that are still at hand, the largest first.
+async fn sealed_heads(app: &App, partition: Partition) -> Result<Vec<(Checkpoint, SignedNote)>, Problem> {
+    let gone = |error: audit_journal::ReadError| {
+        Problem::new(Kind::Unavailable, "the checkpoints can't be read from the log").cause(error)
+    };
+    let journal = app.journal();
+    let bounds = journal.bounds(Topic::Checkpoints).await.map_err(gone)?;
+    let Some(bounds) = bounds.into_iter().find(|bounds| bounds.partition == partition) else {
+        return Err(Problem::new(Kind::NotFound, format!("there is no partition {partition}")));
+    };
+    let mut heads = Vec::new();
+    let mut from = bounds.start.max(bounds.end.saturating_sub(LOOK_BACK_OFFSETS));
+    while from < bounds.end {
+        let limit = ReadLimit { messages: LOOK_BACK_OFFSETS as usize, bytes: LOOK_BACK_BYTES_MAX };
+        let range = journal.read(Topic::Checkpoints, partition, from, limit).await.map_err(gone)?;
+        for message in &range.messages {
+            // What can't be read is of a later release, or not of ours.
+            if let Ok((_, note, checkpoint, _)) = Sealed::read(message.value.as_deref().unwrap_or_default()) {
+                heads.push((checkpoint, note));
+            }
+        }
+        if range.next <= from {
+            break;
+        }
+        from = range.next;
+    }
+    heads.reverse();
+    Ok(heads)
+}
+
+/// The latest head that the archive bears out; `above` is the leaf that it has to cover.
+fn borne_out(
+    reader: &Reader,
+    partition: Partition,
+    heads: Vec<(Checkpoint, SignedNote)>,
+    above: Option<u64>,
+) -> Result<Option<(Checkpoint, SignedNote)>, EvidenceError> {
+    for (checkpoint, note) in heads {
+        if above.is_some_and(|index| checkpoint.size <= index) {
+            break;
+        }
+        match reader.root(partition, checkpoint.size) {
+            Ok(root) if root == checkpoint.root => return Ok(Some((checkpoint, note))),
+            Ok(_) => {
+                tracing::error!(
+                    partition,
+                    size = checkpoint.size,
+                    "the archive's tree is not the one that was signed: one of the two was altered"
+                );
+            }
+            // The archive is not that far yet.
+            Err(EvidenceError::NotInTree { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn not_shown(error: EvidenceError) -> Problem {
+    match error {
+        EvidenceError::Query(error) => refused(error),
+        EvidenceError::NoSuchPartition(_) | EvidenceError::NotInTree { .. } => {
+            Problem::new(Kind::NotFound, error.to_string())
+        }
+        EvidenceError::Hole { .. } => {
+            Problem::new(Kind::Unavailable, "the archive's tree has a hole").cause(error)
+        }
+    }
+}
+
+fn not_sealed() -> Problem {
+    Problem::new(Kind::Unavailable, "no checkpoint covers it yet, or none that this archive bears out")
+        .hint("the sealer signs one about once a minute (role seal)")
+        .retry_after_s(SEALED_SOON_S)
+}
+
+/// Runs what reads the archive where it may block.
+async fn reading<T: Send + 'static>(
+    app: &App,
+    read: impl FnOnce(&Reader) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let reader = app.archive()?.clone();
+    let held = app.bounds().hold_query()?;
+    tokio::task::spawn_blocking(move || {
+        let _held = held;
+        read(&reader)
+    })
+    .await
+    .map_err(|error| Problem::new(Kind::Internal, "the query failed").cause(error))?
+}
+
+/// List the latest checkpoints
+///
+/// Whoever keeps one finds out if anything before it is ever changed.
+#[utoipa::path(
+    get, path = "/v1/checkpoints", tag = "proofs",
+    responses(
+        (status = 200, body = Checkpoints),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn list_checkpoints(State(app): State<App>) -> Result<Json<Checkpoints>, Problem> {
+    let mut checkpoints = Vec::new();
+    for partition in 0..app.journal().identity().partitions {
+        let heads = sealed_heads(&app, partition).await?;
+        let found = reading(&app, move |reader| borne_out(reader, partition, heads, None).map_err(not_shown));
+        if let Some((checkpoint, note)) = found.await? {
+            checkpoints.push(CheckpointView {
+                partition,
+                origin: checkpoint.origin,
+                size: checkpoint.size,
+                root: checkpoint.root.to_string(),
+                note: note.to_string(),
+            });
+        }
+    }
+    Ok(Json(Checkpoints { checkpoints }))
+}
+
+/// Prove a record
+///
+/// That it is in the log, at its place, as it was when it was appended. 503 until the next checkpoint covers it.
+#[utoipa::path(
+    get, path = "/v1/proofs/{id}", tag = "proofs",
+    params(("id" = String, Path, description = "The record's id")),
+    responses(
+        (status = 200, body = ProofView),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn prove_record(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<ProofView>, Problem> {
+    let wanted = id.clone();
+    let rows = reading(&app, move |reader| reader.get(&wanted).map_err(refused)).await?;
+    let row = rows
+        .into_iter()
+        .find(|row| may_read(&caller, &row.json))
+        .ok_or_else(|| Problem::new(Kind::NotFound, format!("there is no record {id:?}")))?;
+    let (partition, seq) = (row.partition, row.seq);
+    let heads = sealed_heads(&app, partition).await?;
+    let view = reading(&app, move |reader| {
+        let whole = reader.prove_inclusion(partition, seq, None).map_err(not_shown)?;
+        let head = borne_out(reader, partition, heads, Some(whole.index)).map_err(not_shown)?;
+        let (checkpoint, note) = head.ok_or_else(not_sealed)?;
+        let shown = reader.prove_inclusion(partition, seq, Some(checkpoint.size)).map_err(not_shown)?;
+        let proof = TlogProof {
+            extra: Some(shown.entry.clone()),
+            index: shown.index,
+            hashes: shown.hashes,
+            checkpoint: note,
+        };
+        let record = RawValue::from_string(row.json)
+            .map_err(|error| Problem::new(Kind::Internal, "an archived record can't be read").cause(error))?;
+        Ok(ProofView {
+            record,
+            salt: STANDARD.encode(shown.salt.unwrap_or_default()),
+            leaf: String::from_utf8_lossy(&shown.entry).into_owned(),
+            proof: proof.to_string(),
+        })
+    })
+    .await?;
+    Ok(Json(view))
+}
+
+/// The signed head of a partition's tree (C2SP tlog-tiles)
+#[utoipa::path(
+    get, path = "/tlog/{partition}/checkpoint", tag = "proofs",
+    params(("partition" = u32, Path, description = "The partition")),
+    responses(
+        (status = 200, description = "A signed note", content_type = "text/plain"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn tlog_checkpoint(State(app): State<App>, Path(partition): Path<u32>) -> Result<Response, Problem> {
+    let heads = sealed_heads(&app, partition).await?;
+    let found = reading(&app, move |reader| borne_out(reader, partition, heads, None).map_err(not_shown));
+    let (_, note) = found.await?.ok_or_else(not_sealed)?;
+    Ok(([(header::CACHE_CONTROL, FRESH)], note.to_string()).into_response())
+}
+
+/// A tile of a partition's tree, or the leaves below one (C2SP tlog-tiles)
+///
+/// `<level>/<index>` or `entries/<index>`, with `.p/<width>` for the first so many of them. Entries are the headers of
+/// all records of the partition, so they are for tokens that are not limited to projects.
+#[utoipa::path(
+    get, path = "/tlog/{partition}/tile/{*path}", tag = "proofs",
+    params(
+        ("partition" = u32, Path, description = "The partition"),
+        ("path" = String, Path, description = "Such as 0/x001/234 or entries/000.p/17"),
+    ),
+    responses(
+        (status = 200, description = "Hashes of 32 bytes, or entries after their lengths", content_type = "application/octet-stream"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn tlog_tile(
+    State(app): State<App>,
+    caller: Caller,
+    Path((partition, path)): Path<(u32, String)>,
+) -> Result<Response, Problem> {
+    let missing = || Problem::new(Kind::NotFound, "the tree has no such tile");
+    let bytes = if let Some(index) = path.strip_prefix("entries/") {
+        if caller.projects().is_some() {
+            return Err(Problem::new(
+                Kind::Forbidden,
+                "the token is limited to projects, entries are of all",
+            ));
+        }
+        let (index, width) = TileId::parse_index(index).map_err(|_| missing())?;
+        reading(&app, move |reader| reader.entry_bundle(partition, index, width).map_err(not_shown)).await?
+    } else {
+        let (id, width) = TileId::parse(&path).map_err(|_| missing())?;
+        let tile = reading(&app, move |reader| reader.tile(partition, id, width).map_err(not_shown)).await?;
+        tile.map(|tile| tile.to_bytes())
+    };
+    let bytes = bytes.ok_or_else(missing)?;
+    Ok(([(header::CACHE_CONTROL, IMMUTABLE)], bytes).into_response())
+}
