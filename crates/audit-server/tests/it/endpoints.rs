@@ -1,10 +1,16 @@
 //! Endpoints as people see and handle them: a server that delivers and archives, and a real receiver.
 
+use std::time::Duration;
+
 use flagtrail_testkit::receiver::{Answer as Receives, Receiver};
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
 
 use crate::server::{SOON, Server, record};
+
+/// How long an endpoint may take to come where it is wanted: on a slow machine it may have failed twice, and then waits
+/// for half a minute.
+const WITHIN: Duration = Duration::from_secs(120);
 
 /// A server that delivers and archives.
 async fn server() -> Server {
@@ -52,7 +58,7 @@ fn until(
                     return last;
                 }
             }
-            assert!(began.elapsed() < SOON, "not within {SOON:?}: {what}: {last}");
+            assert!(began.elapsed() < WITHIN, "not within {WITHIN:?}: {what}: {last}");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
@@ -66,33 +72,52 @@ fn count(page: &Value, list: &str) -> usize {
 async fn an_endpoint_shows_its_state_its_figures_and_the_last_error_until_a_success() {
     let (server, receiver) = (server().await, Receiver::start().unwrap());
     let path = endpoint(&server, &receiver, json!({})).await;
-    receiver.script([Receives::status(200), Receives::status(503).body("busy")]);
     append(&server, "one").await;
     receiver.wait_for(1, SOON).await;
+    receiver.answer(Receives::status(503).body("busy"));
     append(&server, "two").await;
+    // Progress and attempts are archived one after the other: what is waited for is both.
     let failed = until(&server, path.clone(), "the failure shows", |answer| {
-        answer["status"]["last_error"]["status"] == 503
+        let status = &answer["status"];
+        status["last_error"]["status"] == 503 && status["pending"] == 1 && status["next_due"].is_string()
     })
     .await;
-    assert_eq!((&failed["status"]["pending"], &failed["status"]["scope"]), (&json!(1), &json!("deployment")));
-    assert!(
-        failed["status"]["next_due"].is_string() && failed["status"]["failing_since"].is_string(),
-        "{failed}"
-    );
+    assert_eq!(failed["status"]["scope"], "deployment");
+    assert!(failed["status"]["failing_since"].is_string(), "{failed}");
+    receiver.answer(Receives::status(200));
     let well = until(&server, path, "the success clears the error", |answer| {
-        answer["status"]["last_error"].is_null() && answer["status"]["pending"] == 0
+        let status = &answer["status"];
+        status["last_error"].is_null()
+            && status["window"]["delivered"] == 2
+            && (&status["pending"], &status["state"]) == (&json!(0), &json!("caught_up"))
+            && status["behind"] == json!({"records": 0, "seconds": 0})
     })
     .await;
-    let (status, window) = (&well["status"], &well["status"]["window"]);
-    assert_eq!(
-        (&window["attempts"], &window["delivered"], &window["complete"]),
-        (&json!(3), &json!(2), &json!(true))
-    );
-    assert!(window["p99_ms"].is_u64() && (window["success_rate"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-9);
-    assert_eq!(
-        (&status["state"], &status["behind"]),
-        (&json!("caught_up"), &json!({"records": 0, "seconds": 0}))
-    );
+    let window = &well["status"]["window"];
+    assert_eq!(window["complete"], true);
+    // One failure, or more where this machine was slow to see the first.
+    let attempts = window["attempts"].as_u64().unwrap();
+    assert!(attempts >= 3, "{window}");
+    assert!((window["success_rate"].as_f64().unwrap() - 2.0 / attempts as f64).abs() < 1e-9, "{window}");
+    assert!(window["p99_ms"].is_u64(), "{window}");
+    let id = well["id"].as_str().unwrap();
+    let lines = [
+        format!("flagtrail_endpoint_attempts_total{{endpoint=\"{id}\",outcome=\"delivered\"}} 2"),
+        format!("flagtrail_endpoint_attempts_total{{endpoint=\"{id}\",outcome=\"failed\"}} {}", attempts - 2),
+        format!("flagtrail_endpoint_state{{endpoint=\"{id}\",state=\"caught_up\"}} 1"),
+        format!("flagtrail_endpoint_attempt_seconds_count{{endpoint=\"{id}\"}} {attempts}"),
+        "flagtrail_endpoints_without_figures 0".to_owned(),
+    ];
+    let began = std::time::Instant::now();
+    loop {
+        let metrics = server.call("GET", "/metrics", None).await.text;
+        let missing: Vec<&String> = lines.iter().filter(|line| !metrics.contains(*line)).collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(began.elapsed() < SOON, "{missing:?} are not in\n{metrics}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     server.stop().await;
 }
 
