@@ -45,6 +45,9 @@ pub struct AttemptEntry {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<FailureClass>,
+    /// What went wrong in words, where there was no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The headers that were sent, secret ones as `***`; empty where no request could be made.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub request_headers: BTreeMap<String, String>,
@@ -101,6 +104,7 @@ pub(crate) fn attempt_message(
         outcome,
         status: answer.status,
         error: answer.verdict.failure(),
+        detail: answer.detail.clone(),
         request_headers: masked(&answer.sent).collect(),
         excerpt: excerpt(&live.endpoint, &answer.excerpt),
         next_due: next_due_ms.and_then(|due| time(due).ok()),

@@ -132,6 +132,7 @@ mod tests {
             outcome,
             status: failed.then_some(500),
             error: failed.then_some(FailureClass::Status),
+            detail: None,
             request_headers: std::collections::BTreeMap::new(),
             excerpt: String::new(),
             next_due: None,

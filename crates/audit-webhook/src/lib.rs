@@ -37,7 +37,10 @@ pub use endpoint::{
 };
 pub use figures::{AttemptFailure, Figures, FiguresSummary};
 pub use schedule::RetrySchedule;
-pub use send::{ClientError, Egress, EgressConfig, FailureClass, ProxyConfig, Refusal, TlsError, Unusable};
+pub use send::{
+    ClientError, Egress, EgressConfig, FailureClass, InvalidProxy, ProxyConfig, ProxyUrl, Refusal, TlsError,
+    Unusable,
+};
 pub use standing::{CAUGHT_UP_WITHIN_S, Lag, PartitionStanding, StandingError};
 pub use stats::{LATENCY_BOUNDS_MS, LastError, Totals};
 pub use status::{EndpointState, EndpointStatus};

@@ -18,6 +18,7 @@ pub(crate) struct EndpointStats {
     delivered: AtomicU64,
     failed: AtomicU64,
     dead_lettered: AtomicU64,
+    skipped: AtomicU64,
     latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
     last: Mutex<Last>,
 }
@@ -49,6 +50,8 @@ pub struct Totals {
     pub failed: u64,
     /// Deliveries given up.
     pub dead_lettered: u64,
+    /// Records that the endpoint's format has no word for, which were not sent.
+    pub skipped: u64,
     /// Attempts by how long they took: one number a bucket of [`LATENCY_BOUNDS_MS`], and one for beyond.
     pub latency: Vec<u64>,
     /// The last failure; absent after a success.
@@ -76,12 +79,17 @@ impl EndpointStats {
         self.dead_lettered.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn skipped(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn totals(&self) -> Totals {
         let last = self.last().clone();
         Totals {
             delivered: self.delivered.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             dead_lettered: self.dead_lettered.load(Ordering::Relaxed),
+            skipped: self.skipped.load(Ordering::Relaxed),
             latency: self.latency.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect(),
             last_error: last.error,
             last_success_at_ms: last.success_at_ms,

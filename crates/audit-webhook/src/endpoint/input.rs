@@ -8,7 +8,8 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use super::{
-    Collapse, Endpoint, EndpointTls, Format, HeaderSecret, Preset, SendMethod, SigningSecret, Span, Start,
+    Collapse, Endpoint, EndpointTls, Format, HeaderSecret, InvalidSecret, Preset, SendMethod, SigningSecret,
+    Span, Start,
 };
 use crate::send::Egress;
 
@@ -228,11 +229,11 @@ impl NewEndpoint {
             problem(&violation.field, violation.problem);
         }
         let format = self.format.unwrap_or_default();
-        if !format.is_well_formed() {
-            problem(
-                "format",
-                format!("must be the name of a format, or an object of at most {} bytes", Format::BYTES_MAX),
-            );
+        if let Err(text) = format.renderer(method.unwrap_or_default()) {
+            problem("format", text);
+        }
+        if !format.has_signature() && secrets.iter().any(SigningSecret::is_text) {
+            problem("secrets", InvalidSecret.to_string());
         }
         let windows = Collapse::WINDOW_MIN..=Collapse::WINDOW_MAX;
         if self.collapse.is_some_and(|collapse| !windows.contains(&collapse.window)) {

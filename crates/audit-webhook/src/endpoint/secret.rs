@@ -1,5 +1,6 @@
 //! The secrets that deliveries are signed with, in the serialisation of Standard Webhooks: `whsec_` and the
-//! base64 of a key for HMAC-SHA256, or `whsk_` and the base64 of an Ed25519 key pair (seed, public key).
+//! base64 of a key for HMAC-SHA256, or `whsk_` and the base64 of an Ed25519 key pair (seed, public key). Or
+//! any text, where the format is that of a platform that signs with such: then only that signature is made.
 
 use audit_record::Timestamp;
 use base64::Engine;
@@ -21,6 +22,9 @@ const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// Bytes of a key that we make up ourselves.
 const NEW_KEY_BYTES: usize = 32;
 
+/// Longest text that a platform may share with its receivers.
+const TEXT_BYTES_MAX: usize = 256;
+
 /// What one signature is made with.
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "String")]
@@ -37,12 +41,14 @@ pub(crate) enum SecretKey {
     Symmetric(SecretSlice<u8>),
     /// For `v1a`. Wiped from memory when dropped.
     Asymmetric(Box<SigningKey>),
+    /// For a platform's own header.
+    Text(SecretString),
 }
 
 /// The text is no signing secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be whsec_ and the base64 of 24 to 64 bytes, or whsk_ and the base64 of an Ed25519 key (the seed, or seed and public key); leave it out to have one made up"
+    "must be whsec_ and the base64 of 24 to 64 bytes, or whsk_ and the base64 of an Ed25519 key (the seed, or seed and public key), or any text where the format has a signature of its own (flagsmith); leave it out to have one made up"
 )]
 pub struct InvalidSecret;
 
@@ -60,7 +66,7 @@ impl SigningSecret {
     /// Makes one up of the same kind.
     pub(crate) fn generate_like(&self) -> Self {
         match self.key {
-            SecretKey::Symmetric(_) => Self::generate(),
+            SecretKey::Symmetric(_) | SecretKey::Text(_) => Self::generate(),
             SecretKey::Asymmetric(_) => Self::generate_asymmetric(),
         }
     }
@@ -89,14 +95,20 @@ impl SigningSecret {
         match &self.key {
             SecretKey::Symmetric(key) => format!("{SYMMETRIC}{}", STANDARD.encode(key.expose_secret())),
             SecretKey::Asymmetric(key) => format!("{ASYMMETRIC}{}", STANDARD.encode(key.to_keypair_bytes())),
+            SecretKey::Text(text) => return text.clone(),
         }
         .into()
+    }
+
+    /// Whether it is any text, of use only in a platform's own header.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.key, SecretKey::Text(_))
     }
 
     /// What a receiver verifies an asymmetric signature with, `whpk_…`; none for a symmetric secret.
     pub fn public_key(&self) -> Option<String> {
         match &self.key {
-            SecretKey::Symmetric(_) => None,
+            SecretKey::Symmetric(_) | SecretKey::Text(_) => None,
             SecretKey::Asymmetric(key) => {
                 Some(format!("{PUBLIC}{}", STANDARD.encode(key.verifying_key().as_bytes())))
             }
@@ -104,8 +116,11 @@ impl SigningSecret {
     }
 
     /// Enough to tell secrets apart, too little to use: a symmetric one's last four characters, an
-    /// asymmetric one's public key.
+    /// asymmetric one's public key. Of a text, which may be short, nothing.
     pub fn masked(&self) -> String {
+        if self.is_text() {
+            return "***".to_owned();
+        }
         self.public_key().unwrap_or_else(|| {
             let text = self.reveal();
             let text = text.expose_secret();
@@ -123,7 +138,9 @@ impl SigningSecret {
             let bytes = SecretSlice::from(STANDARD.decode(encoded).map_err(|_| InvalidSecret)?);
             key_pair(bytes.expose_secret()).map(|key| SecretKey::Asymmetric(Box::new(key)))
         } else {
-            None
+            let fits =
+                (1..=TEXT_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+            (fits && !text.starts_with(PUBLIC)).then(|| SecretKey::Text(text.into()))
         };
         key.map(Self::of).ok_or(InvalidSecret)
     }
@@ -201,6 +218,14 @@ mod tests {
         assert!(!format!("{secret:?}").contains(&text[6..20]));
     }
 
+    #[test]
+    fn a_text_is_shown_to_nobody() {
+        let secret = SigningSecret::try_from("s3cret".to_owned()).expect("a text");
+        assert!(secret.is_text());
+        assert_eq!(secret.reveal().expose_secret(), "s3cret");
+        assert_eq!(secret.masked(), "***");
+    }
+
     // The pair in the documentation of Svix, from which Standard Webhooks has the format.
     const SECRET: &str =
         "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
@@ -218,7 +243,7 @@ mod tests {
     #[rstest]
     #[case::nothing("")]
     #[case::no_key("whsec_")]
-    #[case::no_prefix("secret")]
+    #[case::more_than_one_line("s3\ncret")]
     #[case::no_base64("whsec_!!!!")]
     #[case::too_short("whsec_c2hvcnQ=")]
     #[case::an_asymmetric_one_that_is_too_short("whsk_c2hvcnQ=")]

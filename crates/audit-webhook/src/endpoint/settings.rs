@@ -12,7 +12,7 @@ use super::{
     Endpoint, EndpointId, EndpointTls, EndpointUpdate, EndpointView, KIND, NewEndpoint, Start, StoredError,
 };
 use crate::operational;
-use crate::send::{ClientError, Egress, FailureClass, Refusal};
+use crate::send::{ClientError, Egress, Refusal};
 
 /// Why an endpoint was not made or changed.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +48,8 @@ pub enum EndpointError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// No request can be made of the record.
-    #[error("no request can be made of it: {}", in_words(*.0))]
-    NoRequest(FailureClass),
+    #[error("no request can be made: {0}")]
+    NoRequest(String),
 }
 
 /// An endpoint that was just made.
@@ -307,15 +307,6 @@ impl Endpoint {
             paused: choices.paused,
             ..self
         }
-    }
-}
-
-/// Why there is no request.
-fn in_words(class: FailureClass) -> &'static str {
-    match class {
-        FailureClass::UrlTooLong => "the URL of the GET would be longer than receivers take; use POST",
-        FailureClass::Format => "the format can't be made from this record",
-        _ => "the settings can't be used",
     }
 }
 

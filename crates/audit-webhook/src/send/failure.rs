@@ -9,6 +9,29 @@ use serde::{Deserialize, Serialize};
 use super::egress::{Refusal, ResolveError};
 use super::transport::TunnelError;
 
+/// Most characters of a failure's words in the attempt log.
+const DETAIL_CHARS_MAX: usize = 512;
+
+/// A failure: its class, and what went wrong in words, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) class: FailureClass,
+    pub(crate) detail: String,
+}
+
+impl Failure {
+    pub(crate) fn new(class: FailureClass, detail: impl ToString) -> Self {
+        Self { class, detail: detail.to_string().chars().take(DETAIL_CHARS_MAX).collect() }
+    }
+
+    /// What an HTTP client reports. The words are those of the last cause: the ones before it only say where
+    /// it happened, and some repeat the URL.
+    pub(crate) fn of(error: &(dyn StdError + 'static)) -> Self {
+        let last = causes(error).last().unwrap_or(error);
+        Self::new(FailureClass::of(error), last)
+    }
+}
+
 /// The class of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,7 +76,7 @@ impl FailureClass {
     }
 
     /// The class of what an HTTP client reports, by the types in its chain of causes.
-    pub(crate) fn of(error: &(dyn StdError + 'static)) -> Self {
+    fn of(error: &(dyn StdError + 'static)) -> Self {
         let mut shape = Shape::default();
         for cause in causes(error) {
             if let Some(class) = Self::decisive(cause) {

@@ -4,6 +4,7 @@
 //! [`Sender`] brings one to the other, as far as the [`Egress`] policy allows.
 
 mod bounds;
+mod content;
 mod egress;
 mod failure;
 mod marks;
@@ -15,7 +16,7 @@ mod target;
 mod tls;
 mod transport;
 
-pub use egress::{Egress, EgressConfig, ProxyConfig, Refusal};
+pub use egress::{Egress, EgressConfig, InvalidProxy, ProxyConfig, ProxyUrl, Refusal};
 pub use failure::FailureClass;
 pub use tls::{TlsError, Unusable};
 pub use transport::ClientError;

@@ -25,6 +25,16 @@ impl Parcel {
         Self { id, stored, occurred_at, envelope }
     }
 
+    /// The same under another id.
+    pub(crate) fn named(self, id: &str) -> Self {
+        Self { id: id.to_owned(), ..self }
+    }
+
+    /// The record's bytes.
+    pub(super) fn stored(&self) -> &Bytes {
+        &self.stored
+    }
+
     /// The body of Standard Webhooks: `{"type", "timestamp", "data"}`. One that stands for a burst says so by
     /// its type.
     pub(crate) fn envelope(&self, collapsed: bool) -> Bytes {

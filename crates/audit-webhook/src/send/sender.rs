@@ -7,8 +7,9 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
 use super::bounds::{ANSWER_BYTES_MAX, EXCERPT_BYTES_MAX, Times};
+use super::content::Nothing;
 use super::egress::{Egress, Lookup, SystemLookup};
-use super::failure::FailureClass;
+use super::failure::{Failure, FailureClass};
 use super::marks::Marks;
 use super::parcel::Parcel;
 use super::retry_after::retry_after;
@@ -22,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) verdict: Verdict,
     /// The status, where there was one.
     pub(crate) status: Option<u16>,
+    /// What went wrong, in words.
+    pub(crate) detail: Option<String>,
     /// From the start to the end of the answer.
     pub(crate) took: Duration,
     /// The beginning of the answer's body.
@@ -38,6 +41,8 @@ pub(crate) struct Answer {
 pub(crate) enum Verdict {
     /// 2xx.
     Delivered,
+    /// Nothing was sent: the endpoint's format has no word for the record.
+    Skipped,
     /// To be tried again, unless the class is lasting.
     Failed(FailureClass),
     /// 410: nothing more is wanted.
@@ -48,7 +53,7 @@ impl Verdict {
     /// Why it failed, if it did.
     pub(crate) fn failure(self) -> Option<FailureClass> {
         match self {
-            Self::Delivered => None,
+            Self::Delivered | Self::Skipped => None,
             Self::Failed(class) => Some(class),
             Self::Unwanted => Some(FailureClass::Status),
         }
@@ -63,7 +68,7 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Under a policy. What is wrong with the policy's proxy or with TLS on this machine is told at once.
+    /// Under a policy. What is wrong with TLS on this machine is told at once.
     pub(crate) fn new(egress: Egress) -> Result<Self, ClientError> {
         Self::with(egress, Arc::new(SystemLookup), Times::default())
     }
@@ -95,6 +100,7 @@ impl Sender {
         let mut answer = Answer {
             verdict: Verdict::Failed(FailureClass::Timeout),
             status: None,
+            detail: None,
             took: Duration::ZERO,
             excerpt: Vec::new(),
             retry_after: None,
@@ -117,8 +123,13 @@ impl Sender {
     ) {
         let mut response = match self.execute(target, parcel, marks, now_s, &mut answer.sent).await {
             Ok(response) => response,
-            Err(class) => {
+            Err(Nothing::Skipped) => {
+                answer.verdict = Verdict::Skipped;
+                return;
+            }
+            Err(Nothing::Failed(Failure { class, detail })) => {
                 answer.verdict = Verdict::Failed(class);
+                answer.detail = Some(detail);
                 return;
             }
         };
@@ -150,14 +161,19 @@ impl Sender {
         marks: Option<&Marks>,
         now_s: i64,
         sent: &mut HeaderMap,
-    ) -> Result<reqwest::Response, FailureClass> {
+    ) -> Result<reqwest::Response, Nothing> {
         // One policy for the check and for the client: a connection that an earlier policy allowed is not used.
         let policy = self.egress.policy();
         // A client resolves no host that is an address, so that is checked here.
-        policy.check_url(target.url()).map_err(|_| FailureClass::NotAllowed)?;
-        let transport = self.transports.get(&policy, target.tls()).map_err(|_| FailureClass::Settings)?;
+        let refused = |refusal| Failure::new(FailureClass::NotAllowed, refusal);
+        policy.check_url(target.url()).map_err(refused)?;
+        let unusable = |error| Failure::new(FailureClass::Settings, error);
+        let transport = self.transports.get(&policy, target.tls()).map_err(unusable)?;
         let request = target.request(parcel, marks, now_s)?;
         sent.clone_from(request.headers());
-        transport.execute(request).await
+        Ok(transport.execute(request).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

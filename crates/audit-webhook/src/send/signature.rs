@@ -39,17 +39,18 @@ impl std::fmt::Debug for Signer {
 impl Signer {
     pub(crate) fn new(secrets: &[SigningSecret]) -> Self {
         let key = |secret: &SigningSecret| match secret.key() {
-            SecretKey::Symmetric(key) => Key::Symmetric(
+            SecretKey::Symmetric(key) => Some(Key::Symmetric(
                 Hmac::new_from_slice(key.expose_secret()).expect("HMAC takes keys of every length"),
-            ),
-            SecretKey::Asymmetric(key) => Key::Asymmetric(key.clone()),
+            )),
+            SecretKey::Asymmetric(key) => Some(Key::Asymmetric(key.clone())),
+            SecretKey::Text(_) => None,
         };
         let until_s = |secret: &SigningSecret| Some(secret.until()?.micros().div_euclid(1_000_000));
-        Self { keys: secrets.iter().map(|secret| (key(secret), until_s(secret))).collect() }
+        Self { keys: secrets.iter().filter_map(|secret| Some((key(secret)?, until_s(secret)))).collect() }
     }
 
     /// The value of `webhook-signature`: one signature for each secret that still signs at `now_s`, which is
-    /// the timestamp, separated by spaces.
+    /// the timestamp, separated by spaces. Empty where none does.
     pub(crate) fn sign(&self, id: &str, now_s: i64, body: &[u8]) -> String {
         let timestamp = now_s.to_string();
         let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];

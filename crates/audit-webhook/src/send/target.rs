@@ -8,7 +8,8 @@ use percent_encoding::percent_decode_str;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::{Method, Request, Url};
 
-use super::failure::FailureClass;
+use super::content::{Content, Nothing};
+use super::failure::{Failure, FailureClass};
 use super::marks::Marks;
 use super::parcel::Parcel;
 use super::signature::Signer;
@@ -18,17 +19,9 @@ use crate::endpoint::{Endpoint, SendMethod};
 /// What we call ourselves.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("flagtrail/", env!("CARGO_PKG_VERSION")));
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-
-/// The query parameter in which a GET carries the JSON.
-const QUERY_PARAMETER: &str = "json";
-
-/// Longest URL that is sent. Beyond it receivers and proxies answer 414, or cut.
-const URL_BYTES_MAX: usize = 8 * 1024;
 
 /// An endpoint, prepared.
 #[derive(Debug)]
@@ -39,6 +32,9 @@ pub(crate) struct Target {
     timeout: Duration,
     /// What every request carries.
     headers: HeaderMap,
+    /// Whether that says what the body is, so that a format does not.
+    has_media_type: bool,
+    content: Content,
     signer: Signer,
     tls: Option<OwnTls>,
 }
@@ -46,7 +42,9 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) fn new(endpoint: &Endpoint) -> Self {
         let mut url = endpoint.url.clone();
-        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, JSON), (USER_AGENT, AGENT)]);
+        let content = Content::new(endpoint);
+        let mut headers = HeaderMap::from_iter([(USER_AGENT, AGENT)]);
+        headers.extend(content.media_type().map(|media_type| (CONTENT_TYPE, media_type)));
         if let Some(authorization) = take_credentials(&mut url) {
             headers.insert(AUTHORIZATION, authorization);
         }
@@ -69,10 +67,33 @@ impl Target {
             },
             url,
             timeout: endpoint.timeout,
+            has_media_type: headers.contains_key(CONTENT_TYPE),
             headers,
+            content,
             signer: Signer::new(&endpoint.secrets),
             tls: OwnTls::of(&endpoint.tls),
         }
+    }
+
+    /// POST to a URL, with nothing of the endpoint's own.
+    #[cfg(test)]
+    pub(super) fn to(url: &str) -> Self {
+        Self {
+            method: Method::POST,
+            url: url.parse().expect("a URL"),
+            timeout: Duration::from_secs(60),
+            headers: HeaderMap::new(),
+            has_media_type: true,
+            content: Content::Envelope,
+            signer: Signer::new(&[]),
+            tls: None,
+        }
+    }
+
+    /// The same, with certificates.
+    #[cfg(test)]
+    pub(super) fn trusting(self, tls: &crate::endpoint::EndpointTls) -> Self {
+        Self { tls: OwnTls::of(tls), ..self }
     }
 
     pub(super) fn url(&self) -> &Url {
@@ -93,31 +114,45 @@ impl Target {
         parcel: &Parcel,
         marks: Option<&Marks>,
         now_s: i64,
-    ) -> Result<Request, FailureClass> {
-        let mut request = Request::new(self.method.clone(), self.url.clone());
-        let body = parcel.envelope(marks.is_some_and(|marks| marks.collapsed));
-        let signature = self.signer.sign(&parcel.id, now_s, &body);
-        let mut headers = self.headers.clone();
-        // A record's id has no control characters, but it may leave ASCII: its UTF-8 bytes are sent.
-        let id = HeaderValue::from_bytes(parcel.id.as_bytes()).map_err(|_| FailureClass::Format)?;
-        headers.insert(WEBHOOK_ID, id);
-        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now_s));
-        headers.insert(WEBHOOK_SIGNATURE, printable(signature));
-        if let Some(marks) = marks {
-            marks.add_to(&mut headers);
-        }
-        *request.headers_mut() = headers;
-        if self.method == Method::GET {
-            let json = std::str::from_utf8(&body).map_err(|_| FailureClass::Format)?;
-            request.url_mut().query_pairs_mut().append_pair(QUERY_PARAMETER, json);
-            if request.url().as_str().len() > URL_BYTES_MAX {
-                return Err(FailureClass::UrlTooLong);
+    ) -> Result<Request, Nothing> {
+        let rendered = self.content.fill(parcel, marks.is_some_and(|marks| marks.collapsed))?;
+        let signature = self.signer.sign(&parcel.id, now_s, rendered.signed_bytes());
+        let url = match &rendered.query_json {
+            None => self.url.clone(),
+            Some(_) => {
+                let url = rendered.url(self.url.as_str())?;
+                Url::parse(&url).map_err(|error| Failure::new(FailureClass::Settings, error))?
             }
-        } else {
-            *request.body_mut() = Some(body.into());
+        };
+        let mut request = Request::new(self.method.clone(), url);
+        let headers = request.headers_mut();
+        *headers = self.headers.clone();
+        if let Some(media_type) = rendered.content_type
+            && !self.has_media_type
+        {
+            headers.insert(CONTENT_TYPE, value(media_type)?);
         }
+        for (name, text) in rendered.headers {
+            headers.insert(name, value(text)?);
+        }
+        // A record's id has no control characters, but it may leave ASCII: its UTF-8 bytes are sent.
+        let id = HeaderValue::from_bytes(parcel.id.as_bytes());
+        headers.insert(WEBHOOK_ID, id.map_err(|error| Failure::new(FailureClass::Format, error))?);
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now_s));
+        if !signature.is_empty() {
+            headers.insert(WEBHOOK_SIGNATURE, printable(signature));
+        }
+        if let Some(marks) = marks {
+            marks.add_to(headers);
+        }
+        *request.body_mut() = rendered.body.map(Into::into);
         Ok(request)
     }
+}
+
+/// A header's value that a format made.
+fn value(text: String) -> Result<HeaderValue, Failure> {
+    HeaderValue::try_from(text).map_err(|error| Failure::new(FailureClass::Format, error))
 }
 
 /// The value of `Authorization` for the user and password in a URL, which are taken out of it.

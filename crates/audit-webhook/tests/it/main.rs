@@ -3,7 +3,10 @@
 mod choosing;
 mod crashes;
 mod failing;
+mod formats;
 mod healthy;
+mod matrix;
 mod sealed;
 mod settings;
+mod signatures;
 mod world;

@@ -26,7 +26,7 @@ async fn every_wrong_field_is_named_at_once_with_its_mend() {
         json!({
             "name": "", "url": "http://example.com/", "method": "DELETE", "events": ["flag.*", "Flag!"],
             "headers": { "Webhook-Id": "x", "content-length": "3", "x-ok": "a\nb" },
-            "format": 7, "collapse": { "window": "1h" }, "rate_limit_per_second": 0, "max_in_flight": 0,
+            "format": { "format": "template", "template": "{{" }, "collapse": { "window": "1h" }, "rate_limit_per_second": 0, "max_in_flight": 0,
             "timeout": "1h", "max_age": "5ms",
         }),
     )
@@ -92,7 +92,7 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
         "events": ["flag.*"], "headers": { "x-team": "platform" }, "max_age": "1h", "timeout": "5s",
         "filter": { "project": ["alpha"] }, "method": "PUT", "max_in_flight": 3, "ordered": true,
         "collapse": { "by": "flag+environment", "window": "2s" }, "rate_limit_per_second": 7, "paused": true,
-        "format": { "template": "x" },
+        "format": { "format": "template", "template": "{{ log }}" },
     });
     let view = world.endpoint("https://example.com/hook", more).await;
     let changed =

@@ -2,14 +2,20 @@
 
 use std::net::IpAddr;
 
-use audit_webhook::{Egress, EgressConfig};
+use audit_webhook::{Egress, EgressConfig, ProxyConfig, ProxyUrl};
+use serde::Serializer;
 
 use super::Config;
 use crate::exit::{Exit, Stop};
 
 impl Config {
-    /// Where endpoints may be. An address stands for the network that holds it alone.
+    /// Where endpoints may be.
     pub(crate) fn egress(&self) -> anyhow::Result<Egress> {
+        Ok(Egress::new(self.egress_policy()?))
+    }
+
+    /// The same as it is written. An address stands for the network that holds it alone.
+    pub(crate) fn egress_policy(&self) -> anyhow::Result<EgressConfig> {
         let mut allowed = EgressConfig { hosts: self.egress.allow_hosts.clone(), ..EgressConfig::default() };
         for text in &self.egress.allow_networks {
             let whole = match text.parse::<IpAddr>() {
@@ -26,6 +32,74 @@ impl Config {
             };
             allowed.networks.push(whole.parse().map_err(refuse)?);
         }
-        Ok(Egress::new(allowed))
+        allowed.proxy = self.proxy()?;
+        Ok(allowed)
+    }
+
+    fn proxy(&self) -> anyhow::Result<Option<ProxyConfig>> {
+        let refuse = |text: String| Stop::error(Exit::Usage, text);
+        let file = &self.egress.proxy_file;
+        let text = match (file.as_os_str().is_empty(), self.egress.proxy.is_empty()) {
+            (true, true) => return Ok(None),
+            (true, false) => self.egress.proxy.clone(),
+            (false, true) => std::fs::read_to_string(file)
+                .map_err(|error| refuse(format!("egress.proxy_file {}: {error}", file.display())))?,
+            (false, false) => {
+                return Err(refuse("egress.proxy and egress.proxy_file are both set: keep one".to_owned()));
+            }
+        };
+        // What is wrong is told without the text, which may hold a password.
+        let url: ProxyUrl = text.trim().parse().map_err(|error| refuse(format!("egress.proxy {error}")))?;
+        Ok(Some(ProxyConfig { url, resolves: self.egress.proxy_resolves }))
+    }
+}
+
+/// A proxy's URL without the password that may stand in it.
+pub(super) fn without_password<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    match url.rsplit_once('@') {
+        Some((_, host)) => serializer.serialize_str(&format!("[REDACTED]@{host}")),
+        None => serializer.serialize_str(url),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use crate::config::{Config, Overrides};
+
+    fn load(egress: &str) -> Config {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        write!(file, "[egress]\n{egress}").expect("written");
+        Config::load(Some(file.path()), Overrides::default()).expect("a configuration")
+    }
+
+    #[test]
+    fn a_proxy_may_be_named_here_or_in_a_file_and_its_password_is_never_shown() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        writeln!(file, "http://ada:s3cret@proxy:3128").expect("written");
+        for text in
+            ["proxy = \"http://ada:s3cret@proxy:3128\"".to_owned(), format!("proxy_file = {:?}", file.path())]
+        {
+            let config = load(&text);
+            let proxy = config.egress_policy().expect("a policy").proxy.expect("a proxy");
+            assert!(!proxy.resolves);
+            let shown = format!("{}{:?}", serde_json::to_string(&config).expect("JSON"), proxy);
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_is_none_is_refused_by_name_without_its_password() {
+        for text in [
+            "proxy = \"proxy:s3cret@\"",
+            "proxy = \"https://ada:s3cret@proxy\"",
+            "proxy = \"http://ada:s3cret@proxy/path\"",
+            "proxy = \"http://ada:s3cret@proxy\"\nproxy_file = \"/nowhere\"",
+            "proxy_file = \"/nowhere\"",
+        ] {
+            let error = load(text).egress_policy().expect_err(text).to_string();
+            assert!(error.starts_with("egress.proxy") && !error.contains("s3cret"), "{error}");
+        }
     }
 }

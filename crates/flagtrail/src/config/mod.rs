@@ -154,6 +154,10 @@ pub(crate) struct Webhooks {
 pub(crate) struct Egress {
     pub(crate) allow_networks: Vec<String>,
     pub(crate) allow_hosts: Vec<String>,
+    #[serde(serialize_with = "egress::without_password")]
+    pub(crate) proxy: String,
+    pub(crate) proxy_file: PathBuf,
+    pub(crate) proxy_resolves: bool,
 }
 
 /// Redaction on the way in.

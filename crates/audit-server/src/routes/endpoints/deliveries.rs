@@ -45,6 +45,8 @@ pub(super) struct Attempt {
     error: Option<FailureClass>,
     /// How long it took.
     duration_ms: u64,
+    /// What went wrong in words, where there was no answer.
+    detail: Option<String>,
     /// The headers that were sent, secret ones masked.
     request_headers: BTreeMap<String, String>,
     /// The beginning of the answer's body.
@@ -74,6 +76,7 @@ impl Attempt {
             status: entry.status,
             error: entry.error,
             duration_ms: entry.duration_ms,
+            detail: entry.detail,
             request_headers: entry.request_headers,
             excerpt: entry.excerpt,
             next_due: entry.next_due,

@@ -64,6 +64,11 @@ impl Partition {
         let offset = entry.offset();
         let mut next_due = None;
         let outcome = match answer.verdict {
+            Verdict::Skipped => {
+                live.stats.skipped();
+                self.settle(id, offset, false);
+                return;
+            }
             Verdict::Delivered => {
                 live.stats.delivered(answer.took, now_ms);
                 self.settle(id, offset, true);

@@ -8,6 +8,7 @@
 //! Not here: what is done with an answer that asks to go elsewhere. No redirect is ever followed.
 
 mod networks;
+mod proxy;
 mod refusal;
 mod resolver;
 
@@ -19,6 +20,7 @@ use reqwest::Url;
 
 use super::bounds::Times;
 
+pub use proxy::{InvalidProxy, ProxyConfig, ProxyUrl};
 pub use refusal::Refusal;
 pub(crate) use resolver::{CheckedResolver, Lookup, ResolveError, SystemLookup};
 
@@ -32,17 +34,6 @@ pub struct EgressConfig {
     pub hosts: Vec<String>,
     /// The HTTP proxy through which every delivery goes; `None` to connect directly.
     pub proxy: Option<ProxyConfig>,
-}
-
-/// An HTTP proxy.
-#[derive(Clone, Debug)]
-pub struct ProxyConfig {
-    /// `http://[user:password@]host[:port]`. The proxy itself may be anywhere: the operator named it.
-    pub url: Url,
-    /// Who resolves names. `false`: we do, and the proxy is asked (by CONNECT) for addresses that passed
-    /// the policy. `true`: the policy is delegated; the proxy is asked for names, and only it can tell where
-    /// they lead. Hosts that are addresses are checked here in both cases.
-    pub resolves: bool,
 }
 
 /// The policy as of some moment.

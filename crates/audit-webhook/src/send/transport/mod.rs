@@ -15,7 +15,7 @@ use rustls::RootCertStore;
 
 use super::bounds::{OWN_CLIENTS_MAX, Times};
 use super::egress::{CheckedResolver, Egress, Lookup, Policy};
-use super::failure::FailureClass;
+use super::failure::Failure;
 use super::tls::{self, TlsError};
 use crate::endpoint::EndpointTls;
 
@@ -30,9 +30,6 @@ pub enum ClientError {
     /// The client can't be built.
     #[error("the HTTP client can't be built: {0}")]
     Build(#[from] reqwest::Error),
-    /// The proxy's URL can't be used.
-    #[error("egress.proxy {0}")]
-    Proxy(&'static str),
 }
 
 /// The certificates of an endpoint, with what tells them from others.
@@ -61,9 +58,9 @@ pub(crate) enum Transport {
 
 impl Transport {
     /// Sends a request; the answer's body is still to be read.
-    pub(crate) async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, FailureClass> {
+    pub(crate) async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Failure> {
         match self {
-            Self::Direct(client) => client.execute(request).await.map_err(|error| FailureClass::of(&error)),
+            Self::Direct(client) => client.execute(request).await.map_err(|error| Failure::of(&error)),
             Self::Tunnel(client) => client.execute(request).await,
         }
     }
@@ -131,7 +128,7 @@ impl Transports {
         match policy.proxy() {
             None => Ok(Transport::Direct(direct::client(tls, self.resolver.clone(), self.times)?)),
             Some(proxy) => {
-                Ok(Transport::Tunnel(tunnel::Client::new(proxy, tls, self.resolver.clone(), self.times)?))
+                Ok(Transport::Tunnel(tunnel::Client::new(proxy, tls, self.resolver.clone(), self.times)))
             }
         }
     }

@@ -12,27 +12,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hyper::Uri;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use percent_encoding::percent_decode_str;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::ClientError;
 use crate::send::bounds::{
     ADDRESSES_TRIED_MAX, ANSWER_HEADERS_MAX, IDLE_CONNECTIONS_MAX, IDLE_MAX, PROXY_HEAD_BYTES_MAX, Times,
 };
-use crate::send::egress::{CheckedResolver, ProxyConfig, ResolveError, literal};
-use crate::send::failure::FailureClass;
-
-/// The port of a proxy whose URL names none.
-const PROXY_PORT: u16 = 80;
+use crate::send::egress::{CheckedResolver, ProxyConfig, ProxyUrl, ResolveError, literal};
+use crate::send::failure::Failure;
 
 /// Why there is no tunnel.
 #[derive(Debug, thiserror::Error)]
@@ -67,15 +60,9 @@ impl Client {
         tls: rustls::ClientConfig,
         resolver: CheckedResolver,
         times: Times,
-    ) -> Result<Self, ClientError> {
-        if proxy.url.scheme() != "http" {
-            return Err(ClientError::Proxy("must begin with http://"));
-        }
-        let host = proxy.url.host_str().ok_or(ClientError::Proxy("must name a host"))?;
+    ) -> Self {
         let connector = Connector(Arc::new(Proxy {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: proxy.url.port().unwrap_or(PROXY_PORT),
-            authorization: authorization(proxy),
+            url: proxy.url.clone(),
             resolver: (!proxy.resolves).then_some(resolver),
             connect: times.connect,
         }));
@@ -85,31 +72,20 @@ impl Client {
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .http1_max_headers(ANSWER_HEADERS_MAX)
             .build(HttpsConnector::from((connector, tls)));
-        Ok(Self(client))
+        Self(client)
     }
 
-    pub(super) async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, FailureClass> {
+    pub(super) async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Failure> {
         let request = hyper::Request::<reqwest::Body>::try_from(request);
-        let request = request.map_err(|error| FailureClass::of(&error))?;
-        let response = self.0.request(request).await.map_err(|error| FailureClass::of(&error))?;
+        let request = request.map_err(|error| Failure::of(&error))?;
+        let response = self.0.request(request).await.map_err(|error| Failure::of(&error))?;
         Ok(response.map(reqwest::Body::wrap).into())
     }
 }
 
-/// `Proxy-Authorization`, from the user and password in the proxy's URL.
-fn authorization(proxy: &ProxyConfig) -> Option<SecretString> {
-    let plain = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
-    let mut credentials = plain(proxy.url.username());
-    credentials.push(b':');
-    credentials.extend(plain(proxy.url.password().unwrap_or_default()));
-    (credentials.len() > 1).then(|| format!("Basic {}", STANDARD.encode(credentials)).into())
-}
-
 /// The proxy, and what is asked of it.
 struct Proxy {
-    host: String,
-    port: u16,
-    authorization: Option<SecretString>,
+    url: ProxyUrl,
     /// Absent where the proxy resolves.
     resolver: Option<CheckedResolver>,
     connect: Duration,
@@ -121,7 +97,7 @@ struct Connector(Arc<Proxy>);
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Connector({}:{})", self.0.host, self.0.port)
+        write!(f, "Connector({:?})", self.0.url)
     }
 }
 
@@ -165,10 +141,10 @@ impl Proxy {
 
     /// CONNECT to an authority: an address and a port, or a name and a port.
     async fn tunnel(&self, authority: &str) -> Result<TcpStream, TunnelError> {
-        let mut stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let mut stream = TcpStream::connect((self.url.host.as_str(), self.url.port)).await?;
         stream.set_nodelay(true)?;
         let mut request = format!("CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n");
-        if let Some(authorization) = &self.authorization {
+        if let Some(authorization) = &self.url.authorization {
             request.push_str("proxy-authorization: ");
             request.push_str(authorization.expose_secret());
             request.push_str("\r\n");
@@ -205,8 +181,7 @@ fn status(head: &[u8]) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ProxyConfig, authorization, status};
-    use secrecy::ExposeSecret;
+    use super::status;
 
     #[test]
     fn the_status_of_a_proxys_answer_is_read() {
@@ -215,16 +190,5 @@ mod tests {
         for nonsense in [&b"SSH-2.0-OpenSSH_9.9\r\n\r\n"[..], b"HTTP/2 200\r\n\r\n", b"HTTP/1.1", b""] {
             assert_eq!(status(nonsense), None);
         }
-    }
-
-    #[test]
-    fn credentials_of_a_proxy_are_sent_as_they_were_meant() {
-        let authorization = |url: &str| {
-            let proxy = ProxyConfig { url: url.parse().expect("a URL"), resolves: false };
-            authorization(&proxy).map(|value| value.expose_secret().to_owned())
-        };
-        assert_eq!(authorization("http://proxy:3128"), None);
-        // ada:p@ss, in base64
-        assert_eq!(authorization("http://ada:p%40ss@proxy"), Some("Basic YWRhOnBAc3M=".to_owned()));
     }
 }

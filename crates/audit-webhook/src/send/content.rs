@@ -1,0 +1,113 @@
+//! What a delivery carries: the endpoint's format, filled from a record.
+
+use audit_dialect::outbound::{BodyFormat, Outcome, RenderError, Rendered, Renderer};
+use reqwest::header::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::failure::{Failure, FailureClass};
+use super::parcel::Parcel;
+use crate::endpoint::{Endpoint, SendMethod, SigningSecret};
+
+/// The media type of Standard Webhooks.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The format of an endpoint, ready.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Standard Webhooks in a body: made once for all endpoints, so there is nothing left to do.
+    Envelope,
+    /// Standard Webhooks in the query of a GET.
+    EnvelopeInQuery,
+    /// Any other.
+    Rendered {
+        renderer: Box<Renderer>,
+        /// What the platform's own signature is made with.
+        secret: Option<SecretString>,
+    },
+    /// It can't be used. It was checked when the endpoint was made, so another release made it.
+    Unusable,
+}
+
+/// Why there is nothing to send.
+#[derive(Debug)]
+pub(crate) enum Nothing {
+    /// The format has no word for the record.
+    Skipped,
+    /// It has, and fails.
+    Failed(Failure),
+}
+
+impl Content {
+    pub(super) fn new(endpoint: &Endpoint) -> Self {
+        match (endpoint.format.body(), endpoint.method) {
+            (BodyFormat::StandardWebhooks, SendMethod::Get) => Self::EnvelopeInQuery,
+            (BodyFormat::StandardWebhooks, _) => Self::Envelope,
+            _ => match endpoint.format.renderer(endpoint.method) {
+                Ok(renderer) => {
+                    Self::Rendered { renderer: Box::new(renderer), secret: platform_secret(endpoint) }
+                }
+                Err(_) => Self::Unusable,
+            },
+        }
+    }
+
+    /// The media type, where it is the same for every record and so is not told with each.
+    pub(super) fn media_type(&self) -> Option<HeaderValue> {
+        matches!(self, Self::Envelope).then_some(JSON)
+    }
+
+    /// The format, filled. `collapsed`: the record stands for a burst.
+    pub(super) fn fill(&self, parcel: &Parcel, collapsed: bool) -> Result<Rendered, Nothing> {
+        let envelope = || parcel.envelope(collapsed);
+        match self {
+            Self::Envelope => Ok(Rendered { body: Some(envelope()), ..Rendered::default() }),
+            Self::EnvelopeInQuery => {
+                let json = String::from_utf8(envelope().into());
+                let json = json.map_err(|_| Failure::new(FailureClass::Format, "the record is not UTF-8"))?;
+                Ok(Rendered { query_json: Some(json), ..Rendered::default() })
+            }
+            Self::Rendered { renderer, secret } => {
+                let secret = secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
+                match renderer.render(parcel.stored(), secret) {
+                    Ok(Outcome::Rendered(rendered)) => Ok(rendered),
+                    Ok(Outcome::Skipped(_)) => Err(Nothing::Skipped),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Self::Unusable => {
+                Err(Failure::new(FailureClass::Settings, "the format can't be used: set it again").into())
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Nothing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Skipped => f.write_str("the format has no event for the record"),
+            Self::Failed(failure) => f.write_str(&failure.detail),
+        }
+    }
+}
+
+impl From<Failure> for Nothing {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<RenderError> for Nothing {
+    fn from(error: RenderError) -> Self {
+        let class = match &error {
+            RenderError::UrlTooLong { .. } => FailureClass::UrlTooLong,
+            _ => FailureClass::Format,
+        };
+        Failure::new(class, error).into()
+    }
+}
+
+/// A text that the platform shares with the receiver, or else the text of the first secret.
+fn platform_secret(endpoint: &Endpoint) -> Option<SecretString> {
+    let text = endpoint.secrets.iter().find(|secret| secret.is_text());
+    text.or(endpoint.secrets.first()).map(SigningSecret::reveal)
+}
