@@ -58,6 +58,7 @@ impl Destination {
 
     /// Writes messages to their offsets, of which the first is at or after `next`, the partition's end, and has
     /// the partition end at `until`. Returns that.
+    #[cfg_attr(not(feature = "kafka"), expect(unused_variables, reason = "a file knows where it ends"))]
     pub(super) async fn append(
         &mut self,
         topic: Topic,

@@ -3,6 +3,7 @@
 
 mod contract;
 mod embedded;
+#[cfg(feature = "kafka")]
 mod heard;
 #[cfg(feature = "kafka")]
 mod kafka;
