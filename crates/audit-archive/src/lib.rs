@@ -32,6 +32,6 @@ pub use maintenance::{
 pub use query::{
     ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow, Behind, Cursor, CursorError,
     EvidenceError, Inclusion, Order, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus, ProgressEnd,
-    ProgressRow, Query, QueryError, Reader, Row, Scan, ScanPosition, Status, TreeHead,
+    ProgressRow, Query, QueryError, Reader, Row, Scan, ScanPosition, SourceHeard, Status, TreeHead,
 };
 pub use sql::{SYSTEM_SQLITE_FILES_MAX, SqlError, attach_script, shell, sql_session};

@@ -80,21 +80,21 @@ impl PartitionWriter {
     }
 
     fn work_off(&mut self) -> Result<(), End> {
-        let mut text_trails = true;
+        let mut text_may_improve = true;
         loop {
             let next = match self.work.try_recv() {
                 Ok(work) => Some(work),
                 Err(TryRecvError::Disconnected) => None,
-                // Rows go first; words are caught up with while nothing else waits.
-                Err(TryRecvError::Empty) if text_trails => {
-                    text_trails = self.patiently(Store::catch_up_text)?;
+                // Rows go first; words are caught up with, and their index merged, while nothing else waits.
+                Err(TryRecvError::Empty) if text_may_improve => {
+                    text_may_improve = self.patiently(Store::improve_text)?;
                     continue;
                 }
                 Err(TryRecvError::Empty) => self.work.blocking_recv(),
             };
             let Some(work) = next else { return Ok(()) };
             self.work_on(work)?;
-            text_trails = true;
+            text_may_improve = true;
         }
     }
 

@@ -1,5 +1,6 @@
 -- One file holds one partition of the log. Everything in it is derived from the log; nothing is ever updated
--- but the position, the spans, the edge of the tree, the progress of consumers and the state of the file itself.
+-- but the position, the spans, what was heard of each source, the edge of the tree, the progress of consumers and
+-- the state of the file itself.
 
 CREATE TABLE archive (                      -- one row: what this file is
   only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -96,6 +97,12 @@ CREATE TABLE tile (                         -- C2SP tlog-tiles from level 1 on; 
   PRIMARY KEY (first_seq, level, idx)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE heard (                        -- what came from each source
+  source INTEGER PRIMARY KEY,               -- the thing
+  records INTEGER NOT NULL,                 -- those that came again count once
+  last_appended_at_ms INTEGER NOT NULL      -- when the log took the last message
+) STRICT;
+
 CREATE TABLE span (                         -- when the records numbered block*1024 to block*1024+1023 happened
   block INTEGER PRIMARY KEY,
   occurred_min_us INTEGER NOT NULL,
@@ -105,6 +112,7 @@ CREATE TABLE span (                         -- when the records numbered block*1
 CREATE VIRTUAL TABLE text USING fts5 (      -- rowid = seq
   words, content = '', columnsize = 0, tokenize = "unicode61 remove_diacritics 2"
 );
+INSERT INTO text (text, rank) VALUES ('usermerge', 2); -- see text::merge
 
 CREATE TABLE attempt (                      -- delivery attempts, in order; numbered like records, apart from them
   seq INTEGER PRIMARY KEY,

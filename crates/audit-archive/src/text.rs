@@ -19,6 +19,12 @@ pub(crate) const SEARCH_BYTES_MAX: usize = 1_024;
 /// Most records that are made searchable in one transaction while the index trails.
 pub(crate) const TRAILING_ROWS_MAX: usize = 4_096;
 
+/// After so many records the index is merged again.
+pub(crate) const MERGED_AFTER_ROWS: u64 = 4_096;
+
+/// Most pages of the index that are merged in one transaction.
+const MERGED_PAGES_MAX: u32 = 64;
+
 /// What stands between two fields, so that a phrase does not run from one into the next. A word of its own
 /// that nobody searches for.
 const BETWEEN: &str = " \u{10fffd} ";
@@ -95,6 +101,17 @@ fn words(json: &str, out: &mut String) {
     }
 }
 
+/// Most words by which a record is looked up to see whether it is found.
+const OWN_WORDS_MAX: usize = 3;
+
+/// An FTS5 expression that finds this record: its own first words. `None` where it has none.
+pub(crate) fn expression_for(json: &str) -> Option<String> {
+    let mut own = String::new();
+    words(json, &mut own);
+    let first: Vec<&str> = own.split_whitespace().take(OWN_WORDS_MAX).collect();
+    match_expression(&first.join(" "))
+}
+
 /// Makes records searchable, in the transaction that is open on `conn`.
 pub(crate) struct TextWriter<'c> {
     insert: rusqlite::CachedStatement<'c>,
@@ -133,6 +150,21 @@ pub(crate) fn catch_up(conn: &mut Connection, end: u64) -> rusqlite::Result<bool
     tx.prepare_cached("UPDATE archive SET text_seq = ?1")?.execute([to])?;
     tx.commit()?;
     Ok(to < end)
+}
+
+/// Merges some more of the index, in a transaction of its own; whether anything is left to merge.
+///
+/// Every transaction that adds words adds a segment to the index, and every search looks into each of them. FTS5 merges
+/// four of a size as they come; merging two of a size while nothing else is to be done leaves a few large ones. Over
+/// 60,000 records, added 200 at a time, a search for a frequent word took 0.55 ms before and 0.11 ms after, for four
+/// frequent words side by side 6.3 and 1.7 ms; merging took 5 µs a record.
+pub(crate) fn merge(conn: &mut Connection) -> rusqlite::Result<bool> {
+    let before = conn.total_changes();
+    let tx = conn.transaction()?;
+    tx.prepare_cached("INSERT INTO text (text, rank) VALUES ('merge', ?1)")?.execute([MERGED_PAGES_MAX])?;
+    tx.commit()?;
+    // A statement that merges nothing counts as one change at most.
+    Ok(conn.total_changes() - before >= 2)
 }
 
 /// A searcher's text as an FTS5 expression in which every word is a quoted string: nothing in it can be an

@@ -9,13 +9,17 @@ use serde::Deserialize;
 use super::tree::TreeCheck;
 use super::{MaintenanceError, archived_partitions, open_to_read};
 use crate::layout::partition_file;
-use crate::schema::RECORDS;
+use crate::schema::{ATTEMPTS, RECORDS};
+use crate::text;
 
 /// Most findings that are put into words; the rest is counted.
 pub const FINDINGS_MAX: usize = 100;
 
 /// Messages read in one short transaction.
 const CHUNK_ROWS: u64 = 2_000;
+
+/// Most records of a file that are looked up by their words, spread over the file: each takes half a millisecond.
+const SEARCHED_MAX: u64 = 1_000;
 
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +60,9 @@ impl CheckReport {
 /// Checks every file: SQLite's own integrity check; that messages are numbered without holes up to the
 /// position; that each body still has the hash it was archived with, and that the Merkle tree is made of these
 /// messages; that each row's id is its record's; that the marks of duplicates point at earlier records of the same
-/// id. Reads only, beside a writer or without one. Whether the archive is what the log says is another question:
-/// that takes a root from elsewhere.
+/// id; that what is counted of each source is what there is; that records (up to a thousand of a file) are found by
+/// their words; that delivery attempts are numbered without holes and readable. Reads only, beside a writer or without
+/// one. Whether the archive is what the log says is another question: that takes a root from elsewhere.
 pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, MaintenanceError> {
     let dir = dir.as_ref();
     let mut report = CheckReport::default();
@@ -71,6 +76,7 @@ pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, MaintenanceError> {
 }
 
 fn check_file(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
+    let found_before = report.found;
     let mut integrity = conn.prepare("PRAGMA integrity_check")?;
     for line in integrity.query_map((), |row| row.get::<_, String>(0))? {
         let line = line?;
@@ -99,6 +105,77 @@ fn check_file(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusql
             format!(
                 "the position counts {duplicates} duplicates and {undecodable} undecodable messages, but there are {} and {}",
                 counted.0, counted.1
+            ),
+        );
+    }
+    if report.found == found_before {
+        // Where rows are not as they should be, their number says nothing new.
+        check_heard(conn, path, report)?;
+    }
+    check_words(conn, path, report)?;
+    check_attempts(conn, path, report)
+}
+
+/// Compares what is counted of sources with the rows, both as they are at one moment.
+fn check_heard(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
+    let (counted, there): (u64, u64) = conn.query_row(
+        "SELECT (SELECT coalesce(sum(records), 0) FROM heard),
+           (SELECT count(*) FROM record WHERE source IS NOT NULL AND duplicate_of IS NULL)",
+        (),
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if counted != there {
+        report.add(path, format!("{counted} records of sources are counted, but there are {there}"));
+    }
+    Ok(())
+}
+
+/// Looks records up by their own first words. That the index is sound in itself SQLite's integrity check says.
+fn check_words(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
+    let (is_kept, end): (bool, u64) =
+        conn.query_row("SELECT full_text, text_seq FROM archive", (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if !is_kept {
+        return Ok(());
+    }
+    let mut select = conn.prepare(
+        "SELECT seq, json FROM record
+         WHERE seq >= ?1 AND seq < ?2 AND json IS NOT NULL AND duplicate_of IS NULL ORDER BY seq LIMIT 1",
+    )?;
+    let mut search = conn.prepare("SELECT count(*) FROM text WHERE text MATCH ?1 AND rowid = ?2")?;
+    let stride = end.div_ceil(SEARCHED_MAX).max(1);
+    for from in (0..end).step_by(stride as usize) {
+        let mut rows = select.query((from, end.min(from + stride)))?;
+        let Some(row) = rows.next()? else { continue };
+        let (seq, json): (u64, String) = (row.get(0)?, row.get(1)?);
+        let Some(expression) = text::expression_for(&json) else { continue };
+        if search.query_row((&expression, seq), |row| row.get::<_, u64>(0))? == 0 {
+            report.add(path, format!("message {seq}: full text does not find it by its words"));
+        }
+    }
+    Ok(())
+}
+
+fn check_attempts(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
+    let position = "SELECT seq, undecodable FROM position WHERE topic = ?1";
+    let (end, undecodable): (u64, u64) =
+        conn.query_row(position, [ATTEMPTS], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // What a writer adds meanwhile lies beyond `end`.
+    let (count, last, unreadable, broken): (u64, Option<u64>, u64, u64) = conn.query_row(
+        "SELECT count(*), max(seq), count(*) FILTER (WHERE json IS NULL),
+           count(*) FILTER (WHERE json IS NOT NULL AND NOT json_valid(json))
+         FROM attempt WHERE seq < ?1",
+        [end],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+    )?;
+    if count != end || last.map_or(0, |last| last + 1) != end {
+        report.add(path, format!("{} of {end} delivery attempts are missing", end.saturating_sub(count)));
+    }
+    if unreadable != undecodable || broken != 0 {
+        report.add(
+            path,
+            format!(
+                "the position counts {undecodable} undecodable delivery attempts, but there are {}",
+                unreadable + broken
             ),
         );
     }

@@ -15,7 +15,10 @@ use super::page::Order;
 /// Numbers fetched at first, and again after each jump beyond what was fetched.
 const CHUNK_MIN: usize = 32;
 
-/// Most numbers fetched at once; it doubles from [`CHUNK_MIN`] while a list is read without jumps.
+/// The same of full text, which looks up every word anew each time: that costs as much as hundreds of numbers.
+const TEXT_CHUNK_MIN: usize = 128;
+
+/// Most numbers fetched at once; it doubles from the least while a list is read without jumps.
 const CHUNK_MAX: usize = 1_024;
 
 /// Where a list's numbers come from.
@@ -80,7 +83,8 @@ impl Postings {
                  WHERE text MATCH ?1 AND rowid >= ?2 AND rowid < ?3 ORDER BY rowid {direction} LIMIT ?4"
             ),
         };
-        Self { origin, sql, order, within, fetched: VecDeque::new(), chunk: CHUNK_MIN / 2, drained: false }
+        let chunk = chunk_min(&origin) / 2;
+        Self { origin, sql, order, within, fetched: VecDeque::new(), chunk, drained: false }
     }
 
     /// The first number at or beyond `at`; `None` where there is none.
@@ -97,7 +101,7 @@ impl Postings {
         }
         if self.fetched.is_empty() && !self.drained {
             let jumped = passed > 1;
-            self.chunk = if jumped { CHUNK_MIN } else { (self.chunk * 2).min(CHUNK_MAX) };
+            self.chunk = if jumped { chunk_min(&self.origin) } else { (self.chunk * 2).min(CHUNK_MAX) };
             self.fetch(conn, at, budget)?;
         }
         Ok(self.fetched.front().copied())
@@ -122,6 +126,13 @@ impl Postings {
         }
         self.drained = self.fetched.len() < self.chunk;
         Ok(())
+    }
+}
+
+fn chunk_min(origin: &Origin) -> usize {
+    match origin {
+        Origin::Thing(..) => CHUNK_MIN,
+        Origin::Text(_) => TEXT_CHUNK_MIN,
     }
 }
 

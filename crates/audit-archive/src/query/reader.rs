@@ -1,5 +1,6 @@
 //! The query side of an archive.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use audit_journal::Bounds;
 
 use super::budget::Budget;
 use super::cursor::{Cursor, Left};
+use super::heard::{self, SourceHeard};
 use super::page::{Order, PAGE_ROWS_MAX, Page, Query, QueryError, Row};
 use super::pool::{File, Pool, Session};
 use super::scan::{Scan, ScanPosition};
@@ -95,6 +97,11 @@ impl Reader {
             }
         }
         Ok(Scan::new(Arc::clone(&self.pool), query.clone(), expression, ends, from))
+    }
+
+    /// What came from each source, by its name.
+    pub fn sources(&self) -> Result<BTreeMap<String, SourceHeard>, QueryError> {
+        heard::sources(&self.pool.session(None)?)
     }
 
     /// The state of every partition.

@@ -1,6 +1,7 @@
 //! One partition's file, as its one writer has it open.
 
 mod attempts;
+mod heard;
 mod progress;
 mod rows;
 pub(crate) mod tree;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use audit_journal::{Anchor, Bookmark, Message, MessageHash, Offset, Partition};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
+use self::heard::HeardUpdate;
 use self::rows::{Counts, RowWriter};
 use self::tree::TreeWriter;
 use crate::layout::{remove_if_there, side_files};
@@ -107,6 +109,8 @@ pub(crate) struct Store {
     progress: Place,
     full_text: bool,
     text_seq: u64,
+    /// The index was merged when it reached up to here. Not written down: after a restart it is merged once more.
+    text_merged_to: u64,
     indexed: bool,
     stopped: Option<String>,
 }
@@ -190,6 +194,7 @@ impl Store {
             progress,
             full_text: identity.full_text,
             text_seq,
+            text_merged_to: 0,
             indexed,
             stopped,
         }))
@@ -260,8 +265,14 @@ impl Store {
         {
             let mut text = if inline_text { Some(TextWriter::new(&tx)?) } else { None };
             let mut spans = SpanUpdate::default();
-            let mut rows =
-                RowWriter { conn: &tx, things: &mut self.things, tree: &mut *tree, counts: &mut counts };
+            let mut heard = HeardUpdate::default();
+            let mut rows = RowWriter {
+                conn: &tx,
+                things: &mut self.things,
+                tree: &mut *tree,
+                counts: &mut counts,
+                heard: &mut heard,
+            };
             for (seq, message) in (from.seq..).zip(messages) {
                 let Some(fields) = rows.write(seq, message)? else { continue };
                 spans.add(seq, fields.occurred_at);
@@ -270,6 +281,7 @@ impl Store {
                 }
             }
             spans.write(&tx)?;
+            heard.write(&tx)?;
         }
         tree.write(&tx, leaves_before)?;
         if inline_text {
@@ -341,14 +353,29 @@ impl Store {
         Ok(())
     }
 
-    /// Makes some more records searchable; whether any are left.
-    pub(crate) fn catch_up_text(&mut self) -> Result<bool, StoreError> {
+    /// Makes some more records searchable, or the index over them quicker; whether anything is left to do.
+    pub(crate) fn improve_text(&mut self) -> Result<bool, StoreError> {
         let end = self.records.seq;
-        if !self.full_text || self.text_seq >= end {
+        if !self.full_text {
             return Ok(false);
+        }
+        if self.text_seq >= end {
+            return self.merge_text();
         }
         let more = text::catch_up(&mut self.conn, end)?;
         self.text_seq = end.min(self.text_seq + text::TRAILING_ROWS_MAX as u64);
+        Ok(more || self.text_seq >= self.text_merged_to + text::MERGED_AFTER_ROWS)
+    }
+
+    /// One step of making the index quicker, if enough has come since the last time that was done.
+    fn merge_text(&mut self) -> Result<bool, StoreError> {
+        if self.text_seq < self.text_merged_to + text::MERGED_AFTER_ROWS {
+            return Ok(false);
+        }
+        let more = text::merge(&mut self.conn)?;
+        if !more {
+            self.text_merged_to = self.text_seq;
+        }
         Ok(more)
     }
 

@@ -7,6 +7,7 @@ use audit_proof::{LeafRecord, NodeHash, Tags};
 use rusqlite::{Connection, params};
 
 use super::StoreError;
+use super::heard::HeardUpdate;
 use super::tree::TreeWriter;
 use crate::decode::Fields;
 use crate::things::{Kind, ThingError, Things};
@@ -27,6 +28,7 @@ pub(super) struct RowWriter<'t> {
     pub(super) things: &'t mut Things,
     pub(super) tree: &'t mut TreeWriter,
     pub(super) counts: &'t mut Counts,
+    pub(super) heard: &'t mut HeardUpdate,
 }
 
 /// What of a message goes into its leaf, and the leaf's hash.
@@ -131,7 +133,10 @@ impl RowWriter<'_> {
         evidence: &Evidence<'_>,
     ) -> Result<Option<Fields<'m>>, StoreError> {
         match self.insert(seq, message, &numbers, &fields, evidence, None) {
-            Ok(()) => Ok(Some(fields)),
+            Ok(()) => {
+                self.heard(&numbers, message, true);
+                Ok(Some(fields))
+            }
             Err(error) if is_repeated_id(&error) => {
                 let first: u64 = self
                     .conn
@@ -141,9 +146,16 @@ impl RowWriter<'_> {
                     .query_row((&fields.id, numbers.routing_key), |row| row.get(0))?;
                 self.insert(seq, message, &numbers, &fields, evidence, Some(first))?;
                 self.counts.duplicates += 1;
+                self.heard(&numbers, message, false);
                 Ok(None)
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    fn heard(&mut self, numbers: &Numbers, message: &Message, is_new: bool) {
+        if let Some(source) = numbers.source {
+            self.heard.add(source, message.appended_at_ms, is_new);
         }
     }
 

@@ -38,6 +38,21 @@ fn rows_and_position_move_together() {
 }
 
 #[test]
+fn what_came_from_each_source_is_counted_once_and_the_last_is_known() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let mut sent = messages(0..3);
+    sent.push(message(3, &record("r1", json!({}))));
+    store.append(&sent, 0, 4).expect("appended");
+    store.append(&messages(0..3), 0, 4).expect("passed over");
+    let last = sent.iter().map(|message| message.appended_at_ms).max().expect("a message");
+    let sources = Reader::open(dir.path()).sources().expect("sources");
+    let [(name, heard)] = &sources.iter().collect::<Vec<_>>()[..] else { panic!("one source: {sources:?}") };
+    assert!(!name.is_empty());
+    assert_eq!((heard.records, heard.last_appended_at_ms), (3, last));
+}
+
+#[test]
 fn messages_brought_again_are_passed_over() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut store = store(dir.path());
@@ -45,6 +60,33 @@ fn messages_brought_again_are_passed_over() {
     store.append(&messages(0..5), 0, 5).expect("appended");
     let rows = Reader::open(dir.path()).query(&of_flag("checkout")).expect("a page").rows;
     assert_eq!(ids(&rows), ["r4", "r3", "r2", "r1", "r0"]);
+}
+
+#[test]
+fn the_index_of_words_is_merged_while_nothing_else_is_to_be_done_and_finds_the_same() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let count = crate::text::MERGED_AFTER_ROWS + 100;
+    for start in (0..count).step_by(60) {
+        store.append(&messages(start..count.min(start + 60)), 0, count).expect("appended");
+    }
+    let segments = |store: &Store| -> u64 {
+        let count = "SELECT count(DISTINCT segid) FROM text_idx";
+        store.conn.query_row(count, (), |row| row.get(0)).expect("a count")
+    };
+    let found = || {
+        let query = Query { text: Some("turned checkout".to_owned()), limit: 1_000, ..Query::default() };
+        ids(&Reader::open(dir.path()).query(&query).expect("a page").rows)
+    };
+    let (segments_before, found_before) = (segments(&store), found());
+    let mut steps = 0;
+    while store.improve_text().expect("improved") {
+        steps += 1;
+        assert!(steps < 10_000, "merging ends");
+    }
+    assert!(segments(&store) < segments_before, "{} of {segments_before}", segments(&store));
+    assert_eq!(found(), found_before);
+    assert!(!store.improve_text().expect("nothing to do"));
 }
 
 #[test]
@@ -331,9 +373,9 @@ fn words_are_caught_up_with_in_steps() {
     let search = Query { text: Some("CHECKOUT".to_owned()), limit: 10, ..Query::default() };
     let reader = Reader::open(dir.path());
     assert_eq!(reader.query(&search).expect("a page").unsearched, 5_000);
-    assert!(store.catch_up_text().expect("some words"));
+    assert!(store.improve_text().expect("some words"));
     assert_eq!(reader.query(&search).expect("a page").unsearched, 904);
-    assert!(!store.catch_up_text().expect("all words"));
+    store.improve_text().expect("all words");
     let page = reader.query(&search).expect("a page");
     assert_eq!((page.unsearched, page.rows[0].seq, page.rows.len()), (0, 4_999, 10));
     store.append(&messages(5_000..5_001), 0, 5_001).expect("appended");

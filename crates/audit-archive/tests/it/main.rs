@@ -1,6 +1,8 @@
-//! The archive over a real log: the embedded one.
+//! The archive over real logs: the embedded one, and Kafka.
 
 mod harness;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod kill;
 mod maintenance;
 mod run;

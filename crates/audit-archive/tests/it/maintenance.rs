@@ -106,6 +106,28 @@ async fn a_tree_that_is_not_its_messages_is_found_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_full_text_does_not_find_is_named() {
+    let place = archived().await;
+    let found = tamper(&place, "INSERT INTO text (text) VALUES ('delete-all')");
+    assert!(found.contains(&"message 5: full text does not find it by its words".to_owned()), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_counted_of_a_source_and_is_not_there_is_found() {
+    let place = archived().await;
+    let found = tamper(&place, "UPDATE heard SET records = records + 1");
+    let [problem] = &found[..] else { panic!("one finding: {found:?}") };
+    assert!(problem.contains("records of sources are counted"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delivery_attempts_that_are_missing_are_counted() {
+    let place = archived().await;
+    let found = tamper(&place, "UPDATE position SET seq = 3, next = 3 WHERE topic = 'deliveries'");
+    assert_eq!(found, ["3 of 3 delivery attempts are missing"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_made_beside_the_writer_is_whole_and_goes_on() {
     let place = Place::new(2);
     let journal = place.journal().await;
