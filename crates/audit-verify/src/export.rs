@@ -86,7 +86,7 @@ fn compare(
         report.find("manifest.json", found);
     }
     for partition in manifest.partitions.iter().filter(|partition| !partition.complete) {
-        report.find("manifest.json", format!("partition {} is not complete", partition.partition));
+        report.find_gap("manifest.json", format!("partition {} is not complete", partition.partition));
     }
 }
 

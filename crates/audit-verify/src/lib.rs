@@ -10,4 +10,4 @@ mod manifest;
 mod report;
 
 pub use export::verify_export;
-pub use report::{Finding, Report};
+pub use report::{Finding, FindingKind, Report};

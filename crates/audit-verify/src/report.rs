@@ -2,9 +2,20 @@
 
 use std::fmt;
 
+/// What a finding means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindingKind {
+    /// What is there is not what was written.
+    Damage,
+    /// What is there is as written, and says of itself that something is missing.
+    Gap,
+}
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
+    /// What it means.
+    pub kind: FindingKind,
     /// The file it is about, relative to what was checked.
     pub file: String,
     /// What is wrong with it.
@@ -35,6 +46,10 @@ impl Report {
     }
 
     pub(crate) fn find(&mut self, file: impl Into<String>, problem: impl Into<String>) {
-        self.findings.push(Finding { file: file.into(), problem: problem.into() });
+        self.findings.push(Finding { kind: FindingKind::Damage, file: file.into(), problem: problem.into() });
+    }
+
+    pub(crate) fn find_gap(&mut self, file: impl Into<String>, problem: impl Into<String>) {
+        self.findings.push(Finding { kind: FindingKind::Gap, file: file.into(), problem: problem.into() });
     }
 }

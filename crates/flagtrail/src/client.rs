@@ -111,6 +111,11 @@ impl Client {
         self.json(method, path, body, Some(etag)).await
     }
 
+    /// Deletes what has no versions.
+    pub(crate) async fn delete(&self, path: &str) -> Result<()> {
+        self.json(Method::DELETE, path, None, None).await.map(drop)
+    }
+
     /// Sends a body as it is.
     pub(crate) async fn send_bytes(&self, path: &str, content_type: &str, body: Vec<u8>) -> Result<Value> {
         let request = self.request(Method::POST, path).header(CONTENT_TYPE, content_type);

@@ -46,7 +46,22 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     node.ready().await;
     let export = root.path().join("export");
     node.command(&["export", "--flag", "checkout", "--out", export.to_str().unwrap()]);
-    assert!(std::fs::read_to_string(export.join("data/records-00001.ndjson")).unwrap().contains(&id));
+    let payload = "data/records-00001.ndjson";
+    let records = std::fs::read_to_string(export.join(payload)).unwrap();
+    assert!(records.contains(&id));
+
+    // The server keeps it: it can be looked at, fetched again and deleted.
+    let listed = node.json(&["export", "list"]);
+    let job = listed["exports"][0]["id"].as_str().unwrap();
+    assert!(node.command(&["export", "list"]).contains(job));
+    assert!(node.command(&["export", "show", job]).contains("\"complete\": true"));
+    let again = root.path().join("again");
+    node.command(&["export", "resume", job, "--out", again.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(again.join(payload)).unwrap(), records);
+    assert_eq!(node.try_command(&["export", "--out", again.to_str().unwrap()]).status.code(), Some(64));
+    assert_eq!(node.try_command(&["export"]).status.code(), Some(64));
+    node.command(&["export", "delete", job]);
+    assert_eq!(node.try_command(&["export", "show", job]).status.code(), Some(1));
     node.stop();
 }
 

@@ -158,7 +158,8 @@ async fn show(client: &Client, config: &Config) -> Result<()> {
 
     step("export", "for the auditor: records, manifest and checksums")?;
     let destination = config.data_dir.join("export");
-    let manifest = super::export::make(client, json!({}), "ndjson", &destination).await?;
+    let id = super::export::ask(client, json!({}), "ndjson").await?;
+    let manifest = super::export::receive(client, &id, &destination).await?;
     said(&format!(
         "{} records in {} ({} file)",
         manifest["records"],

@@ -1,7 +1,4 @@
-//! `flagtrail export`: records as files, with a manifest and checksums.
-//!
-//! The server makes the export in its own data directory, so that it survives an interrupted command; then the
-//! files are fetched and checked against their checksums.
+//! Getting an export from the server: asked for, waited for, fetched whole, checked.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use audit_verify::FindingKind;
 use http_body_util::BodyExt;
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::Context;
-use super::filter::{FilterArgs, PeriodArgs};
 use crate::client::Client;
 use crate::exit::{Exit, Stop};
 use crate::print;
@@ -27,53 +23,28 @@ const POLL: Duration = Duration::from_millis(200);
 const FRAME: [&str; 5] =
     ["bagit.txt", "bag-info.txt", "manifest.json", "manifest-sha256.txt", "tagmanifest-sha256.txt"];
 
-/// Flags.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    filter: FilterArgs,
-    #[command(flatten)]
-    period: PeriodArgs,
-    /// Words that must occur
-    #[arg(long)]
-    text: Option<String>,
-    /// Format of the records: ndjson (byte for byte as on the log) or csv
-    #[arg(long, default_value = "ndjson", value_parser = ["ndjson", "csv"])]
-    format: String,
-    /// Directory to make
-    #[arg(long, value_name = "DIRECTORY")]
-    out: PathBuf,
-}
-
-/// Asks for the export, waits, fetches and checks it.
-pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
-    let query = json!({
-        "filter": args.filter.to_json(), "text": args.text,
-        "from": args.period.from.map(|at| at.to_string()), "to": args.period.to.map(|at| at.to_string()),
-    });
-    let manifest = make(&context.client()?, query, &args.format, &args.out).await?;
-    if context.json {
-        return print::json(&manifest);
-    }
-    let to = args.out.display();
-    print::line(&format!("{} records in {to}; check it with `flagtrail verify {to}`", manifest["records"]))
-}
-
-/// Makes an export and fetches it to `to`; answers with its manifest.
-pub(crate) async fn make(client: &Client, query: Value, format: &str, to: &Path) -> Result<Value> {
-    if to.exists() {
-        return Err(Stop::error(
-            Exit::Usage,
-            format!("{} exists already: name another directory", to.display()),
-        ));
-    }
+/// Asks for an export and returns its id.
+pub(crate) async fn ask(client: &Client, query: Value, format: &str) -> Result<String> {
     let asked = client.send(Method::POST, "/v1/exports", &json!({"query": query, "format": format})).await?;
-    let id = asked["id"].as_str().context("the server named no export")?.to_owned();
-    let manifest = wait(client, &id).await?;
-    fetch(client, &id, &manifest, to)
-        .await
-        .with_context(|| format!("export {id} is made, but could not be fetched"))?;
+    Ok(asked["id"].as_str().context("the server named no export")?.to_owned())
+}
+
+/// Waits for an export and fetches it to `to`; answers with its manifest.
+pub(crate) async fn receive(client: &Client, id: &str, to: &Path) -> Result<Value> {
+    let manifest = wait(client, id).await?;
+    fetch(client, id, &manifest, to).await.with_context(|| {
+        format!("export {id} is made, but could not be fetched; `flagtrail export resume {id}` tries again")
+    })?;
     Ok(manifest)
+}
+
+/// Refuses a directory that there is already.
+pub(crate) fn must_be_new(to: &Path) -> Result<()> {
+    if to.exists() {
+        let problem = format!("{} exists already: name another directory", to.display());
+        return Err(Stop::error(Exit::Usage, problem));
+    }
+    Ok(())
 }
 
 async fn wait(client: &Client, id: &str) -> Result<Value> {
@@ -124,8 +95,7 @@ async fn fetch(client: &Client, id: &str, manifest: &Value, to: &Path) -> Result
         let beside = beside.clone();
         tokio::task::spawn_blocking(move || audit_verify::verify_export(&beside)).await??
     };
-    let incomplete = |finding: &audit_verify::Finding| finding.problem.ends_with("is not complete");
-    if let Some(wrong) = checked.findings.iter().find(|finding| !incomplete(finding)) {
+    if let Some(wrong) = checked.findings.iter().find(|finding| finding.kind == FindingKind::Damage) {
         bail!("what was fetched is not what was written: {wrong}");
     }
     fs::rename(&beside, to)?;

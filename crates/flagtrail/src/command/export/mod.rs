@@ -1,0 +1,180 @@
+//! `flagtrail export`: records as files, with a manifest and checksums.
+//!
+//! The server makes the export in its own data directory, so that it survives an interrupted command; then the
+//! files are fetched and checked against their checksums.
+
+mod fetch;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::filter::{FilterArgs, PeriodArgs};
+use crate::exit::{Exit, Stop};
+use crate::print;
+
+pub(crate) use fetch::{ask, receive};
+
+/// Makes an export, or does something with those that the server keeps.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    make: Make,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do with exports that were asked for.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the exports that the server keeps
+    List,
+    /// Show one: what was asked, how far it is, what of each partition it covers
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Wait for one and fetch it: after an interrupted command, or on another machine
+    Resume {
+        /// Its id
+        id: String,
+        /// Directory to make
+        #[arg(long, value_name = "DIRECTORY")]
+        out: PathBuf,
+    },
+    /// Delete one on the server; what was fetched stays
+    Delete {
+        /// Its id
+        id: String,
+    },
+}
+
+/// A new export.
+#[derive(Debug, clap::Args)]
+struct Make {
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    period: PeriodArgs,
+    /// Words that must occur
+    #[arg(long)]
+    text: Option<String>,
+    /// Format of the records: ndjson (byte for byte as on the log) or csv
+    #[arg(long, default_value = "ndjson", value_parser = ["ndjson", "csv"])]
+    format: String,
+    /// Directory to make
+    #[arg(long, value_name = "DIRECTORY", required = true)]
+    out: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
+    let client = context.client()?;
+    let path = |id: &str| format!("/v1/exports/{id}");
+    match args.command {
+        None => make(&context, args.make).await,
+        Some(Command::List) => list(&context, &client.get("/v1/exports").await?),
+        Some(Command::Show { id }) => {
+            let job = client.get(&path(&id)).await?;
+            print::line(&serde_json::to_string_pretty(&job)?)?;
+            complete(&job["manifest"])
+        }
+        Some(Command::Resume { id, out }) => {
+            fetch::must_be_new(&out)?;
+            let manifest = receive(&client, &id, &out).await?;
+            told(&context, &manifest, &out)
+        }
+        Some(Command::Delete { id }) => {
+            client.delete(&path(&id)).await?;
+            print::line(&format!("export {id} is gone"))
+        }
+    }
+}
+
+async fn make(context: &Context, make: Make) -> Result<()> {
+    let out = make.out.context("--out names the directory to make")?;
+    fetch::must_be_new(&out)?;
+    let query = json!({
+        "filter": make.filter.to_json(), "text": make.text,
+        "from": make.period.from.map(|at| at.to_string()), "to": make.period.to.map(|at| at.to_string()),
+    });
+    let client = context.client()?;
+    let id = ask(&client, query, &make.format).await?;
+    // Whoever interrupts the command reads how to go on.
+    eprintln!("export {id}; if this is interrupted: flagtrail export resume {id} --out {}", out.display());
+    let manifest = receive(&client, &id, &out).await?;
+    told(context, &manifest, &out)
+}
+
+/// Tells of an export that was fetched; an error where it does not cover everything.
+fn told(context: &Context, manifest: &Value, to: &std::path::Path) -> Result<()> {
+    if context.json {
+        print::json(manifest)?;
+    } else {
+        let to = to.display();
+        print::line(&format!(
+            "{} records in {to}; check it with `flagtrail verify {to}`",
+            manifest["records"]
+        ))?;
+    }
+    complete(manifest)
+}
+
+/// An error that names the partitions that are not covered whole.
+fn complete(manifest: &Value) -> Result<()> {
+    let partitions = manifest["partitions"].as_array().into_iter().flatten();
+    let missing: Vec<String> = partitions
+        .filter(|partition| partition["complete"] == false)
+        .map(|partition| partition["partition"].to_string())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let problem = format!(
+        "the export is not complete: the archive stopped before the end of partition {}; `flagtrail archive status` says why",
+        missing.join(", ")
+    );
+    Err(Stop::error(Exit::Failed, problem))
+}
+
+fn list(context: &Context, answer: &Value) -> Result<()> {
+    if context.json {
+        return print::json(answer);
+    }
+    let row = |job: &Value| {
+        let records = job["manifest"]["records"].as_u64().or(job["records"].as_u64());
+        let records = records.map_or_else(|| "–".to_owned(), |records| records.to_string());
+        let partitions = job["manifest"]["partitions"].as_array();
+        let is_whole =
+            partitions.is_none_or(|all| all.iter().all(|partition| partition["complete"] != false));
+        let state = if is_whole { print::cell(&job["state"]) } else { "incomplete".to_owned() };
+        let [id, format, by, at] =
+            ["id", "format", "asked_by", "asked_at"].map(|field| print::cell(&job[field]));
+        vec![id, state, format, records, by, at]
+    };
+    let rows = answer["exports"].as_array().into_iter().flatten().map(row).collect();
+    let header = ["id", "state", "format", "records", "asked by", "asked at"];
+    print::table(&header, rows, "no exports; make one with `flagtrail export --out DIRECTORY`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incomplete_export_names_the_partitions_and_is_no_success() {
+        let covered = |whole: bool| {
+            json!({"partitions": [
+                {"partition": 0, "complete": true}, {"partition": 3, "complete": whole}, {"partition": 5, "complete": whole},
+            ]})
+        };
+        complete(&covered(true)).unwrap();
+        complete(&Value::Null).unwrap();
+        let error = complete(&covered(false)).unwrap_err();
+        assert!(error.to_string().contains("3, 5"), "{error}");
+        assert_eq!(crate::exit::of(&error), Exit::Failed);
+    }
+}
