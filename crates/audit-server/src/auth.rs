@@ -84,8 +84,9 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     if let Some(admin) = app.admin_token().filter(|admin| admin.fits(shown)) {
         return Ok(Caller { id: ADMIN_ID.into(), token: admin.clone() });
     }
-    let id = token::id_of(shown).unwrap_or_default();
-    let entity = app.control().get(Token::KIND, id);
+    let declared = || token::declared_id(app.journal().identity().namespace, shown).into();
+    let id: Arc<str> = token::id_of(shown).map_or_else(declared, Into::into);
+    let entity = app.control().get(Token::KIND, &id);
     let Some(token) = entity.as_deref().and_then(Token::read) else {
         // As long as with a token that exists.
         let _ = TokenHash::of_nothing().fits(shown);
@@ -97,7 +98,7 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     if token.is_expired(now()) {
         return Err(refused("the token has expired"));
     }
-    Ok(Caller { id: id.into(), token: Arc::new(token) })
+    Ok(Caller { id, token: Arc::new(token) })
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

@@ -30,10 +30,10 @@ pub use attempt_log::{ATTEMPT_VERSION, AttemptEntry, AttemptOutcome};
 pub use clock::Clock;
 pub use deliverer::{DeliverError, Deliverer, DelivererConfig, GROUP};
 pub use endpoint::{
-    Collapse, CollapseBy, Created, Endpoint, EndpointError, EndpointId, EndpointTls, EndpointUpdate,
-    EndpointView, Endpoints, Format, HeaderSecret, InvalidSecret, InvalidSpan, KIND, NewEndpoint, NewReplay,
-    Preset, Redrive, ReplayProgress, ReplayState, ReplayView, RetiringView, Rotated, Rotation, SendMethod,
-    SigningSecret, Span, Start, StoredError, TlsView,
+    Collapse, CollapseBy, Created, Declared, Endpoint, EndpointError, EndpointId, EndpointTls,
+    EndpointUpdate, EndpointView, Endpoints, Format, HeaderSecret, InvalidSecret, InvalidSpan, KIND,
+    NewEndpoint, NewReplay, Preset, Redrive, ReplayProgress, ReplayState, ReplayView, RetiringView, Rotated,
+    Rotation, SendMethod, SigningSecret, Span, Start, StoredError, TlsView,
 };
 pub use figures::{AttemptFailure, Figures, FiguresSummary};
 pub use schedule::RetrySchedule;

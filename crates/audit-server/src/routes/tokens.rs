@@ -44,6 +44,9 @@ struct TokenView {
     projects: Option<Vec<String>>,
     /// When it stops working.
     expires_at: Option<String>,
+    /// The configuration that it stands in. Then only that changes and revokes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    declared_in: Option<String>,
     /// When it was made.
     created_at: String,
     /// Also the `ETag`.
@@ -70,6 +73,7 @@ fn view(stored: Stored<Token>, shown: Option<&SecretString>) -> TokenView {
         source: token.source,
         projects: token.projects,
         expires_at: token.expires_at,
+        declared_in: token.declared_in,
         created_at: token.created_at,
         version,
         token: shown.map(|shown| shown.expose_secret().to_owned()),
@@ -134,6 +138,7 @@ async fn revoke_token(
 ) -> Result<StatusCode, Problem> {
     let token = Stored::<Token>::find(app.control(), &id)?;
     if_match(&headers, token.version)?;
+    token.must_not_be_declared()?;
     token.delete(app.control(), Some(&caller)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

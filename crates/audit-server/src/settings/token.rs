@@ -13,6 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::settings::declared::Declarable;
 use crate::settings::named::Named;
 use crate::settings::secret::{TokenHash, make_up};
 use crate::settings::stored::Setting;
@@ -22,8 +23,8 @@ pub(crate) use form::NewToken;
 /// The version of the document that this release writes; a higher one is not touched.
 const VERSION: u32 = 1;
 
-/// What a token as shown begins with, so that secret scanners know it.
-const PREFIX: &str = "ft_";
+/// What a token of our own making begins with, so that secret scanners know it.
+pub(crate) const MADE_UP_PREFIX: &str = "ft_";
 
 /// One thing that a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -94,6 +95,9 @@ pub struct Token {
     /// When it stops working, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// The configuration that it stands in. Then only that changes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) declared_in: Option<String>,
     /// When it was made.
     pub created_at: String,
     hash: TokenHash,
@@ -107,32 +111,6 @@ pub(crate) struct MadeToken {
 }
 
 impl Token {
-    /// Makes one up.
-    pub(crate) fn make(
-        name: String,
-        scopes: Vec<Scope>,
-        organisation: Named,
-        source: String,
-        projects: Option<Vec<String>>,
-        expires_at: Option<Timestamp>,
-        at: Timestamp,
-    ) -> MadeToken {
-        let id = Uuid::now_v7().simple().to_string();
-        let shown = SecretString::from(format!("{PREFIX}{id}_{}", make_up().expose_secret()));
-        let token = Self {
-            v: VERSION,
-            name,
-            scopes,
-            organisation,
-            source,
-            projects,
-            expires_at: expires_at.map(|at| at.to_string()),
-            created_at: at.to_string(),
-            hash: TokenHash::of(shown.expose_secret()),
-        };
-        MadeToken { id, token, shown }
-    }
-
     /// The admin token that the process was given: it stands in no settings, and may do everything.
     pub(crate) fn given(name: &str, organisation: Named, shown: &SecretString, at: Timestamp) -> Self {
         Self {
@@ -143,6 +121,7 @@ impl Token {
             source: name.to_owned(),
             projects: None,
             expires_at: None,
+            declared_in: None,
             created_at: at.to_string(),
             hash: TokenHash::of(shown.expose_secret()),
         }
@@ -196,7 +175,40 @@ impl Setting for Token {
     }
 }
 
+impl Declarable for Token {
+    fn declared_in(&self) -> Option<&str> {
+        self.declared_in.as_deref()
+    }
+
+    fn set_declared_in(&mut self, file: Option<String>) {
+        self.declared_in = file;
+    }
+
+    fn over(self, stored: &Self) -> Self {
+        Self { created_at: stored.created_at.clone(), ..self }
+    }
+
+    /// A token of another text is another token.
+    fn secret_differences(&self, _other: &Self) -> Vec<&'static str> {
+        Vec::new()
+    }
+}
+
+/// A new token of our own making, with its id: `ft_<id>_<secret>`.
+fn make_up_token() -> (String, SecretString) {
+    let id = Uuid::now_v7().simple().to_string();
+    let shown = SecretString::from(format!("{MADE_UP_PREFIX}{id}_{}", make_up().expose_secret()));
+    (id, shown)
+}
+
+/// The id of a token whose text a configuration gives, so that a request finds it. It says nothing of the text to whoever
+/// does not know `namespace`, which is secret to the deployment.
+pub(crate) fn declared_id(namespace: Uuid, shown: &str) -> String {
+    let id = Uuid::new_v5(&namespace, format!("declared token\0{shown}").as_bytes());
+    id.simple().to_string()
+}
+
 /// The id inside a token as shown: `ft_<id>_<secret>`.
 pub(crate) fn id_of(shown: &str) -> Option<&str> {
-    shown.strip_prefix(PREFIX)?.split_once('_').map(|(id, _)| id)
+    shown.strip_prefix(MADE_UP_PREFIX)?.split_once('_').map(|(id, _)| id)
 }

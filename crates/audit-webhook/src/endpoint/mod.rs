@@ -5,6 +5,7 @@
 
 mod at_rest;
 mod collapse;
+mod declared;
 mod duration;
 mod format;
 mod input;
@@ -27,6 +28,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 pub use collapse::{Collapse, CollapseBy};
+pub use declared::Declared;
 pub use duration::{InvalidSpan, Span};
 pub use format::Format;
 pub use input::{EndpointUpdate, NewEndpoint};
@@ -195,6 +197,8 @@ pub struct Endpoint {
     pub(crate) replays: Vec<ReplayOrder>,
     /// The number of the last replay.
     pub(crate) last_replay: u64,
+    /// The configuration that it stands in. Then only that changes it.
+    pub declared_in: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }

@@ -54,6 +54,7 @@ impl Endpoints {
         }
         for _ in 0..WRITES_MAX {
             let (mut endpoint, version) = self.find(id)?;
+            endpoint.must_not_be_declared()?;
             let new = match (&rotation.secret, endpoint.secrets.first()) {
                 (Some(given), _) => given.clone(),
                 (None, Some(present)) => present.generate_like(),

@@ -26,6 +26,14 @@ pub enum EndpointError {
     /// Another has the name.
     #[error("there is already an endpoint named {0:?}: choose another name, or change that one")]
     NameTaken(String),
+    /// It stands in a configuration, which alone changes it.
+    #[error("the endpoint {name:?} is declared in {file}: change it there, and restart")]
+    Declared {
+        /// Its name.
+        name: String,
+        /// The file.
+        file: String,
+    },
     /// Somebody else changed it first.
     #[error("the endpoint was changed meanwhile: read it again and repeat the change")]
     Conflict,
@@ -61,12 +69,19 @@ pub struct Created {
     pub secrets: Vec<SecretString>,
 }
 
+/// What an endpoint has from being made.
+pub(super) struct Made {
+    pub(super) id: EndpointId,
+    pub(super) incarnation: u64,
+    pub(super) declared_in: Option<String>,
+}
+
 /// The endpoints among the settings. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     pub(super) journal: Journal,
     control: Control,
-    egress: Egress,
+    pub(super) egress: Egress,
     keyring: Keyring,
 }
 
@@ -95,12 +110,27 @@ impl Endpoints {
     /// Makes an endpoint: resolves its start to an offset for every partition, and writes it together with
     /// the record that tells of it.
     pub async fn create(&self, new: NewEndpoint, author: Author) -> Result<Created, EndpointError> {
+        let made = Made { id: EndpointId::generate(), incarnation: 1, declared_in: None };
+        self.make(made, new, author).await
+    }
+
+    pub(super) async fn make(
+        &self,
+        made: Made,
+        new: NewEndpoint,
+        author: Author,
+    ) -> Result<Created, EndpointError> {
         let start = new.start.unwrap_or_default();
         let choices = new.filled_in().check(&self.egress).map_err(EndpointError::Invalid)?;
         self.check_destination(&choices.url).await?;
         self.check_name(&choices.name, None)?;
         let starts = self.resolve(start).await?;
-        let endpoint = Endpoint::of(choices, start, starts, self.journal.identity().epoch);
+        let endpoint = Endpoint {
+            id: made.id,
+            incarnation: made.incarnation,
+            declared_in: made.declared_in,
+            ..Endpoint::of(choices, start, starts, self.journal.identity().epoch)
+        };
         let secrets = endpoint.secrets.iter().map(super::SigningSecret::reveal).collect();
         let view = self.write(&endpoint, 0, "created", author).await?;
         Ok(Created { view, secrets })
@@ -118,6 +148,9 @@ impl Endpoints {
         let (mut endpoint, locked, current) = self.look_up(id)?;
         if current != version {
             return Err(EndpointError::Conflict);
+        }
+        if update.is_configuration() {
+            endpoint.must_not_be_declared()?;
         }
         locked.after(&update).check()?;
         let start = update.start;
@@ -141,9 +174,19 @@ impl Endpoints {
     /// Deletes an endpoint, if it still is at `version`. What was not delivered to it never will be.
     pub async fn delete(&self, id: &EndpointId, version: u64, author: Author) -> Result<(), EndpointError> {
         let (endpoint, ..) = self.look_up(id)?;
-        let record = operational::endpoint_changed(&endpoint, "deleted", author);
-        let change =
-            SettingsChange { kind: KIND.to_owned(), id: id.to_string(), base_version: version, value: None };
+        endpoint.must_not_be_declared()?;
+        self.remove(&endpoint, version, author).await
+    }
+
+    pub(super) async fn remove(
+        &self,
+        endpoint: &Endpoint,
+        version: u64,
+        author: Author,
+    ) -> Result<(), EndpointError> {
+        let record = operational::endpoint_changed(endpoint, "deleted", author);
+        let (kind, id) = (KIND.to_owned(), endpoint.id.to_string());
+        let change = SettingsChange { kind, id, base_version: version, value: None };
         self.control.write(change, Some(&record)).await.map_err(refused)?;
         Ok(())
     }
@@ -167,7 +210,7 @@ impl Endpoints {
     }
 
     /// Whether the name in a URL leads, at this moment, to where deliveries may go. Each send checks again.
-    async fn check_destination(&self, url: &Url) -> Result<(), EndpointError> {
+    pub(super) async fn check_destination(&self, url: &Url) -> Result<(), EndpointError> {
         let refused =
             |refusal: Refusal| EndpointError::Invalid(vec![Violation::new("url", refusal.to_string())]);
         self.egress.check_resolved_url(url).await.map_err(refused)
@@ -279,12 +322,19 @@ impl Endpoint {
             epoch,
             replays: Vec::new(),
             last_replay: 0,
+            declared_in: None,
             created_at: operational::now(),
         };
         endpoint.with(choices)
     }
 
-    fn with(self, choices: Choices) -> Self {
+    pub(super) fn must_not_be_declared(&self) -> Result<(), EndpointError> {
+        let declared =
+            |file: &String| EndpointError::Declared { name: self.name.clone(), file: file.clone() };
+        self.declared_in.as_ref().map(declared).map_or(Ok(()), Err)
+    }
+
+    pub(super) fn with(self, choices: Choices) -> Self {
         Self {
             name: choices.name,
             description: choices.description,

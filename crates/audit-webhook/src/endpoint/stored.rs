@@ -88,6 +88,8 @@ struct Stored {
     replays: Vec<ReplayOrder>,
     #[serde(default)]
     last_replay: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    declared_in: Option<String>,
     created_at: String,
 }
 
@@ -175,6 +177,7 @@ impl Endpoint {
             epoch: stored.epoch,
             replays: stored.replays,
             last_replay: stored.last_replay,
+            declared_in: stored.declared_in,
             created_at: Timestamp::parse(&stored.created_at).map_err(|e| unreadable(&e.to_string()))?,
         };
         Ok((endpoint, locked))
@@ -226,6 +229,7 @@ impl Endpoint {
             epoch: self.epoch,
             replays: self.replays.clone(),
             last_replay: self.last_replay,
+            declared_in: self.declared_in.clone(),
             created_at: self.created_at.to_string(),
         };
         Ok(serde_json::to_value(stored).expect("a document of strings, numbers and sealed values"))

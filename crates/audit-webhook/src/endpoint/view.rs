@@ -68,6 +68,9 @@ pub struct EndpointView {
     pub locked: Option<String>,
     /// Where it was told to begin.
     pub start: Start,
+    /// The configuration that it stands in. Then only that changes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declared_in: Option<String>,
     /// When it was made, RFC 3339.
     pub created_at: String,
     /// The life that its progress must be of, and where it begins, to tell how it stands.
@@ -145,6 +148,7 @@ impl EndpointView {
             disabled_because: endpoint.disabled_because.clone(),
             locked: None,
             start: endpoint.start,
+            declared_in: endpoint.declared_in.clone(),
             created_at: endpoint.created_at.to_string(),
             incarnation: endpoint.incarnation,
             starts: endpoint.starts.clone(),

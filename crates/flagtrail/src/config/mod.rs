@@ -1,6 +1,7 @@
 //! Configuration: defaults, under a file, under variables, under flags. One struct per concern; a wrong
 //! or unknown key is an error that names it.
 
+mod declared;
 mod egress;
 mod log;
 mod secrets;
@@ -46,6 +47,7 @@ const SECTIONS: [&str; 12] = [
     "redact",
     "shutdown",
     "telemetry",
+    "declared",
 ];
 
 /// Everything.
@@ -65,6 +67,16 @@ pub(crate) struct Config {
     pub(crate) redact: Redact,
     pub(crate) shutdown: Shutdown,
     pub(crate) telemetry: Telemetry,
+    pub(crate) declared: declared::Declared,
+    #[serde(default)]
+    pub(crate) source: declared::Tables,
+    #[serde(default)]
+    pub(crate) endpoint: declared::Tables,
+    #[serde(default)]
+    pub(crate) token: declared::Tables,
+    /// The file that was read, if any.
+    #[serde(skip)]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Which log.
@@ -229,6 +241,7 @@ impl Config {
             figment = figment.merge(Toml::file_exact(found));
         }
         let mut config: Self = figment.merge(variables).extract().map_err(wrong)?;
+        config.file = found.map(|found| std::path::absolute(&found).unwrap_or(found));
         config.apply(overrides);
         config.check()?;
         Ok(config)
@@ -387,6 +400,37 @@ mod tests {
         assert!(load("[log]\nbackend = \"kafka\"").unwrap_err().to_string().contains("kafka.brokers"));
         let own = load("[admin]\norganisation = \"~flagtrail\"").unwrap_err().to_string();
         assert!(own.contains("admin.organisation") && own.contains("reserved"), "{own}");
+    }
+
+    #[test]
+    fn declared_settings_take_secrets_from_files_and_show_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "shop-token-0123456789abcdef\n").unwrap();
+        let table = |token: &str| {
+            format!(
+                "[[source]]\nname = \"shop\"\nplatform = \"flagsmith\"\norganisation = {{ key = \"acme\" }}\n{token}\n"
+            )
+        };
+        let config = load(&table(&format!("token_file = {secret:?}\nsecrets = [\"hunter2\"]"))).unwrap();
+        let declaration = config.declaration().unwrap().unwrap();
+        assert_eq!(declaration.source[0]["token"], "shop-token-0123456789abcdef");
+        let shown = serde_json::to_string(&config).unwrap() + &format!("{config:?} {declaration:?}");
+        assert!(
+            shown.contains("shop") && !shown.contains("hunter2") && !shown.contains("0123456789"),
+            "{shown}"
+        );
+        for (token, named) in [
+            ("", "token_file"),
+            ("token = \"short\"", "24"),
+            ("token = \"ft_0123456789012345678901234567890\"", "ft_"),
+            ("token_file = \"/nowhere/token\"", "/nowhere/token"),
+            ("token = \"shop-token-0123456789abcdef\"\nplatfrom = 1", "platfrom"),
+            ("token = \"shop-token-0123456789abcdef\"\nenabled = false", "enabled"),
+        ] {
+            let error = load(&table(token)).unwrap().declaration().unwrap_err().to_string();
+            assert!(error.contains(named) && error.contains("[[source]]"), "{token}: {error}");
+        }
     }
 
     #[test]

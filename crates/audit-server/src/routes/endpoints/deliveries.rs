@@ -133,7 +133,8 @@ async fn list_deliveries(
 fn question(endpoint: String, pairs: Vec<(String, String)>) -> Result<AttemptQuery, Problem> {
     let mut question = AttemptQuery { endpoint, limit: ATTEMPTS_DEFAULT, ..AttemptQuery::default() };
     let now = now();
-    let millis = |name: &str, value: &str| Ok(moment(name, value, now)?.micros().div_euclid(1_000));
+    let millis =
+        |name: &str, value: &str| Ok::<_, Problem>(moment(name, value, now)?.micros().div_euclid(1_000));
     for (name, value) in pairs {
         match name.as_str() {
             "record" => question.record = Some(value),

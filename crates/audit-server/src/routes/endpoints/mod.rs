@@ -24,6 +24,7 @@ use crate::auth::Caller;
 use crate::problem::{Kind, Problem, ProblemBody, items, unsealed};
 use crate::routes::setting::{ChangeProblems, FindProblems, MakeProblems, current, made};
 use crate::settings::change::author_of;
+use crate::settings::declared::declared;
 use crate::settings::etag::if_match;
 
 pub(crate) fn read_routes() -> OpenApiRouter<App> {
@@ -93,6 +94,7 @@ pub(super) fn refused(error: EndpointError) -> Problem {
             Problem::new(Kind::Unavailable, "this process can't send anything").cause(error)
         }
         EndpointError::Seal(error) => unsealed(error),
+        EndpointError::Declared { name, file } => declared("endpoint", &name, &file),
         EndpointError::Start(_) => {
             Problem::new(Kind::Unavailable, "the log can't be read now").retry_after_s(2).cause(error)
         }
@@ -101,6 +103,12 @@ pub(super) fn refused(error: EndpointError) -> Problem {
                 .hint("read it again: the version shows whether it was")
                 .cause(error)
         }
+    }
+}
+
+impl From<EndpointError> for Problem {
+    fn from(error: EndpointError) -> Self {
+        refused(error)
     }
 }
 

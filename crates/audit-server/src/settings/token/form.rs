@@ -1,14 +1,16 @@
 //! What people write to make a token, and its validation.
 
 use audit_record::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::clock::now;
 use crate::problem::Problem;
 use crate::settings::named::Named;
+use crate::settings::secret::TokenHash;
 use crate::settings::source::name_problem;
-use crate::settings::token::{MadeToken, Scope, Token};
+use crate::settings::token::{MadeToken, Scope, Token, VERSION, make_up_token};
 
 /// Most projects that a token may be limited to.
 const PROJECTS_MAX: usize = 1_000;
@@ -34,6 +36,20 @@ pub(crate) struct NewToken {
 impl NewToken {
     /// Checks every field; the token itself is made up here and not known again.
     pub(crate) fn make(self, organisation_default: &Named) -> Result<MadeToken, Problem> {
+        let (id, shown) = make_up_token();
+        let token = self.declare(organisation_default, &shown)?;
+        if token.is_expired(now()) {
+            return Err(Problem::field("expires_at", "must lie in the future"));
+        }
+        Ok(MadeToken { id, token, shown })
+    }
+
+    /// Checks every field. `shown` is the token; one that is past its end is valid and of no use.
+    pub(crate) fn declare(
+        self,
+        organisation_default: &Named,
+        shown: &SecretString,
+    ) -> Result<Token, Problem> {
         if let Some(problem) = name_problem(&self.name) {
             return Err(Problem::field("name", problem));
         }
@@ -60,12 +76,19 @@ impl NewToken {
             let problem = format!("must not hold {scope} where projects are given: it reaches all projects");
             return Err(Problem::field("scopes", problem));
         }
-        let expires_at = match self.expires_at.as_deref().map(Timestamp::parse) {
-            None => None,
-            Some(Ok(at)) if at > now() => Some(at),
-            Some(Ok(_)) => return Err(Problem::field("expires_at", "must lie in the future")),
-            Some(Err(error)) => return Err(Problem::field("expires_at", error.to_string())),
-        };
-        Ok(Token::make(self.name, self.scopes, organisation, source, self.projects, expires_at, now()))
+        let expires_at = self.expires_at.as_deref().map(Timestamp::parse).transpose();
+        let expires_at = expires_at.map_err(|error| Problem::field("expires_at", error.to_string()))?;
+        Ok(Token {
+            v: VERSION,
+            name: self.name,
+            scopes: self.scopes,
+            organisation,
+            source,
+            projects: self.projects,
+            expires_at: expires_at.map(|at| at.to_string()),
+            declared_in: None,
+            created_at: now().to_string(),
+            hash: TokenHash::of(shown.expose_secret()),
+        })
     }
 }
