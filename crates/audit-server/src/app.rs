@@ -19,11 +19,13 @@ use crate::config::ServerConfig;
 use crate::hooks::Repeats;
 use crate::hooks::acknowledge::Spooling;
 use crate::hooks::activity::Activity;
-use crate::hooks::drain;
+use crate::hooks::{drain, remembered};
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
 use crate::routes;
+use crate::settings::declared::{self, Declaration, ReconcileError};
 use crate::settings::token::Token;
+use crate::silence;
 use crate::tail::Tail;
 
 /// The name of the given admin token, and of the source of records that are appended with it.
@@ -83,7 +85,8 @@ impl App {
     /// Puts the server together. `shutdown` ends event streams, so that the listeners can drain, and
     /// [`App::run`].
     pub fn new(parts: Parts, config: ServerConfig, shutdown: CancellationToken) -> Self {
-        let activity = Activity::default();
+        let counted = config.counters_file.as_deref().map(remembered::read).unwrap_or_default();
+        let activity = Activity::resumed(counted);
         let admin_token = config
             .admin_token
             .as_ref()
@@ -116,13 +119,30 @@ impl App {
         routes::admin_router(self)
     }
 
+    /// Makes the settings as a configuration declares them; returns when they are, or on `shutdown`. Waits for a log
+    /// that does not take changes now.
+    pub async fn reconcile(&self, declaration: &Declaration) -> Result<(), ReconcileError> {
+        declared::reconcile(self, declaration, self.shutdown()).await
+    }
+
+    /// Watches for sources that fall silent; returns after `shutdown`. Nothing to do without an archive here.
+    pub async fn watch_sources(&self) {
+        match &self.shared.parts.archive {
+            Some(reader) => silence::watch(self, reader).await,
+            None => self.shutdown().cancelled().await,
+        }
+    }
+
     /// The work that goes on beside requests: what the spool holds goes to the log once it answers. Returns
     /// after `shutdown`, when every webhook that was taken in by then is durable or refused.
     pub async fn run(&self) {
-        if let Some(spool) = self.spool() {
-            drain::run(self, spool).await;
-        }
-        self.shared.spooling.finished().await;
+        let taking = async {
+            if let Some(spool) = self.spool() {
+                drain::run(self, spool).await;
+            }
+            self.shared.spooling.finished().await;
+        };
+        tokio::join!(taking, remembered::keep(self));
     }
 
     pub(crate) fn journal(&self) -> &Journal {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads the environment: the binary fills these in from its configuration.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -85,6 +86,10 @@ pub struct ServerConfig {
     pub streams_max: usize,
     /// Most badly signed bodies kept in `rejected`, a source and minute; the others are only counted.
     pub bad_signatures_kept_per_minute: u32,
+    /// Where the counters of sources are kept over a restart; nowhere where absent.
+    pub counters_file: Option<PathBuf>,
+    /// How often it is looked whether sources have fallen silent.
+    pub silence_check_interval: Duration,
     /// Whether `/metrics` asks for a token with the scope `settings:read`.
     pub metrics_need_token: bool,
     /// Names of fields that dialects redact and that are to be kept.
@@ -103,6 +108,8 @@ impl Default for ServerConfig {
             queries_in_flight_max: 32,
             streams_max: 64,
             bad_signatures_kept_per_minute: 10,
+            counters_file: None,
+            silence_check_interval: Duration::from_secs(30),
             metrics_need_token: false,
             redact_keep: Vec::new(),
         }

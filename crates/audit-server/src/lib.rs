@@ -18,6 +18,7 @@ mod query;
 mod routes;
 mod serve;
 mod settings;
+mod silence;
 mod stall;
 mod tail;
 mod trace;
@@ -29,6 +30,7 @@ pub use config::{
 };
 pub use routes::standby_router;
 pub use serve::serve;
+pub use settings::declared::{Declaration, DeclarationError, ReconcileError};
 pub use settings::named::Named;
 pub use settings::source::Source;
 pub use settings::token::{Scope, Token};

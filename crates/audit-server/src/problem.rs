@@ -231,7 +231,7 @@ impl Problem {
         &self.0.detail
     }
 
-    /// What kind of problem it is.
+    /// As far as a caller may branch on it.
     pub(crate) fn kind(&self) -> Kind {
         self.0.kind
     }

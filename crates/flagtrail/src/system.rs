@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use audit_archive::{ArchiveConfig, Archiver, Reader};
 use audit_export::{ExportJobs, ExportRunner};
 use audit_journal::{Control, Journal, Spool, SpoolConfig, SpoolError};
-use audit_server::{AdminToken, App, Limits, Named, Parts, ServerConfig, serve};
+use audit_server::{AdminToken, App, Declaration, Limits, Named, Parts, ServerConfig, serve};
 use audit_webhook::{Deliverer, DelivererConfig, Endpoints};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -18,6 +18,9 @@ use crate::exit::{Exit, Stop};
 use crate::keyring::{self, MissingKey};
 use crate::log;
 use crate::token_file;
+
+/// How long serving waits for declared settings: a log that does not answer must not keep webhooks from the spool.
+const DECLARED_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long the log may take to close after the drain: brokers that are gone don't keep the process.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -49,6 +52,7 @@ pub(crate) struct System {
     archiver: Option<Archiver>,
     exports: Option<(ExportRunner, Reader)>,
     deliverer: Option<Deliverer>,
+    declaration: Option<Declaration>,
     drain: Duration,
     shutdown: CancellationToken,
 }
@@ -63,6 +67,7 @@ impl System {
     ) -> Result<Option<Self>> {
         let has = |role| roles.contains(&role);
         let keys = config.keys()?;
+        let declaration = config.declaration()?;
         std::fs::create_dir_all(&config.data_dir).map_err(|error| {
             Stop::error(Exit::Usage, format!("data_dir {}: {error}", config.data_dir.display()))
         })?;
@@ -128,6 +133,7 @@ impl System {
             archiver,
             exports: runner.zip(reader),
             deliverer,
+            declaration,
             drain: config.shutdown.drain,
             shutdown,
         }))
@@ -151,6 +157,22 @@ impl System {
         let shutdown = self.shutdown.clone();
         let log = log::watch(self.journal.clone(), shutdown.clone());
         parts.spawn(async move { ("log", log.await) });
+        if let Some(declaration) = self.declaration {
+            let (app, stop) = (self.app.clone(), shutdown.clone());
+            let (done, is_done) = tokio::sync::oneshot::channel();
+            parts.spawn(async move {
+                if let Err(error) = app.reconcile(&declaration).await {
+                    return ("declared settings", Err(Stop::error(Exit::Usage, error.to_string())));
+                }
+                let _ = done.send(());
+                stop.cancelled().await;
+                ("declared settings", Ok(()))
+            });
+            // A platform that calls a source of the file at once finds it.
+            if self.journal.is_writable() {
+                let _ = tokio::time::timeout(DECLARED_WAIT_MAX, is_done).await;
+            }
+        }
         let limits = Limits { drain_timeout: self.drain, ..Limits::default() };
         let admin = serve("admin", self.admin, self.app.admin_router(), limits.clone(), shutdown.clone());
         parts.spawn(async move { ("admin", admin.await.map_err(Into::into)) });
@@ -170,6 +192,11 @@ impl System {
                 ("archive", Ok(()))
             });
         }
+        let app = self.app.clone();
+        parts.spawn(async move {
+            app.watch_sources().await;
+            ("sources", Ok(()))
+        });
         if let Some((runner, reader)) = self.exports {
             let exports = runner.run(self.journal.clone(), reader, shutdown.clone());
             parts.spawn(async move {
@@ -255,6 +282,7 @@ fn server_config(config: &Config, hooks: Option<&TcpListener>) -> Result<ServerC
         admin_token: token.map(|shown| AdminToken { shown, organisation }),
         hooks_public_url: if public.is_empty() { format!("http://{listening}") } else { public.to_owned() },
         redact_keep: config.redact.keep.clone(),
+        counters_file: hooks.is_some().then(|| config.data_dir.join("sources.json")),
         ..ServerConfig::default()
     })
 }

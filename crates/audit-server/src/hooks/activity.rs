@@ -1,6 +1,6 @@
-//! What each source has been up to since this process started.
+//! What each source has been up to, as counted by this process and those before it in its data directory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +10,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::hooks::remembered::SourceCounts;
 
 /// A minute in microseconds.
 const MINUTE_US: i64 = 60 * 1_000_000;
@@ -28,6 +30,7 @@ pub(crate) struct Activity {
     rejected: Family<SourceLabel, Counter>,
     bad_signatures: Family<SourceLabel, Counter>,
     last_received: Family<SourceLabel, Gauge>,
+    silent: Family<SourceLabel, Gauge>,
 }
 
 /// The counters of one source.
@@ -38,6 +41,7 @@ pub(crate) struct SourceActivity {
     rejected: Counter,
     bad_signatures: Counter,
     last_received_s: Gauge,
+    silent: Gauge,
     last_received_us: AtomicI64,
     /// The minute of the last badly signed body that was kept, and how many were kept in it.
     kept: Mutex<(i64, u32)>,
@@ -54,6 +58,34 @@ pub(crate) struct Counts {
 }
 
 impl Activity {
+    /// Goes on from what was counted before.
+    pub(crate) fn resumed(remembered: BTreeMap<String, SourceCounts>) -> Self {
+        let activity = Self::default();
+        for (source, counts) in remembered {
+            let of = activity.of(&source);
+            of.received.inc_by(counts.received);
+            of.accepted.inc_by(counts.accepted);
+            of.rejected.inc_by(counts.rejected);
+            of.bad_signatures.inc_by(counts.bad_signatures);
+            of.last_received_us.store(counts.last_received_us, Ordering::Relaxed);
+            of.last_received_s.set(counts.last_received_us / 1_000_000);
+        }
+        activity
+    }
+
+    /// The counters of every source that was heard of.
+    pub(crate) fn all(&self) -> BTreeMap<String, SourceCounts> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = |of: &SourceActivity| SourceCounts {
+            received: of.received.get(),
+            accepted: of.accepted.get(),
+            rejected: of.rejected.get(),
+            bad_signatures: of.bad_signatures.get(),
+            last_received_us: of.last_received_us.load(Ordering::Relaxed),
+        };
+        sources.iter().map(|(name, of)| (name.clone(), counts(of))).collect()
+    }
+
     /// Makes the counters visible.
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("hooks_received", "Webhooks received under a right token", self.received.clone());
@@ -68,6 +100,11 @@ impl Activity {
             "hooks_last_received_timestamp_seconds",
             "When a source last sent anything",
             self.last_received.clone(),
+        );
+        registry.register(
+            "source_silent",
+            "Whether nothing came from a source for longer than its silent_after, as far as the archive here knows",
+            self.silent.clone(),
         );
     }
 
@@ -84,6 +121,7 @@ impl Activity {
             rejected: self.rejected.get_or_create_owned(&label),
             bad_signatures: self.bad_signatures.get_or_create_owned(&label),
             last_received_s: self.last_received.get_or_create_owned(&label),
+            silent: self.silent.get_or_create_owned(&label),
             last_received_us: AtomicI64::new(0),
             kept: Mutex::new((0, 0)),
         });
@@ -99,6 +137,7 @@ impl Activity {
             family.remove(&label);
         }
         self.last_received.remove(&label);
+        self.silent.remove(&label);
     }
 
     /// A source's counters now.
@@ -120,6 +159,10 @@ impl SourceActivity {
         self.received.inc();
         self.last_received_us.fetch_max(at.micros(), Ordering::Relaxed);
         self.last_received_s.set(at.micros() / 1_000_000);
+    }
+
+    pub(crate) fn silent(&self, is_silent: bool) {
+        self.silent.set(i64::from(is_silent));
     }
 
     pub(crate) fn accepted(&self) {

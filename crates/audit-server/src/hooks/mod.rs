@@ -8,6 +8,7 @@ pub(crate) mod activity;
 pub(crate) mod drain;
 pub(crate) mod receive;
 pub(crate) mod rejected;
+pub(crate) mod remembered;
 mod repeats;
 pub(crate) mod request;
 pub(crate) mod translation;

@@ -39,6 +39,6 @@ async fn diff_settings(
     let checked = declaration
         .read(app.journal().identity().namespace)
         .map_err(|error| Problem::new(Kind::BadRequest, error.to_string()))?;
-    let plan = plan(app.control(), app.endpoints(), checked)?;
+    let plan = plan(app.control(), app.keyring(), app.endpoints(), checked)?;
     Ok(Json(SettingsDiff { changes: plan.into_iter().map(|(planned, _)| planned).collect() }))
 }

@@ -2,6 +2,7 @@
 
 mod asked;
 mod backwards;
+mod declared;
 mod endpoints;
 mod evidence;
 mod exports;
@@ -60,6 +61,7 @@ pub(crate) fn admin_router(app: &App) -> Router {
         .merge(behind(sources::write_routes(), Scope::SettingsWrite))
         .merge(behind(tokens::read_routes(), Scope::SettingsRead))
         .merge(behind(tokens::write_routes(), Scope::Admin))
+        .merge(behind(declared::routes(), Scope::Admin))
         .merge(behind(endpoints::read_routes(), Scope::SettingsRead))
         .merge(behind(endpoints::write_routes(), Scope::SettingsWrite))
         .merge(behind(keys::read_routes(), Scope::SettingsRead))

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::problem::{Kind, Problem};
 use crate::routes::setting::{ChangeProblems, FindProblems, MakeProblems, current, made};
-use crate::routes::sources::view::{SourceList, SourceView, view};
+use crate::routes::sources::view::{SourceList, SourceView, archived, view};
 use crate::settings::etag::if_match;
 use crate::settings::source::{NewSource, Source, SourcePatch};
 use crate::settings::stored::{Stored, sentence};
@@ -49,8 +49,9 @@ pub(super) async fn reseal(app: &App, caller: &Caller, name: &str) -> Result<(),
 /// List sources
 #[utoipa::path(get, path = "/v1/sources", tag = "sources", responses((status = 200, body = SourceList)))]
 async fn list_sources(State(app): State<App>) -> Json<SourceList> {
-    let sources = Stored::<Source>::list(app.control());
-    Json(SourceList { sources: sources.into_iter().map(|source| view(&app, source, None)).collect() })
+    let archived = archived(&app).await;
+    let sources = Stored::<Source>::list(app.control()).into_iter();
+    Json(SourceList { sources: sources.map(|source| view(&app, source, archived.as_ref(), None)).collect() })
 }
 
 /// One source
@@ -61,7 +62,7 @@ async fn list_sources(State(app): State<App>) -> Json<SourceList> {
 )]
 async fn get_source(State(app): State<App>, Path(name): Path<String>) -> Result<Response, Problem> {
     let source = Stored::<Source>::find(app.control(), &name)?;
-    Ok(current(source.version, view(&app, source, None)))
+    Ok(current(source.version, view(&app, source, archived(&app).await.as_ref(), None)))
 }
 
 /// Make a source
@@ -83,7 +84,7 @@ async fn create_source(
     let (source, token) = new.make()?;
     let name = source.name.clone();
     let source = Stored::make(app.control(), app.keyring(), &name, source, Some(&caller)).await?;
-    Ok(made("/v1/sources", &name, source.version, view(&app, source, Some(&token))))
+    Ok(made("/v1/sources", &name, source.version, view(&app, source, None, Some(&token))))
 }
 
 /// Change a source
@@ -105,10 +106,13 @@ async fn change_source(
 ) -> Result<Response, Problem> {
     let source = Stored::<Source>::find(app.control(), &name)?;
     if_match(&headers, source.version)?;
+    if patch.is_configuration() {
+        source.must_not_be_declared()?;
+    }
     let changed = patch.apply(&source.setting)?;
     let log = sentence(&changed, "updated");
     let source = source.change(app.control(), app.keyring(), changed, log, Some(&caller)).await?;
-    Ok(current(source.version, view(&app, source, None)))
+    Ok(current(source.version, view(&app, source, archived(&app).await.as_ref(), None)))
 }
 
 /// Give a source a new URL
@@ -132,11 +136,12 @@ async fn rotate_source_url(
     if headers.contains_key(header::IF_MATCH) {
         if_match(&headers, source.version)?;
     }
+    source.must_not_be_declared()?;
     let mut changed = source.setting.clone();
     let token = changed.rotate_token();
     let log = sentence(&changed, "given a new URL");
     let source = source.change(app.control(), app.keyring(), changed, log, Some(&caller)).await?;
-    Ok(current(source.version, view(&app, source, Some(&token))))
+    Ok(current(source.version, view(&app, source, None, Some(&token))))
 }
 
 /// Delete a source
@@ -158,6 +163,7 @@ async fn delete_source(
 ) -> Result<StatusCode, Problem> {
     let source = Stored::<Source>::find(app.control(), &name)?;
     if_match(&headers, source.version)?;
+    source.must_not_be_declared()?;
     source.delete(app.control(), Some(&caller)).await?;
     app.activity().forget(&name);
     Ok(StatusCode::NO_CONTENT)

@@ -49,9 +49,15 @@ pub(crate) fn author_of(caller: Option<&Caller>) -> Author {
 impl Told<'_> {
     /// The record: above every organisation and project, under our own routing key.
     pub(crate) fn into_record(self, caller: Option<&Caller>, at: Timestamp) -> AuditRecord {
+        AuditRecord::try_new(self.into_draft(caller, at))
+            .expect("a settings record is small and has every required field")
+    }
+
+    /// The record in the making, under a new id.
+    pub(crate) fn into_draft(self, caller: Option<&Caller>, at: Timestamp) -> Draft {
         let change =
             (self.before.is_some() || self.after.is_some()).then(|| Change::between(self.before, self.after));
-        let draft = Draft {
+        Draft {
             id: Some(Uuid::now_v7().to_string()),
             action: Action::try_new(self.action).ok(),
             log: Some(self.log),
@@ -72,8 +78,7 @@ impl Told<'_> {
                 extra: audit_record::Map::new(),
             }),
             ..Draft::default()
-        };
-        AuditRecord::try_new(draft).expect("a settings record is small and has every required field")
+        }
     }
 }
 

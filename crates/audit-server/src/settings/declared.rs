@@ -17,6 +17,8 @@ pub use reconcile::ReconcileError;
 pub(crate) use reconcile::reconcile;
 pub use tables::{Declaration, DeclarationError};
 
+use audit_secret::Keyring;
+
 use crate::problem::{Kind, Problem};
 use crate::settings::stored::{Setting, Stored};
 
@@ -29,7 +31,7 @@ pub(crate) trait Declarable: Setting + Clone {
     /// The same as declared, with what a configuration does not say taken from `stored`.
     fn over(self, stored: &Self) -> Self;
     /// The names of secret fields that differ.
-    fn secret_differences(&self, other: &Self) -> Vec<&'static str>;
+    fn secret_differences(&self, other: &Self, keyring: &Keyring) -> Vec<&'static str>;
 }
 
 impl<S: Declarable> Stored<S> {

@@ -2,6 +2,7 @@
 //! setting is written together with the record that tells of it.
 
 pub(crate) mod change;
+pub(crate) mod declared;
 pub(crate) mod etag;
 pub(crate) mod named;
 pub(crate) mod secret;

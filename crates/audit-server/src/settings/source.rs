@@ -6,10 +6,12 @@ use audit_dialect::Platform;
 use audit_journal::Entity;
 use audit_record::Timestamp;
 use audit_secret::{Keyring, OpenError, Place, SealError, SealedField};
+use audit_webhook::Span;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::settings::declared::Declarable;
 use crate::settings::named::Named;
 use crate::settings::secret::{TokenHash, make_up};
 use crate::settings::stored::Setting;
@@ -59,8 +61,14 @@ pub struct Source {
     /// and are opened for every check.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) secrets: Vec<SealedField>,
+    /// After how long without a sign of it the source counts as silent; never where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) silent_after: Option<Span>,
     /// Whether its webhooks are taken.
     pub enabled: bool,
+    /// The configuration that it stands in. Then only that changes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) declared_in: Option<String>,
     /// When it was made.
     pub created_at: String,
     token_hash: TokenHash,
@@ -84,11 +92,18 @@ impl Source {
             project: None,
             environment: None,
             secrets: Vec::new(),
+            silent_after: None,
             enabled: true,
+            declared_in: None,
             created_at: at.to_string(),
             token_hash: TokenHash::of(token.expose_secret()),
         };
         (source, token)
+    }
+
+    /// The same with `token` in its URL.
+    pub(crate) fn with_token(self, token: &SecretString) -> Self {
+        Self { token_hash: TokenHash::of(token.expose_secret()), ..self }
     }
 
     /// Gives it a new token; the old one stops working.
@@ -165,6 +180,31 @@ impl Setting for Source {
 
     fn name(&self) -> &str {
         &self.name
+    }
+}
+
+impl Declarable for Source {
+    fn declared_in(&self) -> Option<&str> {
+        self.declared_in.as_deref()
+    }
+
+    fn set_declared_in(&mut self, file: Option<String>) {
+        self.declared_in = file;
+    }
+
+    fn over(self, stored: &Self) -> Self {
+        Self { v: stored.v, enabled: stored.enabled, created_at: stored.created_at.clone(), ..self }
+    }
+
+    fn secret_differences(&self, other: &Self, keyring: &Keyring) -> Vec<&'static str> {
+        let secrets = |source: &Self| -> Option<Vec<String>> {
+            let opened = source.open_secrets(keyring).ok()?;
+            Some(opened.iter().map(|secret| secret.expose_secret().to_owned()).collect())
+        };
+        // What does not open is not what is declared.
+        let same_secrets = secrets(self).is_some_and(|own| secrets(other) == Some(own));
+        let differs = [("secrets", !same_secrets), ("token", self.token_hash != other.token_hash)];
+        differs.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
     }
 }
 

@@ -189,7 +189,7 @@ impl Declarable for Token {
     }
 
     /// A token of another text is another token.
-    fn secret_differences(&self, _other: &Self) -> Vec<&'static str> {
+    fn secret_differences(&self, _other: &Self, _keyring: &Keyring) -> Vec<&'static str> {
         Vec::new()
     }
 }

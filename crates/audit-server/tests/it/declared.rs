@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::send;
-use crate::server::{ADMIN, Server, record};
+use crate::server::{ADMIN, Server, keyring, record};
 
 const FILE: &str = "/etc/flagtrail/flagtrail.toml";
 const URL_TOKEN: &str = "shop-url-token-0123456789abcdef";
@@ -154,8 +154,9 @@ async fn of_processes_that_start_together_with_one_file_one_makes_each_setting()
         let parts = Parts {
             journal: server.journal.clone(),
             control: control.clone(),
+            keyring: keyring(),
             spool: Some(server.spool.clone()),
-            endpoints: Endpoints::new(server.journal.clone(), control, Egress::default()),
+            endpoints: Endpoints::new(server.journal.clone(), control, Egress::default(), keyring()),
             deliverer: None,
             archive: None,
             exports: None,

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod client;
+mod declared;
 mod endpoints;
 mod evidence;
 mod fixtures;
@@ -14,5 +15,6 @@ mod rejected;
 mod sealed;
 mod server;
 mod settings;
+mod silence;
 mod spooling;
 mod streams;

@@ -56,6 +56,7 @@ async fn the_description_names_every_route_and_holds_together() {
         ("/v1/tokens", "post"),
         ("/v1/tokens/{id}", "get"),
         ("/v1/tokens/{id}", "delete"),
+        ("/v1/settings/diff", "post"),
         ("/v1/endpoints", "get"),
         ("/v1/endpoints", "post"),
         ("/v1/endpoints/{id}", "patch"),

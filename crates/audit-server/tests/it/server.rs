@@ -44,6 +44,7 @@ pub(crate) struct Wanted {
 }
 
 pub(crate) struct Server {
+    pub(crate) app: App,
     pub(crate) journal: Journal,
     pub(crate) spool: Spool,
     pub(crate) admin: SocketAddr,
@@ -74,7 +75,7 @@ impl Server {
             },
             limits: Limits { drain_timeout: Duration::from_secs(2), ..Limits::default() },
             spool_bytes_max: 64 * 1024 * 1024,
-            keyring: Keyring::new(TEST_KEY.parse().unwrap(), Vec::new()).unwrap(),
+            keyring: keyring(),
             archive: false,
             deliver: false,
         };
@@ -117,14 +118,18 @@ impl Server {
             archive,
             exports,
         };
+        wanted.config.counters_file = Some(dir.path().join("sources.json"));
         let app = App::new(parts, wanted.config, shutdown.clone());
         let routers = [("admin", admin, app.admin_router()), ("hooks", hooks, app.hooks_router())];
         for (name, listener, router) in routers {
             let serving = serve(name, listener, router, wanted.limits.clone(), shutdown.clone());
             tasks.spawn(async move { serving.await.unwrap() });
         }
-        tasks.spawn(async move { app.run().await });
-        Self { journal, spool, admin: admin_address, hooks: hooks_address, dir, shutdown, tasks }
+        let running = app.clone();
+        tasks.spawn(async move { running.run().await });
+        let watching = app.clone();
+        tasks.spawn(async move { watching.watch_sources().await });
+        Self { app, journal, spool, admin: admin_address, hooks: hooks_address, dir, shutdown, tasks }
     }
 
     /// Stops as the binary does, and gives the directory back.
@@ -227,6 +232,11 @@ impl Server {
             (records.len() >= count).then_some(records)
         })
     }
+}
+
+/// What every test server seals with.
+pub(crate) fn keyring() -> Keyring {
+    Keyring::new(TEST_KEY.parse().unwrap(), Vec::new()).unwrap()
 }
 
 /// Opens the log; one that was just let go of may take a moment.

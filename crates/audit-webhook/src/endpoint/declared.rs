@@ -93,8 +93,9 @@ impl Endpoints {
     fn of_name(&self, name: &str) -> Result<Option<(Endpoint, u64)>, EndpointError> {
         let named = self.list().into_iter().find(|view| view.name == name);
         let id = named.map_or_else(|| self.id_of(name), |view| EndpointId::from(view.id.as_str()));
-        match self.find(&id) {
-            Ok(found) => Ok(Some(found)),
+        match self.look_up(&id) {
+            // A secret that does not open is replaced by the declared one.
+            Ok((endpoint, _, version)) => Ok(Some((endpoint, version))),
             Err(EndpointError::Unknown(_)) => Ok(None),
             Err(error) => Err(error),
         }

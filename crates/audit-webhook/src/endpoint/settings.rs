@@ -239,7 +239,7 @@ impl Endpoints {
     }
 
     /// An endpoint, whether its secrets open or not, and its version.
-    fn look_up(&self, id: &EndpointId) -> Result<(Endpoint, Locked, u64), EndpointError> {
+    pub(super) fn look_up(&self, id: &EndpointId) -> Result<(Endpoint, Locked, u64), EndpointError> {
         let entity = self.control.get(KIND, id.as_str()).ok_or_else(|| EndpointError::Unknown(id.clone()))?;
         let (endpoint, locked) = Endpoint::read(&entity, &self.keyring)?;
         Ok((endpoint, locked, entity.version))

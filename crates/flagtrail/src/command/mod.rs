@@ -78,7 +78,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Journal(command) => journal::run(context, command).await,
         #[cfg(feature = "kafka")]
         Command::Kafka(command) => kafka::run(context, command).await,
-        Command::Config(command) => config::run(context, command),
+        Command::Config(command) => config::run(context, command).await,
         Command::Health(args) => health::run(context, args).await,
     }
 }

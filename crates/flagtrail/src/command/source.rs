@@ -60,6 +60,9 @@ pub(crate) struct Create {
     /// File with the secret that the platform signs with; several during a rotation
     #[arg(long)]
     secret_file: Vec<PathBuf>,
+    /// After how long without a sign of it to call it silent: a record says so, such as 12h or 7d
+    #[arg(long)]
+    silent_after: Option<String>,
     /// What it is for
     #[arg(long)]
     description: Option<String>,
@@ -79,6 +82,9 @@ pub(crate) struct Update {
     /// File with the secret that the platform signs with; all of them, in place of those there are
     #[arg(long)]
     secret_file: Vec<PathBuf>,
+    /// After how long without a sign of it to call it silent: a record says so, such as 12h or 7d; or never
+    #[arg(long)]
+    silent_after: Option<String>,
     /// What it is for
     #[arg(long)]
     description: Option<String>,
@@ -100,6 +106,9 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
                 update.environment.as_ref(),
                 update.description.as_ref(),
             );
+            if let Some(after) = &update.silent_after {
+                change["silent_after"] = if after == "never" { Value::Null } else { json!(after) };
+            }
             if !update.secret_file.is_empty() {
                 change["secrets"] = secrets(&update.secret_file)?;
             }
@@ -129,6 +138,9 @@ fn body(create: &Create) -> Result<Value> {
         "name": create.name, "platform": create.platform, "organisation": {"key": create.organisation},
     });
     hints(&mut body, create.project.as_ref(), create.environment.as_ref(), create.description.as_ref());
+    if let Some(after) = &create.silent_after {
+        body["silent_after"] = json!(after);
+    }
     if !create.secret_file.is_empty() {
         body["secrets"] = secrets(&create.secret_file)?;
     }
@@ -184,11 +196,18 @@ fn list(context: &Context, answer: &Value) -> Result<()> {
     }
     let row = |source: &Value| {
         let status = &source["status"];
-        let counts = ["last_received_at", "accepted", "rejected", "bad_signatures"];
-        let columns = ["name", "platform"].iter().map(|field| print::cell(&source[field]));
-        columns.chain(counts.iter().map(|field| print::cell(&status[field]))).collect()
+        let state = match (&source["enabled"], &status["silent_since"]) {
+            (Value::Bool(false), _) => "disabled",
+            (_, Value::String(_)) => "SILENT",
+            _ => "on",
+        };
+        let of_source = ["name", "platform"].map(|field| print::cell(&source[field]));
+        let counts = ["last_received_at", "records", "accepted", "rejected", "bad_signatures"];
+        let counts = counts.map(|field| print::cell(&status[field]));
+        of_source.into_iter().chain([state.to_owned()]).chain(counts).collect()
     };
     let rows = answer["sources"].as_array().into_iter().flatten().map(row).collect();
-    let header = ["name", "platform", "last received", "accepted", "rejected", "bad signatures"];
+    let header =
+        ["name", "platform", "state", "last received", "records", "accepted", "rejected", "bad signatures"];
     print::table(&header, rows, "no sources; make one with `flagtrail source create`")
 }

@@ -34,7 +34,7 @@ const VARIABLES: &str = "FLAGTRAIL_";
 const LEVELS: &str = "__";
 
 /// The sections that variables may set.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "log",
     "kafka",
     "hooks",

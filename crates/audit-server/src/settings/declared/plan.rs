@@ -2,6 +2,7 @@
 
 use audit_journal::Control;
 use audit_record::{FieldChange, field_diff};
+use audit_secret::Keyring;
 use audit_webhook::{Declared, EndpointId, Endpoints, NewEndpoint};
 use serde::Serialize;
 use serde_json::Value;
@@ -90,13 +91,14 @@ impl PlannedField {
 /// Everything that is to be done, in the order in which it is: nothing is taken away before what replaces it is there.
 pub(crate) fn plan(
     control: &Control,
+    keyring: &Keyring,
     endpoints: &Endpoints,
     checked: Checked,
 ) -> Result<Vec<(PlannedChange, Deed)>, Problem> {
     let Checked { file, prune, sources, tokens, endpoints: new_endpoints } = checked;
     let mut deeds = Vec::new();
-    settings(control, (&file, prune), sources, Deed::Source, &mut deeds);
-    settings(control, (&file, prune), tokens, Deed::Token, &mut deeds);
+    settings((control, keyring), (&file, prune), sources, Deed::Source, &mut deeds);
+    settings((control, keyring), (&file, prune), tokens, Deed::Token, &mut deeds);
     let mut kept = Vec::new();
     for new in new_endpoints {
         let name = new.name.clone();
@@ -131,7 +133,7 @@ pub(crate) fn plan(
 const ENDPOINT: &str = "endpoint";
 
 fn settings<S: Declarable>(
-    control: &Control,
+    (control, keyring): (&Control, &Keyring),
     (file, prune): (&str, bool),
     declared: Vec<(String, S)>,
     deed: impl Fn(Box<SettingDeed<S>>) -> Deed,
@@ -151,7 +153,7 @@ fn settings<S: Declarable>(
         let stored = stored.swap_remove(place);
         let to = setting.over(&stored.setting);
         let differ = field_diff(&stored.setting.told(), &to.told()).into_iter().map(PlannedField::from);
-        let secret = to.secret_differences(&stored.setting).into_iter().map(PlannedField::secret);
+        let secret = to.secret_differences(&stored.setting, keyring).into_iter().map(PlannedField::secret);
         let fields: Vec<PlannedField> = differ.chain(secret).collect();
         if !fields.is_empty() {
             let planned = planned(to.name(), Change::Changed, fields);

@@ -53,7 +53,7 @@ pub(crate) async fn reconcile(
         let checked = declaration
             .read(app.journal().identity().namespace)
             .map_err(|error| ReconcileError::Declaration { file: file(), error })?;
-        let outcome = match plan(app.control(), app.endpoints(), checked) {
+        let outcome = match plan(app.control(), app.keyring(), app.endpoints(), checked) {
             Ok(plan) => carry_out(app, &declaration.file, plan).await,
             Err(problem) => Err(problem),
         };
@@ -95,18 +95,20 @@ async fn carry_out(app: &App, file: &str, plan: Vec<(PlannedChange, Deed)>) -> R
 }
 
 async fn carry_out_one<S: Declarable>(app: &App, deed: SettingDeed<S>) -> Result<(), Problem> {
-    let control = app.control();
+    let (control, keyring) = (app.control(), app.keyring());
     match deed {
-        SettingDeed::Make { id, setting } => super::Stored::make(control, &id, setting, None).await.map(drop),
+        SettingDeed::Make { id, setting } => {
+            super::Stored::make(control, keyring, &id, setting, None).await.map(drop)
+        }
         SettingDeed::Change { stored, to } => {
             let log = sentence(&to, "updated");
-            stored.change(control, to, log, None).await.map(drop)
+            stored.change(control, keyring, to, log, None).await.map(drop)
         }
         SettingDeed::Release { stored } => {
             let mut to = stored.setting.clone();
             to.set_declared_in(None);
             let log = sentence(&to, "released from the configuration");
-            stored.change(control, to, log, None).await.map(drop)
+            stored.change(control, keyring, to, log, None).await.map(drop)
         }
         SettingDeed::Delete { stored } => stored.delete(control, None).await,
     }

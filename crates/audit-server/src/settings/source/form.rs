@@ -2,6 +2,7 @@
 
 use audit_dialect::Platform;
 use audit_secret::SealedField;
+use audit_webhook::Span;
 use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -13,6 +14,10 @@ use crate::settings::source::{SECRET_BYTES_MAX, SECRETS_MAX, Source, name_proble
 
 /// Longest description, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 1_000;
+
+/// Shortest and longest time after which a source counts as silent: as long as rejected requests are kept, at most.
+const SILENT_AFTER_MIN: Span = Span::from_secs(1);
+const SILENT_AFTER_MAX: Span = Span::from_secs(400 * 86_400);
 
 /// A source to make.
 #[derive(Deserialize, ToSchema)]
@@ -30,6 +35,9 @@ pub(crate) struct NewSource {
     project: Option<Named>,
     /// The environment where neither the body nor the URL names one.
     environment: Option<Named>,
+    /// After how long without a sign of it the source counts as silent, such as `12h` or `7d`; never by default.
+    #[schema(value_type = Option<String>)]
+    silent_after: Option<Span>,
     /// What the platform signs with. Not shown again.
     #[serde(default)]
     #[schema(write_only)]
@@ -54,6 +62,10 @@ pub(crate) struct SourcePatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Named>)]
     environment: Option<Option<Named>>,
+    /// After how long without a sign of it the source counts as silent.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    silent_after: Option<Option<Span>>,
     /// All secrets, in place of those there are.
     #[schema(write_only)]
     secrets: Option<Vec<String>>,
@@ -87,12 +99,21 @@ impl NewSource {
         source.description = self.description;
         source.project = self.project;
         source.environment = self.environment;
+        source.silent_after = waiting(self.silent_after)?;
         source.secrets = signing_secrets(self.secrets)?;
         Ok((source, token))
     }
 }
 
 impl SourcePatch {
+    /// Whether it changes what a configuration declares, and not only whether webhooks are taken.
+    pub(crate) fn is_configuration(&self) -> bool {
+        let Self { description, organisation, project, environment, silent_after, secrets, enabled: _ } =
+            self;
+        let places = organisation.is_some() || project.is_some() || environment.is_some();
+        places || description.is_some() || silent_after.is_some() || secrets.is_some()
+    }
+
     /// The source with what is given changed.
     pub(crate) fn apply(self, source: &Source) -> Result<Source, Problem> {
         let mut changed = source.clone();
@@ -112,6 +133,9 @@ impl SourcePatch {
             named("environment", environment.as_ref())?;
             changed.environment = environment;
         }
+        if let Some(silent_after) = self.silent_after {
+            changed.silent_after = waiting(silent_after)?;
+        }
         if let Some(secrets) = self.secrets {
             changed.secrets = signing_secrets(secrets)?;
         }
@@ -129,6 +153,14 @@ fn described(text: Option<&String>) -> Result<(), Problem> {
         return Err(Problem::field("description", format!("may have {DESCRIPTION_BYTES_MAX} bytes")));
     }
     Ok(())
+}
+
+fn waiting(silent_after: Option<Span>) -> Result<Option<Span>, Problem> {
+    if silent_after.is_some_and(|after| !(SILENT_AFTER_MIN..=SILENT_AFTER_MAX).contains(&after)) {
+        let problem = format!("must be {SILENT_AFTER_MIN} to {SILENT_AFTER_MAX}");
+        return Err(Problem::field("silent_after", problem));
+    }
+    Ok(silent_after)
 }
 
 /// In clear as they came; they are sealed when they are written.
