@@ -9,6 +9,7 @@ mod harness;
 mod log_away;
 mod moving;
 mod on_one_machine;
+mod partly;
 mod receivers;
 mod spool;
 mod zenmanage;
