@@ -28,7 +28,7 @@ pub(crate) async fn a_follower_goes_on_exactly_where_its_bookmark_says<H: Harnes
     let journal = log.open().await;
     append_numbers(&journal, 0, 0..10).await;
     let mut follow = journal.follow(Topic::Records, Vec::new()).await;
-    let bookmark = first_batch(&mut follow, 0).await.bookmark().expect("a batch is never empty");
+    let bookmark = first_messages(&mut follow, 0, 10).await.bookmark().expect("a batch is never empty");
     assert_eq!(bookmark.next, 10);
     drop(follow);
     append_numbers(&journal, 0, 10..12).await;
@@ -92,8 +92,8 @@ pub(crate) async fn closing_ends_every_follower<H: Harness>() {
     drained.expect("the follower ends");
 }
 
-/// The first batch of a partition.
-async fn first_batch(follow: &mut audit_journal::Follow, partition: u32) -> Batch {
+/// At least the first `count` messages of a partition, as one batch, in however many they come.
+async fn first_messages(follow: &mut audit_journal::Follow, partition: u32, count: usize) -> Batch {
     let mut whole: Option<Batch> = None;
     loop {
         match next(follow).await {
@@ -101,13 +101,11 @@ async fn first_batch(follow: &mut audit_journal::Follow, partition: u32) -> Batc
                 Some(whole) => whole.messages.extend(batch.messages),
                 None => whole = Some(batch),
             },
-            FollowEvent::Level { partition: level, .. } if level == partition => {
-                if let Some(whole) = whole {
-                    return whole;
-                }
-            }
             FollowEvent::Messages(_) | FollowEvent::Level { .. } => {}
             FollowEvent::Stopped(stop) => panic!("{stop}"),
+        }
+        if let Some(whole) = whole.take_if(|whole| whole.messages.len() >= count) {
+            return whole;
         }
     }
 }
@@ -116,5 +114,5 @@ async fn first_batch(follow: &mut audit_journal::Follow, partition: u32) -> Batc
 pub(crate) async fn bookmark_after(journal: &audit_journal::Journal, count: u32) -> Bookmark {
     append_numbers(journal, 0, 0..count).await;
     let mut follow = journal.follow(Topic::Records, Vec::new()).await;
-    first_batch(&mut follow, 0).await.bookmark().expect("a batch is never empty")
+    first_messages(&mut follow, 0, count as usize).await.bookmark().expect("a batch is never empty")
 }
