@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use audit_journal::{Bookmark, Control, Journal, Owned, OwnedEvent, Partition};
+use audit_journal::{Control, Journal, Owned, OwnedEvent, Partition};
 use audit_secret::Keyring;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
@@ -13,7 +13,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::clock::Clock;
 use crate::engine::{Command, Handle, Shared, TailEvent, Takeover, commit_for_all, spawn};
-use crate::live::{LiveEndpoints, keep_current, read};
+use crate::limit::CircuitConfig;
+use crate::live::{LiveEndpoints, LiveRules, keep_current, read};
 use crate::schedule::RetrySchedule;
 use crate::send::{ClientError, Egress, Sender};
 use crate::status::{EndpointStatus, summary};
@@ -23,6 +24,9 @@ pub const GROUP: &str = "webhooks";
 
 /// Deliveries in flight at a time, of all endpoints of a process, unless told otherwise.
 const IN_FLIGHT_DEFAULT: usize = 1_024;
+
+/// After failing for so long an endpoint is disabled, unless told otherwise.
+const DISABLE_AFTER_DEFAULT: Duration = Duration::from_secs(5 * 24 * 3_600);
 
 /// How long the last commits may take when the process ends, after what was in flight has had its time.
 const DRAIN_MAX: Duration = Duration::from_secs(8);
@@ -36,8 +40,12 @@ pub struct DelivererConfig {
     pub keyring: Keyring,
     /// When they are tried again.
     pub schedule: RetrySchedule,
-    /// Most in flight at a time, of all endpoints.
+    /// Most in flight at a time, of all endpoints. Each that has something to send gets an equal share.
     pub max_in_flight: usize,
+    /// When an endpoint that fails is left alone, and for how long.
+    pub circuit: CircuitConfig,
+    /// After failing for so long, without a success between, an endpoint is disabled.
+    pub disable_after: Duration,
     /// What due times are told by.
     pub clock: Clock,
 }
@@ -49,6 +57,8 @@ impl Default for DelivererConfig {
             keyring: Keyring::empty(),
             schedule: RetrySchedule::default(),
             max_in_flight: IN_FLIGHT_DEFAULT,
+            circuit: CircuitConfig::default(),
+            disable_after: DISABLE_AFTER_DEFAULT,
             clock: Clock::system(),
         }
     }
@@ -70,6 +80,7 @@ pub enum DeliverError {
 pub struct Deliverer {
     shared: Arc<Shared>,
     live: watch::Sender<LiveEndpoints>,
+    rules: LiveRules,
     handles: crate::engine::Handles,
 }
 
@@ -77,7 +88,13 @@ impl Deliverer {
     /// Over a log and its settings.
     pub fn new(journal: Journal, control: Control, config: DelivererConfig) -> Result<Self, ClientError> {
         let (live, current) = watch::channel(LiveEndpoints::default());
-        live.send_replace(read(&control, &config.keyring, &LiveEndpoints::default()));
+        let rules = LiveRules {
+            keyring: config.keyring.clone(),
+            circuit: config.circuit,
+            clock: config.clock.clone(),
+        };
+        live.send_replace(read(&control, &rules, &LiveEndpoints::default()));
+        let in_flight_max = config.max_in_flight.max(1);
         let shared = Shared {
             sender: Sender::new(config.egress)?,
             journal,
@@ -85,12 +102,15 @@ impl Deliverer {
             keyring: config.keyring,
             schedule: config.schedule,
             clock: config.clock,
-            in_flight: Arc::new(Semaphore::new(config.max_in_flight.max(1))),
+            in_flight: Arc::new(Semaphore::new(in_flight_max)),
+            in_flight_max,
+            disable_after: config.disable_after,
+            doors: watch::Sender::new(0),
             live: current,
             commit_now: Notify::new(),
             disabling: TaskTracker::new(),
         };
-        Ok(Self { shared: Arc::new(shared), live, handles: Arc::default() })
+        Ok(Self { shared: Arc::new(shared), live, rules, handles: Arc::default() })
     }
 
     /// How every endpoint stands in this process: its totals, and how far it is in the partitions that
@@ -105,7 +125,7 @@ impl Deliverer {
             }
         }
         let live = self.live.borrow().clone();
-        summary(&live, &lanes)
+        summary(&live, &lanes, self.shared.clock.now_ms())
     }
 
     /// Delivers until `shutdown`, then drains: nothing more begins, what is in flight has a few seconds to
@@ -113,8 +133,7 @@ impl Deliverer {
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), DeliverError> {
         let mut owned = self.shared.journal.follow_owned(GROUP).await;
         // Both end with us, also when we are dropped in the middle.
-        let keeping =
-            keep_current(self.shared.control.clone(), self.shared.keyring.clone(), self.live.clone());
+        let keeping = keep_current(self.shared.control.clone(), self.rules.clone(), self.live.clone());
         let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
         let committing = AbortOnDropHandle::new(tokio::spawn(commit_for_all(
             Arc::clone(&self.shared),
@@ -160,12 +179,8 @@ impl Deliverer {
 
     async fn dispatch(&self, event: OwnedEvent, tasks: &mut JoinSet<()>) {
         match event {
-            OwnedEvent::Assigned { partition, generation, bookmark, documents, end, clean: _ } => {
-                let bookmark = bookmark.unwrap_or_else(|| Bookmark {
-                    epoch: self.shared.journal.identity().epoch,
-                    ..Bookmark::default()
-                });
-                let takeover = Takeover { partition, generation, bookmark, documents, end };
+            OwnedEvent::Assigned { partition, generation, bookmark, documents, end, clean } => {
+                let takeover = Takeover { partition, generation, bookmark, documents, end, clean };
                 match spawn(Arc::clone(&self.shared), takeover) {
                     Ok((handle, task)) => {
                         tracing::debug!(partition, generation, "deliveries of a partition begin");

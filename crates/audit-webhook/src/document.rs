@@ -75,8 +75,11 @@ pub(crate) struct Pending {
 pub(crate) struct Blocked {
     /// Its routing key.
     pub(crate) key: String,
-    /// The first record that is not settled.
+    /// Where its first record that is not settled stands, or is to be looked for.
     pub(crate) from: Offset,
+    /// Whether it stands there, among the pending.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) pending: bool,
 }
 
 /// The last record of a project.
@@ -95,6 +98,8 @@ pub(crate) struct Replay {
     pub(crate) number: u64,
     /// Where it goes on.
     pub(crate) next: Offset,
+    /// Where it ends.
+    pub(crate) to: Offset,
     /// Deliveries before that which are not settled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pending: Vec<Pending>,

@@ -1,4 +1,4 @@
-//! A message of the log on its way to endpoints. What every endpoint needs of it is made once.
+//! A message of the log on its way to endpoints. What several endpoints need of it is made once.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -8,7 +8,8 @@ use audit_record::AuditRecord;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::endpoint::Endpoint;
+use crate::lane::{Burst, Key};
+use crate::operational;
 use crate::send::Parcel;
 
 /// One message.
@@ -19,12 +20,15 @@ pub(crate) struct Entry {
     pub(crate) arrived: Instant,
     head: OnceLock<Option<Head>>,
     record: OnceLock<Option<AuditRecord>>,
+    burst: OnceLock<Option<Burst>>,
 }
 
 #[derive(Debug)]
 struct Head {
     action: String,
     parcel: Parcel,
+    /// The endpoint that it tells of, where it is one of our own about an endpoint.
+    about: Option<String>,
 }
 
 /// The few fields that a delivery needs. Reading them checks, too, that the value is JSON.
@@ -38,9 +42,45 @@ struct Fields<'a> {
     occurred_at: Cow<'a, str>,
 }
 
+/// What our own records tell of.
+#[derive(Deserialize)]
+struct About {
+    related_object: Thing,
+}
+
+/// What makes a burst: the flag, and where it changed.
+#[derive(Deserialize)]
+struct Place {
+    flag: Option<Thing>,
+    environment: Option<Thing>,
+}
+
+/// A thing by what is most stable of it.
+#[derive(Deserialize)]
+struct Thing {
+    id: Option<String>,
+    key: Option<String>,
+    name: Option<String>,
+}
+
+impl Thing {
+    fn stable(self) -> Option<String> {
+        self.id.or(self.key).or(self.name)
+    }
+}
+
+/// Actions of records that can belong to a burst begin so.
+const FLAG_ACTIONS: &str = "flag.";
+
 impl Entry {
     pub(crate) fn new(message: Message) -> Self {
-        Self { message, arrived: Instant::now(), head: OnceLock::new(), record: OnceLock::new() }
+        Self {
+            message,
+            arrived: Instant::now(),
+            head: OnceLock::new(),
+            record: OnceLock::new(),
+            burst: OnceLock::new(),
+        }
     }
 
     pub(crate) fn message(&self) -> &Message {
@@ -67,11 +107,27 @@ impl Entry {
         self.head().map_or("", |head| &head.action)
     }
 
-    /// Whether the endpoint wants it.
-    pub(crate) fn is_for(&self, endpoint: &Endpoint, filters: bool) -> bool {
-        let Some(head) = self.head() else { return false };
-        endpoint.events.iter().any(|pattern| pattern.matches(&head.action))
-            && (!filters || self.record().is_some_and(|record| endpoint.filter.matches(record)))
+    /// Its project: what order is kept within.
+    pub(crate) fn key(&self) -> &Key {
+        &self.message.key
+    }
+
+    /// The endpoint that it tells of: how its deliveries go, or that it was made.
+    pub(crate) fn about(&self) -> Option<&str> {
+        self.head()?.about.as_deref()
+    }
+
+    /// The burst that it belongs to, where endpoints collapse: changes of one flag in one environment.
+    pub(crate) fn burst(&self) -> Option<&Burst> {
+        let read = || {
+            let value = self.message.value.as_ref().filter(|_| self.action().starts_with(FLAG_ACTIONS))?;
+            let Place { flag, environment } = serde_json::from_slice(value).ok()?;
+            let project = String::from_utf8_lossy(&self.message.key);
+            let (flag, environment) = (flag?.stable()?, environment.and_then(Thing::stable));
+            // As a list of JSON, so that no two things run together.
+            Some(serde_json::json!([project, environment, flag]).to_string().into())
+        };
+        self.burst.get_or_init(read).as_ref()
     }
 
     fn head(&self) -> Option<&Head> {
@@ -91,13 +147,19 @@ impl Entry {
                 fields.occurred_at.into_owned(),
                 value.clone(),
             );
-            Some(Head { action: fields.action.into_owned(), parcel })
+            let action = fields.action.into_owned();
+            let about = if operational::is_about_itself(&action) {
+                serde_json::from_slice::<About>(value).ok().and_then(|about| about.related_object.id)
+            } else {
+                None
+            };
+            Some(Head { action, parcel, about })
         };
         self.head.get_or_init(read).as_ref()
     }
 
     /// The whole record, for filters.
-    fn record(&self) -> Option<&AuditRecord> {
+    pub(crate) fn record(&self) -> Option<&AuditRecord> {
         let value = self.message.value.as_ref()?;
         self.record.get_or_init(|| AuditRecord::from_json(value).ok()).as_ref()
     }

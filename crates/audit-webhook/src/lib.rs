@@ -8,6 +8,7 @@
 //! Not here: what a record means, and where endpoints are configured from.
 
 mod attempt_log;
+mod audience;
 mod clock;
 mod deliverer;
 mod document;
@@ -16,6 +17,7 @@ mod engine;
 mod entry;
 mod figures;
 mod lane;
+mod limit;
 mod live;
 mod operational;
 mod schedule;
@@ -36,6 +38,7 @@ pub use endpoint::{
     Rotation, SendMethod, SigningSecret, Span, Start, StoredError, TlsView,
 };
 pub use figures::{AttemptFailure, Figures, FiguresSummary};
+pub use limit::CircuitConfig;
 pub use schedule::RetrySchedule;
 pub use send::{
     ClientError, Egress, EgressConfig, FailureClass, InvalidProxy, ProxyConfig, ProxyUrl, Refusal, TlsError,

@@ -6,11 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit_journal::Control;
 use audit_secret::Keyring;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
+use crate::audience::Audience;
+use crate::clock::Clock;
 use crate::endpoint::{Endpoint, EndpointId, KIND};
+use crate::entry::Entry;
+use crate::limit::{CircuitConfig, Gate};
 use crate::send::Target;
 use crate::stats::EndpointStats;
+
+/// What endpoints are prepared by.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveRules {
+    /// What their secrets are opened with.
+    pub(crate) keyring: Keyring,
+    pub(crate) circuit: CircuitConfig,
+    pub(crate) clock: Clock,
+}
 
 /// An endpoint at a version, ready to be sent to.
 #[derive(Debug)]
@@ -21,24 +34,32 @@ pub(crate) struct Live {
     pub(crate) target: Target,
     /// Whether its filter asks for anything.
     pub(crate) filters: bool,
-    /// Its deliveries in flight, in this process.
-    pub(crate) in_flight: Arc<Semaphore>,
+    /// Whether a delivery may begin, in this process.
+    pub(crate) gate: Arc<Gate>,
     pub(crate) stats: Arc<EndpointStats>,
     /// Its receiver wants nothing more: nothing is begun until the settings say so too.
     stopped: AtomicBool,
 }
 
 impl Live {
-    fn new(endpoint: Endpoint, version: u64, before: Option<&Self>) -> Self {
-        let in_flight = before
-            .filter(|before| before.endpoint.max_in_flight == endpoint.max_in_flight)
-            .map(|before| Arc::clone(&before.in_flight));
+    fn new(endpoint: Endpoint, version: u64, before: Option<&Self>, rules: &LiveRules) -> Self {
+        let gate = before.map(|before| Arc::clone(&before.gate)).unwrap_or_else(|| {
+            // The shares follow within moments; until then it is one at a time.
+            Gate::new(1, rules.circuit, rules.clock.clone())
+        });
+        let rate = endpoint.rate_limit_per_second;
+        if before.is_none_or(|before| before.endpoint.rate_limit_per_second != rate) {
+            gate.set_rate(rate.map(f64::from));
+        }
+        if before.is_some_and(|before| before.endpoint.replays == endpoint.replays) {
+            // Changed by people, or switched on again.
+            gate.forgive();
+        }
         Self {
             version,
             target: Target::new(&endpoint),
             filters: endpoint.filter != audit_record::Filter::default(),
-            in_flight: in_flight
-                .unwrap_or_else(|| Arc::new(Semaphore::new(endpoint.max_in_flight.max(1) as usize))),
+            gate,
             stats: before.map(|before| Arc::clone(&before.stats)).unwrap_or_default(),
             stopped: AtomicBool::new(false),
             endpoint,
@@ -48,6 +69,17 @@ impl Live {
     /// Whether deliveries may begin.
     pub(crate) fn is_on(&self) -> bool {
         self.endpoint.enabled && !self.endpoint.paused && !self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether the endpoint wants what stands in `entry`.
+    pub(crate) fn wants(&self, entry: &Entry) -> bool {
+        let endpoint = &self.endpoint;
+        let action = entry.action();
+        // The action of what is no record is empty, and no pattern but `*` fits that.
+        !action.is_empty()
+            && endpoint.events.iter().any(|pattern| pattern.matches(action))
+            && entry.about().is_none_or(|about| about != endpoint.id.as_str())
+            && (!self.filters || entry.record().is_some_and(|record| endpoint.filter.matches(record)))
     }
 
     /// Begins nothing more at this version. True for who stopped it first.
@@ -63,6 +95,7 @@ pub(crate) struct LiveEndpoints(Arc<Known>);
 #[derive(Debug, Default)]
 struct Known {
     readable: BTreeMap<EndpointId, Arc<Live>>,
+    audience: Audience,
     /// Those that this release can't read, by version. They are there, and must not be taken for deleted.
     unreadable: BTreeMap<EndpointId, u64>,
 }
@@ -83,6 +116,11 @@ impl LiveEndpoints {
         self.0.readable.contains_key(id) || self.0.unreadable.contains_key(id)
     }
 
+    /// Who wants what stands in `entry`.
+    pub(crate) fn audience(&self, entry: &Entry) -> Vec<EndpointId> {
+        self.0.audience.of(entry)
+    }
+
     fn is_same(&self, other: &Self) -> bool {
         let versions = |known: &Self| -> Vec<(EndpointId, u64)> {
             known.iter().map(|(id, live)| (id.clone(), live.version)).collect()
@@ -92,13 +130,13 @@ impl LiveEndpoints {
 }
 
 /// Keeps the endpoints current for as long as anybody looks: with the settings, and with the keys that open them.
-pub(crate) async fn keep_current(control: Control, keyring: Keyring, live: watch::Sender<LiveEndpoints>) {
+pub(crate) async fn keep_current(control: Control, rules: LiveRules, live: watch::Sender<LiveEndpoints>) {
     let mut revision = control.revision();
-    let mut keys = keyring.changes();
+    let mut keys = rules.keyring.changes();
     loop {
         // Marked as seen before it is read, so that no change falls between.
         revision.borrow_and_update();
-        let current = read(&control, &keyring, &live.borrow());
+        let current = read(&control, &rules, &live.borrow());
         live.send_if_modified(|known| {
             let changed = !known.is_same(&current);
             if changed {
@@ -115,7 +153,7 @@ pub(crate) async fn keep_current(control: Control, keyring: Keyring, live: watch
 }
 
 /// The endpoints as the settings have them; those that have not changed stay as they are.
-pub(crate) fn read(control: &Control, keyring: &Keyring, before: &LiveEndpoints) -> LiveEndpoints {
+pub(crate) fn read(control: &Control, rules: &LiveRules, before: &LiveEndpoints) -> LiveEndpoints {
     let mut known = Known::default();
     for entity in control.list(KIND) {
         let id = EndpointId::from(entity.id.as_str());
@@ -124,9 +162,9 @@ pub(crate) fn read(control: &Control, keyring: &Keyring, before: &LiveEndpoints)
             known.readable.insert(id, Arc::clone(live));
             continue;
         }
-        match Endpoint::from_entity(&entity, keyring) {
+        match Endpoint::from_entity(&entity, &rules.keyring) {
             Ok(endpoint) => {
-                let live = Live::new(endpoint, entity.version, earlier.map(AsRef::as_ref));
+                let live = Live::new(endpoint, entity.version, earlier.map(AsRef::as_ref), rules);
                 known.readable.insert(id, Arc::new(live));
             }
             Err(error) => {
@@ -137,5 +175,6 @@ pub(crate) fn read(control: &Control, keyring: &Keyring, before: &LiveEndpoints)
             }
         }
     }
+    known.audience = Audience::new(known.readable.values());
     LiveEndpoints(Arc::new(known))
 }

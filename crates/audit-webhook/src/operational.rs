@@ -18,14 +18,24 @@ const OWN_SOURCE: &str = "flagtrail";
 const OPERATIONAL: [&str; 5] =
     ["webhook.dead_lettered", "webhook.disabled", "webhook.failing", "webhook.gap", "webhook.recovered"];
 
+/// The action of the record that tells that an endpoint was made.
+const CREATED: &str = "flagtrail.endpoint.created";
+
 /// The present time.
 pub(crate) fn now() -> Timestamp {
     Timestamp::try_new(chrono::Utc::now()).expect("the clock stands between 1970 and 9999")
 }
 
-/// Whether `action` tells of a delivery.
+/// Whether `action` tells how deliveries go.
 pub(crate) fn is_operational(action: &str) -> bool {
     OPERATIONAL.contains(&action)
+}
+
+/// Whether a record of this action is never sent to the endpoint that it tells of. How its own deliveries go
+/// would only make more of them; and that it was made is no news to an endpoint that begins with what comes
+/// after.
+pub(crate) fn is_about_itself(action: &str) -> bool {
+    is_operational(action) || action == CREATED
 }
 
 /// The settings change `created`, `updated`, `replayed` or `deleted`.
@@ -47,7 +57,19 @@ pub(crate) fn test(endpoint: &Endpoint) -> AuditRecord {
     record(Uuid::now_v7(), "webhook.test", log, endpoint, system(), Map::new())
 }
 
-/// The endpoint was disabled because its receiver answered 410.
+/// Every delivery to the endpoint has failed for some time.
+pub(crate) fn failing(endpoint: &Endpoint, detail: Value) -> AuditRecord {
+    let log = format!("Deliveries to endpoint {:?} are failing", endpoint.name);
+    record(Uuid::now_v7(), "webhook.failing", log, endpoint, system(), object(detail))
+}
+
+/// A delivery to the endpoint arrived, after it was told that it is failing.
+pub(crate) fn recovered(endpoint: &Endpoint) -> AuditRecord {
+    let log = format!("Deliveries to endpoint {:?} arrive again", endpoint.name);
+    record(Uuid::now_v7(), "webhook.recovered", log, endpoint, system(), Map::new())
+}
+
+/// The endpoint was disabled: its receiver answered 410, or every delivery has failed for too long.
 pub(crate) fn disabled(endpoint: &Endpoint, because: &str) -> AuditRecord {
     let attributes = object(json!({ "because": because }));
     let log = format!("Endpoint {:?} disabled: {because}", endpoint.name);

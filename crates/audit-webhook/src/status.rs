@@ -1,12 +1,14 @@
 //! How endpoints stand, as the API and the command line show it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use audit_record::Timestamp;
 use serde::Serialize;
 
 use crate::endpoint::EndpointId;
 use crate::engine::LaneReport;
-use crate::live::LiveEndpoints;
+use crate::live::{Live, LiveEndpoints};
 use crate::stats::Totals;
 
 /// What an endpoint is doing.
@@ -65,39 +67,70 @@ pub struct EndpointStatus {
     pub totals: Totals,
 }
 
-pub(crate) fn summary(live: &LiveEndpoints, lanes: &[LaneReport]) -> Vec<EndpointStatus> {
-    let mut sums: BTreeMap<&EndpointId, (u32, u64, u64, u64)> = BTreeMap::new();
-    for lane in lanes {
-        let (partitions, behind, pending, in_flight) = sums.entry(&lane.id).or_default();
-        *partitions += 1;
-        *behind += lane.behind;
-        *pending += lane.pending as u64;
-        *in_flight += lane.in_flight as u64;
+/// What the lanes of one endpoint add up to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    partitions: u32,
+    behind: u64,
+    /// The longest; unknown where one is.
+    behind_s: Option<u64>,
+    pending: u64,
+    in_flight: u64,
+    blocked: u64,
+}
+
+impl Sum {
+    fn add(&mut self, lane: &LaneReport) {
+        self.behind_s = match self.partitions {
+            0 => lane.behind_s,
+            _ => self.behind_s.zip(lane.behind_s).map(|(a, b)| a.max(b)),
+        };
+        self.partitions += 1;
+        self.behind += lane.behind;
+        self.pending += lane.pending as u64;
+        self.in_flight += lane.in_flight as u64;
+        self.blocked += lane.blocked as u64;
     }
-    let status = |(id, live): (&EndpointId, &std::sync::Arc<crate::live::Live>)| {
-        let (partitions, behind, pending, in_flight) = sums.get(id).copied().unwrap_or_default();
-        EndpointStatus {
-            id: id.clone(),
-            state: match behind {
-                _ if !live.endpoint.enabled => EndpointState::Disabled,
-                _ if live.endpoint.paused => EndpointState::Paused,
-                _ if partitions == 0 => EndpointState::Unknown,
-                0 => EndpointState::CaughtUp,
-                _ => EndpointState::CatchingUp,
-            },
-            partitions,
-            behind,
-            behind_s: None,
-            circuit_open_until: None,
-            disabled_because: live.endpoint.disabled_because.clone(),
-            failing_since: None,
-            blocked: 0,
-            in_flight_share: live.endpoint.max_in_flight,
-            rate_share_per_second: live.endpoint.rate_limit_per_second.map(f64::from),
-            pending,
-            in_flight,
-            totals: live.stats.totals(),
-        }
+}
+
+pub(crate) fn summary(live: &LiveEndpoints, lanes: &[LaneReport], now_ms: i64) -> Vec<EndpointStatus> {
+    let mut sums: BTreeMap<&EndpointId, Sum> = BTreeMap::new();
+    for lane in lanes {
+        sums.entry(&lane.id).or_default().add(lane);
+    }
+    let status = |(id, live): (&EndpointId, &Arc<Live>)| {
+        status(live, sums.get(id).copied().unwrap_or_default(), now_ms)
     };
     live.iter().map(status).collect()
+}
+
+fn status(live: &Live, sum: Sum, now_ms: i64) -> EndpointStatus {
+    let open_until = live.gate.open_until_ms().filter(|until| *until > now_ms);
+    EndpointStatus {
+        id: live.endpoint.id.clone(),
+        state: match sum.behind {
+            _ if !live.endpoint.enabled => EndpointState::Disabled,
+            _ if live.endpoint.paused => EndpointState::Paused,
+            _ if sum.partitions == 0 => EndpointState::Unknown,
+            _ if open_until.is_some() => EndpointState::CircuitOpen,
+            0 => EndpointState::CaughtUp,
+            _ => EndpointState::CatchingUp,
+        },
+        partitions: sum.partitions,
+        behind: sum.behind,
+        behind_s: sum.behind_s,
+        circuit_open_until: open_until.map(at),
+        disabled_because: live.endpoint.disabled_because.clone(),
+        failing_since: live.gate.failing_since_ms().map(at),
+        blocked: sum.blocked,
+        in_flight_share: u32::try_from(live.gate.window.size()).unwrap_or(u32::MAX),
+        rate_share_per_second: live.gate.per_second(),
+        pending: sum.pending,
+        in_flight: sum.in_flight,
+        totals: live.stats.totals(),
+    }
+}
+
+fn at(millis: i64) -> String {
+    Timestamp::from_micros(millis.saturating_mul(1_000)).map(|time| time.to_string()).unwrap_or_default()
 }

@@ -56,17 +56,11 @@ impl Tail {
         self.next
     }
 
-    /// Takes messages in.
-    pub(crate) fn push(&mut self, entries: impl Iterator<Item = Arc<Entry>>, epoch: u32) {
-        for entry in entries {
-            if self.entries.is_empty() && self.dropped.is_none() && epoch != self.epoch {
-                // A new epoch moved the reader: what lies between does not exist.
-                self.start = entry.offset();
-            }
-            self.next = entry.offset() + 1;
-            self.bytes += entry.bytes();
-            self.entries.push_back(entry);
-        }
+    /// Takes a message in.
+    pub(crate) fn push(&mut self, entry: Arc<Entry>, epoch: u32) {
+        self.next = entry.offset() + 1;
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
         self.epoch = epoch;
     }
 
@@ -85,9 +79,9 @@ impl Tail {
         self.entries.get(self.entries.partition_point(|entry| entry.offset() < offset))
     }
 
-    /// The message at `offset`.
-    pub(crate) fn at(&self, offset: Offset) -> Option<&Arc<Entry>> {
-        self.from(offset).filter(|entry| entry.offset() == offset)
+    /// Every message from `offset` on.
+    pub(crate) fn all_from(&self, offset: Offset) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.range(self.entries.partition_point(|entry| entry.offset() < offset)..)
     }
 
     /// The first offset whose message is younger than [`UNSETTLED_MAX`]: nothing before it may keep the

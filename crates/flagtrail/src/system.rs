@@ -107,6 +107,7 @@ impl System {
                 egress: egress.clone(),
                 keyring: keyring.clone(),
                 max_in_flight: config.webhooks.in_flight_max,
+                disable_after: config.webhooks.disable_after,
                 ..DelivererConfig::default()
             };
             Some(Deliverer::new(journal.clone(), control.clone(), delivery)?)

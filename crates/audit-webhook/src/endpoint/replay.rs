@@ -59,7 +59,6 @@ pub(crate) struct ReplayOrder {
 
 impl ReplayOrder {
     /// What is to be delivered of one partition.
-    #[expect(dead_code, reason = "the engine takes replays up next")]
     pub(crate) fn runs_in(&self, partition: Partition) -> &[Run] {
         self.runs.get(partition as usize).map_or(&[], Vec::as_slice)
     }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use super::partition::{Command, Handle};
+use super::shares::share_out;
 
 /// Time between commits. A crash repeats what was in flight, and what was settled in one such time.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
@@ -42,6 +43,9 @@ pub(crate) async fn commit_for_all(shared: Arc<Shared>, committer: Committer, ha
     loop {
         // Who wants a commit at once (a partition that is given up) does not wait for the interval.
         let _ = tokio::time::timeout(COMMIT_INTERVAL, shared.commit_now.notified()).await;
+        let owned =
+            handles.lock().unwrap_or_else(PoisonError::into_inner).values().filter(|h| h.is_open()).count();
+        share_out(&shared, owned);
         let parts = collect(&handles).await;
         for together in in_transactions(parts, COMMIT_BYTES_MAX, |(_, part)| part.bytes()) {
             commit(&committer, together).await;

@@ -1,5 +1,5 @@
-//! Switching an endpoint off because its receiver answered 410: a settings change like any other, in one
-//! transaction with the record that tells of it.
+//! Switching an endpoint off, because its receiver answered 410 or has failed for too long: a settings change
+//! like any other, in one transaction with the record that tells of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +18,10 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 ///
 /// The delivery that was answered so stays pending, and nothing more begins meanwhile. If we crash here,
 /// it is tried again, answered again, and we are back.
-pub(crate) async fn disable(shared: Arc<Shared>, live: Arc<Live>) {
-    const BECAUSE: &str = "its receiver answered 410 Gone";
+pub(crate) async fn disable(shared: Arc<Shared>, live: Arc<Live>, because: String) {
     let endpoint =
-        Endpoint { enabled: false, disabled_because: Some(BECAUSE.to_owned()), ..live.endpoint.clone() };
-    let record = operational::disabled(&endpoint, BECAUSE);
+        Endpoint { enabled: false, disabled_because: Some(because.clone()), ..live.endpoint.clone() };
+    let record = operational::disabled(&endpoint, &because);
     let document = match endpoint.to_stored(&shared.keyring) {
         Ok(document) => document,
         Err(error) => {
@@ -40,11 +39,11 @@ pub(crate) async fn disable(shared: Arc<Shared>, live: Arc<Live>) {
         };
         match shared.control.write(change, Some(&record)).await {
             Ok(_) => {
-                tracing::warn!(endpoint = %endpoint.id, name = endpoint.name, "endpoint disabled: {BECAUSE}");
+                tracing::warn!(endpoint = %endpoint.id, name = endpoint.name, because, "an endpoint was disabled");
                 return;
             }
             // Somebody changed it meanwhile, or another partition of it was quicker: what stands there
-            // now counts, and if it is still enabled the next 410 brings us here again.
+            // now counts, and if it is still enabled the next failure brings us here again.
             Err(WriteError::Conflict(_)) => return,
             Err(error) => {
                 tracing::warn!(endpoint = %endpoint.id, %error, "an endpoint could not be disabled yet");

@@ -3,10 +3,14 @@
 mod commits;
 mod delivery;
 mod disable;
+mod lease;
 mod partition;
+mod shares;
 mod slot;
+mod windows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use audit_journal::{Control, Journal};
 use audit_secret::Keyring;
@@ -31,8 +35,13 @@ pub(crate) struct Shared {
     pub(crate) keyring: Keyring,
     pub(crate) schedule: RetrySchedule,
     pub(crate) clock: Clock,
-    /// Deliveries in flight, of all endpoints.
+    /// Deliveries in flight, of all endpoints, and how many there may be.
     pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) in_flight_max: usize,
+    /// After failing for so long an endpoint is disabled.
+    pub(crate) disable_after: Duration,
+    /// Changes when an endpoint's door opens: who waits at one looks again.
+    pub(crate) doors: watch::Sender<u64>,
     pub(crate) live: watch::Receiver<LiveEndpoints>,
     /// Asks for a commit before its time.
     pub(crate) commit_now: Notify,

@@ -1,30 +1,32 @@
 //! One partition that we own: its tail, its lanes, and what is under way for them, in one task.
 
 mod committing;
+mod endpoints;
 mod outcomes;
+mod takeover;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_journal::{Batch, Bookmark, NewMessage, Offset, Partition as PartitionIndex, ReadError, Topic};
-use bytes::Bytes;
+use audit_journal::{Batch, NewMessage, Offset, Partition as PartitionIndex, Topic};
 use futures_util::StreamExt;
-use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Shared;
 use super::commits::Part;
-use super::slot::{READ_PAUSE, Slot, Surroundings, UnderWay, WindowRead};
-use crate::document::{Document, DocumentError};
+use super::lease::Lease;
+use super::slot::{Gap, Slot, Surroundings, UnderWay};
+use super::windows::{WINDOW, Windows};
+use crate::document::Document;
 use crate::endpoint::EndpointId;
 use crate::entry::Entry;
-use crate::lane::Lane;
 use crate::live::LiveEndpoints;
-use crate::operational;
 use crate::tail::Tail;
+
+pub(crate) use takeover::{Takeover, spawn};
 
 /// Most messages (attempts, records) that wait to be committed. At the bound nothing more begins until
 /// the log takes commits again.
@@ -34,19 +36,8 @@ const UNCOMMITTED_MAX: usize = 16_384;
 /// is written down as pending, and its request is broken off.
 const RELEASE_WAIT: Duration = Duration::from_secs(3);
 
-/// Batches of the tail that wait for the task, and commands.
-const BATCHES_MAX: usize = 2;
-const COMMANDS_MAX: usize = 16;
-
-/// A partition that became ours, as the journal tells.
-#[derive(Debug)]
-pub(crate) struct Takeover {
-    pub(crate) partition: PartitionIndex,
-    pub(crate) generation: u64,
-    pub(crate) bookmark: Bookmark,
-    pub(crate) documents: Vec<(Bytes, Bytes)>,
-    pub(crate) end: Offset,
-}
+/// The wall clock may jump, so it is looked at as often as this.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
 
 /// What the tail brings.
 #[derive(Debug)]
@@ -76,8 +67,12 @@ pub(crate) struct LaneReport {
     pub(crate) id: EndpointId,
     /// Offsets between its cursor and the end, holes included.
     pub(crate) behind: u64,
+    /// How long ago the first of them was appended, where that is known.
+    pub(crate) behind_s: Option<u64>,
     pub(crate) pending: usize,
     pub(crate) in_flight: usize,
+    /// Projects that wait behind a record that is not settled.
+    pub(crate) blocked: usize,
 }
 
 /// The ways to a partition's task.
@@ -87,47 +82,11 @@ pub(crate) struct Handle {
     pub(crate) commands: mpsc::Sender<Command>,
 }
 
-/// Reads the documents and makes the task; it runs when it is polled.
-pub(crate) fn spawn(
-    shared: Arc<Shared>,
-    takeover: Takeover,
-) -> Result<(Handle, impl Future<Output = ()> + Send), (EndpointId, DocumentError)> {
-    let (tail_events, tail_receiver) = mpsc::channel(BATCHES_MAX);
-    let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
-    let watermark = takeover.bookmark.next;
-    let mut found = BTreeMap::new();
-    for (key, value) in &takeover.documents {
-        let id = EndpointId::from(String::from_utf8_lossy(key).as_ref());
-        let document = Document::read(value).map_err(|error| (id.clone(), error))?;
-        found.insert(id, document);
+impl Handle {
+    /// Whether the task is there: the partition is ours.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.commands.is_closed()
     }
-    let mut partition = Partition {
-        index: takeover.partition,
-        generation: takeover.generation,
-        tail: Tail::new(takeover.bookmark),
-        end: takeover.end,
-        watermark,
-        slots: BTreeMap::new(),
-        under_way: UnderWay::default(),
-        outbox: Vec::new(),
-        deleted: Vec::new(),
-        committing: None,
-        releasing: None,
-        shared,
-    };
-    let live = partition.shared.live.borrow().clone();
-    // A document whose endpoint the settings do not (yet) know is kept, with its place.
-    for (id, document) in found {
-        let known = live.get(&id).map(Arc::clone);
-        let (incarnation, start) = known
-            .as_ref()
-            .map_or((0, watermark), |l| (l.endpoint.incarnation, l.endpoint.start_in(takeover.partition)));
-        let lane = Lane::load(Some(document), incarnation, start, watermark);
-        partition.slots.insert(id.clone(), Slot::new(id, lane, known));
-    }
-    partition.take_endpoints(&live);
-    let handle = Handle { tail: tail_events, commands };
-    Ok((handle, partition.run(tail_receiver, command_receiver)))
 }
 
 struct Partition {
@@ -135,12 +94,23 @@ struct Partition {
     index: PartitionIndex,
     generation: u64,
     tail: Tail,
+    windows: Windows,
+    lease: Lease,
     /// The end of the partition as last heard.
     end: Offset,
     /// The watermark as it was last committed.
     watermark: Offset,
+    /// A new epoch began since the last owner: whether the log still is what it was shows with the first thing
+    /// that the tail brings. Until then nothing begins.
+    awaits_epoch: bool,
+    endpoints: LiveEndpoints,
     slots: BTreeMap<EndpointId, Slot>,
+    /// Slots that have something to settle on the tail.
+    busy: BTreeSet<EndpointId>,
+    /// When to wake which slot, milliseconds since 1970.
+    agenda: BTreeSet<(i64, EndpointId)>,
     under_way: UnderWay,
+    gaps: Vec<Gap>,
     /// Attempts, and records that tell of them, since the last collection.
     outbox: Vec<(Topic, NewMessage)>,
     /// Endpoints whose documents are to be deleted.
@@ -151,6 +121,7 @@ struct Partition {
 }
 
 struct Committing {
+    began: Instant,
     watermark: Offset,
     documents: Vec<(EndpointId, u64, Document)>,
     messages: usize,
@@ -171,7 +142,11 @@ impl Partition {
     ) {
         let mut live = self.shared.live.clone();
         live.mark_changed();
+        let mut doors = self.shared.doors.subscribe();
+        let mut endpoints = Box::pin(takeover::endpoints_now(self.shared.journal.clone()));
+        let mut has_strangers = self.has_strangers();
         loop {
+            self.read_windows();
             let wake_at = self.wake_at();
             let reads_tail = self.reads_tail();
             tokio::select! {
@@ -185,7 +160,7 @@ impl Partition {
                 },
                 Some(done) = self.under_way.deliveries.next() => self.finish(done),
                 Some((id, life, permits)) = self.under_way.permits.next() => self.granted(&id, life, permits),
-                Some(window) = self.under_way.windows.next() => self.take_window(window),
+                Some((from, range)) = self.under_way.windows.next() => self.take_window(from, range),
                 changed = live.changed() => {
                     if changed.is_err() {
                         return;
@@ -194,24 +169,35 @@ impl Partition {
                     self.take_endpoints(&current);
                     self.go_all();
                 }
-                () = tokio::time::sleep_until(wake_at) => self.go_all(),
+                changed = doors.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.go_those_that(Slot::waits);
+                }
+                known = &mut endpoints, if has_strangers => {
+                    has_strangers = false;
+                    self.delete_strangers(&known);
+                }
+                () = tokio::time::sleep_until(wake_at) => self.go_those_due(),
             }
+            self.tell_of_gaps();
         }
     }
 
     /// When there is something to do though nothing happens: a retry that is due, a message that ceases to
-    /// be young, the end of a release. The wall clock may jump, so we look at it every second.
+    /// be young, the end of a release.
     fn wake_at(&self) -> Instant {
         let now = Instant::now();
-        let now_ms = self.shared.clock.now_ms();
-        let mut wake_at = now + Duration::from_secs(1);
-        if self.may_begin() {
-            let due = self.slots.values().filter_map(Slot::earliest_due).min();
-            if let Some(due) = due.filter(|due| *due > now_ms) {
-                wake_at = wake_at.min(now + Duration::from_millis((due - now_ms) as u64));
-            }
-            let read = self.slots.values().filter_map(Slot::read_again_at).min();
-            wake_at = read.map_or(wake_at, |at| wake_at.min(at.max(now)));
+        let mut wake_at = now + LOOK_AT_CLOCK;
+        if self.may_begin()
+            && let Some((at, _)) = self.agenda.first()
+        {
+            let wait_ms = at.saturating_sub(self.shared.clock.now_ms()).max(0);
+            wake_at = wake_at.min(now + Duration::from_millis(wait_ms as u64));
+        }
+        if let Some(until) = self.windows.pause_until() {
+            wake_at = wake_at.min(until.max(now));
         }
         if self.tail.is_full() {
             wake_at = self.tail.aged_at().map_or(wake_at, |at| wake_at.min(at.max(now)));
@@ -223,7 +209,7 @@ impl Partition {
     }
 
     fn may_begin(&self) -> bool {
-        self.releasing.is_none() && self.uncommitted() < UNCOMMITTED_MAX
+        self.releasing.is_none() && !self.awaits_epoch && self.uncommitted() < UNCOMMITTED_MAX
     }
 
     fn uncommitted(&self) -> usize {
@@ -237,8 +223,10 @@ impl Partition {
             return false;
         }
         if self.tail.is_full() {
-            // Every level lane is waited for, so that it need not read for itself what just came by.
-            self.tail.make_room(self.settled_to(|_| true));
+            // Every lane that moves with it is waited for, so that it need not read for itself what just
+            // came by.
+            let watermark = self.settled_to(Slot::holds_tail);
+            self.tail.make_room(watermark);
         }
         !self.tail.is_full()
     }
@@ -247,14 +235,14 @@ impl Partition {
     /// saves their documents; not for lanes whose documents are written anyway, so that a crash does not
     /// repeat to everybody what one of them holds up.
     fn candidate(&self) -> Offset {
-        self.settled_to(|slot| !slot.lane.speaks_for_itself())
+        self.settled_to(|slot| slot.holds_tail() && !slot.lane.speaks_for_itself())
     }
 
-    /// Up to where level lanes have settled everything, of those that count; what is no longer young counts
-    /// as settled, for it will be written down.
+    /// Up to where the lanes that count have settled everything; what is no longer young counts as settled,
+    /// for it will be written down.
     fn settled_to(&self, counts: impl Fn(&Slot) -> bool) -> Offset {
-        let level = self.slots.values().filter(|slot| slot.is_level(&self.tail) && counts(slot));
-        let unsettled = level.map(|slot| slot.lane.unsettled_from(self.watermark)).min();
+        let busy = self.busy.iter().filter_map(|id| self.slots.get(id)).filter(|slot| counts(slot));
+        let unsettled = busy.map(|slot| slot.unsettled_from(self.watermark, &self.tail)).min();
         unsettled
             .unwrap_or(Offset::MAX)
             .min(self.tail.next())
@@ -266,75 +254,110 @@ impl Partition {
     }
 
     fn take_tail(&mut self, event: TailEvent) {
+        if self.awaits_epoch {
+            self.learn_of_epoch(&event);
+        }
+        let mut wanting = BTreeSet::new();
         match event {
             TailEvent::Messages(batch) => {
                 self.end = batch.end;
-                let entries = batch.messages.into_iter().map(|message| Arc::new(Entry::new(message)));
-                self.tail.push(entries, batch.epoch);
+                for message in batch.messages {
+                    let entry = Arc::new(Entry::new(message));
+                    self.tail.push(Arc::clone(&entry), batch.epoch);
+                    for id in self.endpoints.audience(&entry) {
+                        if let Some(slot) = self.slots.get_mut(&id) {
+                            slot.take(&entry);
+                            wanting.insert(id);
+                        }
+                    }
+                }
             }
             TailEvent::Level(next) => {
                 self.end = self.end.max(next);
                 self.tail.level(next);
             }
         }
-        self.go_all();
+        for id in wanting {
+            self.go(&id);
+        }
     }
 
-    /// Takes up the endpoints as the settings have them now.
-    fn take_endpoints(&mut self, live: &LiveEndpoints) {
-        let gone: Vec<EndpointId> = (self.slots.iter())
-            .filter(|(id, slot)| slot.live.is_some() && !live.contains(id))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in gone {
-            self.slots.remove(&id);
-            self.deleted.push(id);
+    /// Reads what lanes that are not level wait for.
+    fn read_windows(&mut self) {
+        if let Some(from) = self.windows.next_read(Instant::now()) {
+            let (journal, partition) = (self.shared.journal.clone(), self.index);
+            self.under_way.windows.push(Box::pin(async move {
+                (from, journal.read(Topic::Records, partition, from, WINDOW).await)
+            }));
         }
-        for (id, endpoint) in live.iter() {
-            let start = endpoint.endpoint.start_in(self.index);
-            match self.slots.get_mut(id) {
-                Some(slot) => {
-                    if slot.live.as_ref().is_none_or(|known| known.version != endpoint.version) {
-                        slot.update(Arc::clone(endpoint), start);
-                    }
+    }
+
+    fn take_window(&mut self, from: Offset, range: Result<audit_journal::Range, audit_journal::ReadError>) {
+        match self.windows.arrived(from, range, Instant::now()) {
+            Ok(waited) => {
+                for id in waited {
+                    self.go(&id);
                 }
-                None => {
-                    // No document: it begins at its start vector, wherever the watermark is.
-                    let lane = Lane::load(None, endpoint.endpoint.incarnation, start, self.watermark);
-                    self.slots.insert(id.clone(), Slot::new(id.clone(), lane, Some(Arc::clone(endpoint))));
-                }
+            }
+            Err(error) => {
+                tracing::warn!(partition = self.index, from, %error, "endpoints that are behind can't read the log");
             }
         }
     }
 
     fn go_all(&mut self) {
-        if !self.may_begin() {
-            return;
-        }
-        let mut around = Surroundings {
-            shared: &self.shared,
-            partition: self.index,
-            tail: &self.tail,
-            under_way: &mut self.under_way,
-            now_ms: self.shared.clock.now_ms(),
-        };
-        for slot in self.slots.values_mut() {
-            slot.go(&mut around);
+        self.go_those_that(|_| true);
+    }
+
+    fn go_those_that(&mut self, want: impl Fn(&Slot) -> bool) {
+        let ids: Vec<EndpointId> =
+            self.slots.values().filter(|slot| want(slot)).map(|slot| slot.id.clone()).collect();
+        for id in ids {
+            self.go(&id);
         }
     }
 
-    fn go(&mut self, id: &EndpointId) {
-        if !self.may_begin() {
-            return;
+    fn go_those_due(&mut self) {
+        let now_ms = self.shared.clock.now_ms();
+        let due: Vec<EndpointId> =
+            self.agenda.iter().take_while(|(at, _)| *at <= now_ms).map(|(_, id)| id.clone()).collect();
+        for id in due {
+            self.go(&id);
         }
-        if let Some(slot) = self.slots.get_mut(id) {
+    }
+
+    /// Lets a slot begin what it may.
+    fn go(&mut self, id: &EndpointId) {
+        let may_begin = self.may_begin();
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let now_ms = self.shared.clock.now_ms();
+        if may_begin {
             slot.go(&mut Surroundings {
                 shared: &self.shared,
                 partition: self.index,
                 tail: &self.tail,
+                windows: &mut self.windows,
                 under_way: &mut self.under_way,
-                now_ms: self.shared.clock.now_ms(),
+                gaps: &mut self.gaps,
+                lease: &self.lease,
+                now_ms,
             });
+        }
+        if slot.is_busy() {
+            if !self.busy.contains(id) {
+                self.busy.insert(id.clone());
+            }
+        } else {
+            self.busy.remove(id);
+        }
+        // What is due and did not begin waits for something that will wake it; if not, it looks again.
+        let look_again = now_ms + LOOK_AT_CLOCK.as_millis() as i64;
+        let at = slot.wake_at().map(|at| if at <= now_ms { look_again } else { at });
+        if slot.agenda_ms != at {
+            if let Some(before) = std::mem::replace(&mut slot.agenda_ms, at) {
+                self.agenda.remove(&(before, id.clone()));
+            }
+            self.agenda.extend(at.map(|at| (at, id.clone())));
         }
     }
 
@@ -347,32 +370,6 @@ impl Partition {
             slot.granted(permits);
             self.go(id);
         }
-    }
-
-    fn take_window(&mut self, window: WindowRead) {
-        let (index, namespace) = (self.index, self.shared.journal.identity().namespace);
-        let WindowRead { id, life, from, range } = window;
-        let Some(slot) = self.slot(&id, life) else { return };
-        match range {
-            Ok(range) if range.next > from => slot.take_window(range),
-            Ok(_) => slot.read_failed(READ_PAUSE),
-            Err(ReadError::OutOfRange { start, .. }) if start > from => {
-                slot.read_failed(Duration::ZERO);
-                slot.lane.pass_to(start);
-                if let Some(live) = slot.live.clone() {
-                    let name = format!("{id}/{}/{index}/{from}", live.endpoint.incarnation);
-                    let detail = json!({ "partition": index, "from": from, "to": start });
-                    let record = operational::gap(namespace, &name, &live.endpoint, detail);
-                    self.outbox.push((Topic::Records, self.shared.journal.record_message(&record)));
-                    tracing::warn!(endpoint = %id, partition = index, from, to = start, "retention removed records before they were delivered");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(endpoint = %id, partition = index, from, %error, "an endpoint that is behind can't read the log");
-                slot.read_failed(READ_PAUSE);
-            }
-        }
-        self.go(&id);
     }
 
     fn obey(&mut self, command: Command) -> ControlFlow<()> {
@@ -402,13 +399,21 @@ impl Partition {
         }
     }
 
-    fn report(&self) -> Vec<LaneReport> {
-        let report = |slot: &Slot| LaneReport {
-            id: slot.id.clone(),
-            behind: self.end.max(self.tail.next()).saturating_sub(slot.lane.next()),
-            pending: slot.lane.waiting(),
-            in_flight: slot.lane.unsettled() - slot.lane.waiting(),
-        };
-        self.slots.values().map(report).collect()
+    fn report(&mut self) -> Vec<LaneReport> {
+        let (end, now_ms) = (self.end.max(self.tail.next()), self.shared.clock.now_ms());
+        let mut reports = Vec::with_capacity(self.slots.len());
+        for slot in self.slots.values_mut() {
+            slot.sync(&self.tail);
+            let behind = end.saturating_sub(slot.lane.log().next());
+            reports.push(LaneReport {
+                id: slot.id.clone(),
+                behind,
+                behind_s: if behind == 0 { Some(0) } else { slot.behind_s(now_ms) },
+                pending: slot.lane.waiting(),
+                in_flight: slot.lane.in_flight(),
+                blocked: slot.lane.log().blocked(),
+            });
+        }
+        reports
     }
 }

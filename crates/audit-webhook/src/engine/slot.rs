@@ -1,32 +1,34 @@
-//! A lane with what it needs to move: its endpoint, its window on the log, its place in the queue for
-//! permits. Begins deliveries; what becomes of them is the partition's.
+//! A lane with what it needs to move: its endpoint, its place on the tail, its place in the queue for permits.
+//! Begins deliveries; what becomes of them is the partition's.
+
+mod reading;
+mod replaying;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_journal::{Offset, Partition, Range, ReadError, ReadLimit, Topic};
+use audit_journal::{Offset, Partition, Range, ReadError};
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::delivery::{Done, Permits, Subject, deliver};
-use crate::document::Document;
+use super::delivery::{Delivery, Done, Of, Permits};
+use super::lease::Lease;
+use super::windows::Windows;
 use crate::endpoint::EndpointId;
 use crate::entry::Entry;
-use crate::lane::Lane;
+use crate::lane::{Hold, Lane, Life, TrackId};
+use crate::limit::Admission;
 use crate::live::Live;
 use crate::tail::Tail;
 
-/// What a lane that is behind the tail reads at a time.
-const WINDOW: ReadLimit = ReadLimit { messages: 256, bytes: 256 * 1024 };
+/// A lane that could not begin anything for so long is not waited for by the tail.
+const STALLED: Duration = Duration::from_millis(100);
 
-/// A lane that could not begin anything for so long gives its window back.
-const STALLED: Duration = Duration::from_secs(1);
-
-/// How long to wait after a range could not be read.
-pub(super) const READ_PAUSE: Duration = Duration::from_secs(1);
+/// How often a lane looks again that waits for something whose end it may not hear of.
+const LOOK_AGAIN_MS: i64 = 1_000;
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -35,15 +37,15 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(super) struct UnderWay {
     pub(super) deliveries: FuturesUnordered<Task<Done>>,
     pub(super) permits: FuturesUnordered<Task<(EndpointId, u64, Option<Permits>)>>,
-    pub(super) windows: FuturesUnordered<Task<WindowRead>>,
+    pub(super) windows: FuturesUnordered<Task<(Offset, Result<Range, ReadError>)>>,
 }
 
-/// A window that was read, or not.
-pub(super) struct WindowRead {
+/// Records that retention removed before they were delivered: from (inclusive), to (exclusive).
+#[derive(Clone, Debug)]
+pub(super) struct Gap {
     pub(super) id: EndpointId,
-    pub(super) life: u64,
     pub(super) from: Offset,
-    pub(super) range: Result<Range, ReadError>,
+    pub(super) to: Offset,
 }
 
 /// What a slot may look at and add to while it moves.
@@ -51,7 +53,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) partition: Partition,
     pub(super) tail: &'a Tail,
+    pub(super) windows: &'a mut Windows,
     pub(super) under_way: &'a mut UnderWay,
+    pub(super) gaps: &'a mut Vec<Gap>,
+    pub(super) lease: &'a Lease,
     pub(super) now_ms: i64,
 }
 
@@ -63,21 +68,33 @@ pub(super) struct Slot {
     pub(super) live: Option<Arc<Live>>,
     /// Rises when the lane begins anew: what was under way before does not count any more.
     pub(super) life: u64,
-    window: VecDeque<Arc<Entry>>,
-    /// Up to where the window reaches.
-    window_end: Offset,
-    reading: bool,
-    read_at: Option<Instant>,
+    /// Whether the lane's place is an older epoch's.
+    pub(super) is_of_older_epoch: bool,
+    /// Whether it goes with the tail: then its cursor is at the first of `queue`, or else at the tail's end.
+    level: bool,
+    /// What of the tail it wants and has not begun.
+    queue: VecDeque<Arc<Entry>>,
     permits: Option<Permits>,
     /// Since when it waits for permits.
     asked: Option<Instant>,
+    /// When to look again whether anything may begin, milliseconds since 1970.
+    look_at: Option<i64>,
+    /// It waits until the partition is surely ours.
+    pub(super) waits_for_lease: bool,
     /// Whether a retry or a first attempt is next, when there are both: they take turns.
     retry_next: bool,
+    /// When the first record was appended that it has not looked at, as far as it has seen.
+    seen_ms: Option<i64>,
+    /// When the partition is to wake it; kept by the partition.
+    pub(super) agenda_ms: Option<i64>,
 }
 
+/// What to begin.
 enum Work {
-    First(Arc<Entry>),
-    Again(Offset),
+    /// A record that the cursor is at.
+    First(TrackId, Arc<Entry>),
+    /// One that is due.
+    Due(TrackId, Arc<Entry>),
 }
 
 impl Slot {
@@ -87,54 +104,106 @@ impl Slot {
             lane,
             live,
             life: 0,
-            window: VecDeque::new(),
-            window_end: 0,
-            reading: false,
-            read_at: None,
+            is_of_older_epoch: false,
+            level: false,
+            queue: VecDeque::new(),
             permits: None,
             asked: None,
+            look_at: None,
+            waits_for_lease: false,
             retry_next: false,
+            seen_ms: None,
+            agenda_ms: None,
         }
     }
 
     /// Takes up a changed endpoint. One that was moved begins anew.
-    pub(super) fn update(&mut self, live: Arc<Live>, start: Offset) {
-        let incarnation = live.endpoint.incarnation;
-        if incarnation > self.lane.incarnation() {
-            let lane = Lane::load(None::<Document>, incarnation, start, start);
-            let life = self.life + 1;
-            *self = Self { life, ..Self::new(self.id.clone(), lane, None) };
+    pub(super) fn update(&mut self, live: Arc<Live>, life: Life, partition: Partition, tail: &Tail) {
+        self.sync(tail);
+        if life.incarnation > self.lane.incarnation() {
+            self.restart(life);
         }
+        // What it wants of the tail may be something else now.
+        self.leave_tail();
         self.live = Some(live);
+        self.take_up_replays(partition);
     }
 
-    /// The endpoint, if deliveries may begin. When the document is of a later incarnation than the
-    /// settings we have heard of, we wait to hear more.
+    /// Begins anew.
+    pub(super) fn restart(&mut self, life: Life) {
+        let (lane, lives, agenda_ms) = (Lane::load(None, life, life.start), self.life + 1, self.agenda_ms);
+        let live = self.live.take();
+        *self = Self { life: lives, agenda_ms, ..Self::new(self.id.clone(), lane, live) };
+    }
+
+    /// The endpoint, if deliveries may begin. When the document is of a later incarnation than the settings
+    /// we have heard of, we wait to hear more.
     fn active(&self) -> Option<&Arc<Live>> {
         self.live.as_ref().filter(|live| live.is_on() && live.endpoint.incarnation == self.lane.incarnation())
     }
 
-    /// Whether it moves with the tail, and so may keep the watermark back for a moment.
-    pub(super) fn is_level(&self, tail: &Tail) -> bool {
-        self.active().is_some() && self.lane.next() >= tail.start()
+    /// Whether it is an ordered endpoint that deliveries may begin to.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.active().is_some_and(|live| live.endpoint.ordered)
     }
 
-    /// When something becomes due, by the wall clock.
-    pub(super) fn earliest_due(&self) -> Option<i64> {
-        self.active()?;
-        self.lane.earliest_due()
+    /// Whether it has something to settle on the tail.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.queue.is_empty() || !self.lane.log().is_settled()
     }
 
-    /// When to read again after a read that failed.
-    pub(super) fn read_again_at(&self) -> Option<Instant> {
+    /// Whether it moves with the tail, and so may keep the watermark and the tail back for a moment: not while
+    /// it stands still itself.
+    pub(super) fn holds_tail(&self) -> bool {
+        self.level && self.look_at.is_none() && self.asked.is_none_or(|since| since.elapsed() < STALLED)
+    }
+
+    /// Up to where everything on the tail is settled, for a lane that moves with it.
+    pub(super) fn unsettled_from(&self, watermark: Offset, tail: &Tail) -> Offset {
+        let next = self.queue.front().map_or(tail.next(), |entry| entry.offset());
+        self.lane.log().unsettled_from(watermark).map_or(next, |open| open.min(next))
+    }
+
+    /// When to wake it, milliseconds since 1970.
+    pub(super) fn wake_at(&self) -> Option<i64> {
         self.active()?;
-        self.read_at
+        match self.look_at {
+            // Until then nothing can begin, whatever is due.
+            Some(at) => Some(at),
+            None if self.asked.is_some() => None,
+            None => self.lane.earliest_due(),
+        }
+    }
+
+    /// Whether it waits at its endpoint's door.
+    pub(super) fn waits(&self) -> bool {
+        self.look_at.is_some()
+    }
+
+    /// How long ago the first record was appended that it has not looked at, as far as is known.
+    pub(super) fn behind_s(&self, now_ms: i64) -> Option<u64> {
+        self.seen_ms.map(|seen| now_ms.saturating_sub(seen).max(0) as u64 / 1_000)
     }
 
     /// Begins everything that may begin now.
     pub(super) fn go(&mut self, around: &mut Surroundings<'_>) {
-        let Some(live) = self.active().map(Arc::clone) else { return };
+        (self.look_at, self.waits_for_lease) = (None, false);
+        self.sync(around.tail);
+        let Some(live) = self.active().map(Arc::clone) else {
+            self.permits = None;
+            self.leave_tail();
+            return;
+        };
+        if live.endpoint.ordered && !self.has_lease(&live, around) {
+            return;
+        }
+        match live.gate.opens_at(around.now_ms) {
+            Admission::Go(_) => {}
+            Admission::NotBefore(at) => return self.stand_still(at),
+            Admission::NotYet => return self.stand_still(around.now_ms + LOOK_AGAIN_MS),
+        }
         while let Some(work) = self.work(&live, around) {
+            live.gate.wants();
             let permits = self.permits.take().or_else(|| {
                 // Who asked waits its turn.
                 if self.asked.is_some() { None } else { Permits::try_take(around.shared, &live) }
@@ -143,28 +212,87 @@ impl Slot {
                 self.ask_for_permits(&live, around);
                 return;
             };
-            let subject = match work {
-                Work::First(entry) => {
-                    self.lane.begin(entry.offset(), around.now_ms);
-                    Subject::Entry(entry)
-                }
-                Work::Again(offset) => {
-                    self.lane.begin_again(offset);
-                    around.tail.at(offset).map_or(Subject::At(offset), |e| Subject::Entry(Arc::clone(e)))
-                }
+            let probe = match live.gate.admit(around.now_ms) {
+                Admission::Go(probe) => probe,
+                Admission::NotBefore(at) => return self.stand_still(at),
+                Admission::NotYet => return self.stand_still(around.now_ms + LOOK_AGAIN_MS),
             };
-            self.retry_next = !self.retry_next;
-            around.under_way.deliveries.push(Box::pin(deliver(
-                Arc::clone(around.shared),
-                around.partition,
-                (self.id.clone(), self.life),
-                Arc::clone(&live),
-                subject,
-                permits,
-            )));
+            let delivery = self.begin(work, &live, permits, around);
+            let delivery = Delivery { probe, ..delivery };
+            around.under_way.deliveries.push(Box::pin(delivery.make(Arc::clone(around.shared))));
         }
         // Nothing to do: what was got for it is of use to others.
         self.permits = None;
+        self.lane.finish_replays();
+    }
+
+    /// Nothing can begin before `at`.
+    fn stand_still(&mut self, at: i64) {
+        self.permits = None;
+        self.look_at = Some(at);
+    }
+
+    /// Whether requests to an ordered endpoint may start.
+    fn has_lease(&mut self, live: &Live, around: &Surroundings<'_>) -> bool {
+        let now = Instant::now();
+        if let Some(from) = around.lease.from(live.endpoint.timeout).filter(|from| *from > now) {
+            self.stand_still(around.now_ms + (from - now).as_millis() as i64 + 1);
+            return false;
+        }
+        let is_ours = around.lease.until().is_some_and(|until| now < until);
+        if !is_ours {
+            self.waits_for_lease = true;
+            self.stand_still(around.now_ms + LOOK_AGAIN_MS);
+            around.shared.commit_now.notify_one();
+        }
+        is_ours
+    }
+
+    fn begin(
+        &mut self,
+        work: Work,
+        live: &Arc<Live>,
+        permits: Permits,
+        around: &Surroundings<'_>,
+    ) -> Delivery {
+        let (track, entry) = match work {
+            Work::First(id, entry) => {
+                if let Some(track) = self.lane.track_mut(id) {
+                    track.begin(entry.offset(), around.now_ms);
+                }
+                (id, entry)
+            }
+            Work::Due(id, entry) => {
+                if let Some(track) = self.lane.track_mut(id) {
+                    track.begin_again(entry.offset());
+                }
+                (id, entry)
+            }
+        };
+        self.drop_passed();
+        self.retry_next = !self.retry_next;
+        let mut marks = Delivery::marks(around.partition, entry.offset());
+        match track {
+            TrackId::Log => {
+                marks.collapsed = live.endpoint.collapse.is_some() && entry.burst().is_some();
+                if live.endpoint.ordered {
+                    marks.previous = self.lane.previous(entry.key(), entry.offset());
+                }
+            }
+            TrackId::Replay(number) => {
+                let order = live.endpoint.replays.iter().find(|order| order.number == number);
+                marks.replay = order.map(|order| order.id.clone());
+            }
+        }
+        Delivery {
+            of: Of { id: self.id.clone(), life: self.life, track, offset: entry.offset() },
+            live: Arc::clone(live),
+            entry,
+            marks,
+            permits,
+            probe: None,
+            starts_before: if live.endpoint.ordered { around.lease.until() } else { None },
+        }
     }
 
     fn ask_for_permits(&mut self, live: &Arc<Live>, around: &mut Surroundings<'_>) {
@@ -182,87 +310,43 @@ impl Slot {
         self.permits = permits;
     }
 
+    /// What to begin next: first attempts and retries take turns, and a replay has what they leave.
     fn work(&mut self, live: &Live, around: &mut Surroundings<'_>) -> Option<Work> {
-        let again = self.lane.due(around.now_ms).map(Work::Again);
-        if again.is_some() && self.retry_next {
-            return again;
+        let holds = live.endpoint.ordered || live.endpoint.collapse.is_some();
+        if holds {
+            self.hold_what_comes(live, around);
         }
-        self.first(live, around).map(Work::First).or(again)
+        self.walk(TrackId::Log, live, around);
+        let due = self.due(TrackId::Log, around);
+        if due.is_some() && (holds || self.retry_next) {
+            return due;
+        }
+        let first = if holds { None } else { self.first(live, around) };
+        first.or(due).or_else(|| self.replay(live, around))
     }
 
-    /// The next record that the endpoint wants, passing those that it does not.
-    fn first(&mut self, live: &Live, around: &mut Surroundings<'_>) -> Option<Arc<Entry>> {
-        if !self.lane.has_room() {
-            return None;
-        }
-        loop {
-            let next = self.lane.next();
-            if next >= around.tail.start() {
-                self.window.clear();
-                let Some(entry) = around.tail.from(next) else {
-                    self.lane.pass_to(around.tail.next());
-                    return None;
-                };
-                if entry.is_for(&live.endpoint, live.filters) {
-                    return Some(Arc::clone(entry));
-                }
-                self.lane.pass_to(entry.offset() + 1);
-                continue;
-            }
-            while self.window.front().is_some_and(|entry| entry.offset() < next) {
-                self.window.pop_front();
-            }
-            match self.window.front() {
-                Some(entry) => {
-                    if entry.is_for(&live.endpoint, live.filters) {
-                        return Some(Arc::clone(entry));
-                    }
-                    let passed = entry.offset() + 1;
-                    self.lane.pass_to(passed);
-                }
-                None if self.window_end > next => self.lane.pass_to(self.window_end),
-                None => {
-                    self.read_window(next, around);
-                    return None;
-                }
-            }
-        }
+    /// The next record that the endpoint wants, where its deliveries begin as the cursor passes.
+    fn first(&mut self, live: &Live, around: &mut Surroundings<'_>) -> Option<Work> {
+        let entry = if self.lane.log().has_room() { self.peek(live, around) } else { None };
+        entry.map(|entry| Work::First(TrackId::Log, entry))
     }
 
-    fn read_window(&mut self, from: Offset, around: &mut Surroundings<'_>) {
-        if self.reading || self.read_at.is_some_and(|at| at > Instant::now()) {
-            return;
-        }
-        self.reading = true;
-        self.read_at = None;
-        let (id, life) = (self.id.clone(), self.life);
-        let (journal, partition) = (around.shared.journal.clone(), around.partition);
-        around.under_way.windows.push(Box::pin(async move {
-            let range = journal.read(Topic::Records, partition, from, WINDOW).await;
-            WindowRead { id, life, from, range }
-        }));
-    }
-
-    /// A window came.
-    pub(super) fn take_window(&mut self, range: Range) {
-        self.reading = false;
-        // What arrived before we had it is not young: it never keeps the watermark back.
-        self.window = range.messages.into_iter().map(|message| Arc::new(Entry::new(message))).collect();
-        self.window_end = range.next;
-    }
-
-    /// No window came.
-    pub(super) fn read_failed(&mut self, pause: Duration) {
-        self.reading = false;
-        self.read_at = Some(Instant::now() + pause);
-    }
-
-    /// Gives the window back when it is of no use for a while.
-    pub(super) fn rest(&mut self) {
-        let stalled = self.asked.is_some_and(|since| since.elapsed() > STALLED);
-        if stalled || !self.lane.has_room() || self.active().is_none() {
-            self.window = VecDeque::new();
-            self.window_end = 0;
+    /// Passes the cursor over what comes, where deliveries are held.
+    fn hold_what_comes(&mut self, live: &Live, around: &mut Surroundings<'_>) {
+        while self.lane.log().has_room()
+            && let Some(entry) = self.peek(live, around)
+        {
+            let hold = hold_of(&entry, live, around.now_ms);
+            self.lane.log_mut().hold(entry.offset(), hold);
+            self.drop_passed();
         }
     }
+}
+
+/// How a record's delivery is held.
+fn hold_of(entry: &Entry, live: &Live, now_ms: i64) -> Hold {
+    let collapse = live.endpoint.collapse;
+    let burst = collapse.and_then(|_| entry.burst().cloned());
+    let window_ms = collapse.filter(|_| burst.is_some()).map_or(0, |collapse| collapse.window.as_millis());
+    Hold { key: live.endpoint.ordered.then(|| entry.key().clone()), burst, due: now_ms + window_ms }
 }

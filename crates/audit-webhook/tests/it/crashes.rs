@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use audit_journal::{Bookmark, OwnedCommit, OwnedEvent, PartitionCommit};
+use audit_journal::{Anchor, Bookmark, MessageHash, OwnedCommit, OwnedEvent, PartitionCommit};
 use audit_webhook::GROUP;
 use flagtrail_testkit::receiver::{Answer, Receiver};
 use flagtrail_testkit::wait;
@@ -130,22 +130,7 @@ async fn a_partition_with_a_document_of_a_later_release_is_left_alone() {
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
     let newer = json!({ "v": 99, "incarnation": 1, "what_is_this": true }).to_string();
-    let mut owner = world.journal.follow_owned(GROUP).await;
-    let mut generations = BTreeMap::new();
-    while generations.len() < PARTITIONS as usize {
-        if let Some(OwnedEvent::Assigned { partition, generation, .. }) = owner.next().await {
-            generations.insert(partition, generation);
-        }
-    }
-    let commit = PartitionCommit {
-        partition: 0,
-        generation: generations[&0],
-        bookmark: Bookmark::default(),
-        documents: vec![(endpoint.id.clone().into(), Some(newer.clone().into()))],
-    };
-    let commit = OwnedCommit { partitions: vec![commit], messages: Vec::new() };
-    owner.committer().commit(commit).await.expect("committed");
-    owner.leave().await;
+    commit_by_hand(&world, &endpoint.id, &[0], Bookmark::default(), &newer).await;
 
     let running = world.start();
     let mut positions = Vec::new();
@@ -162,4 +147,57 @@ async fn a_partition_with_a_document_of_a_later_release_is_left_alone() {
     running.stop().await;
     assert_eq!(receiver.count(), readable);
     assert!(world.documents(&endpoint.id).await.iter().any(|document| document["v"] == 99), "not touched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_new_epoch_of_another_log_every_endpoint_begins_at_its_first_record() {
+    let world = World::new().await;
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
+    world.append(&records("alpha", 0..3)).await;
+    world.append(&records("beta", 0..3)).await;
+    // How far somebody was in a log that is gone: past the end of this one, and with a retry there.
+    let pending = json!([{ "offset": 4_000, "attempt": 1, "due": 0 }]);
+    let document = json!({ "v": 2, "incarnation": 1, "cursor": 5_000, "pending": pending }).to_string();
+    let anchor = Anchor { offset: 999, hash: MessageHash::from_bytes([7; 32]) };
+    let bookmark = Bookmark { next: 1_000, anchor: Some(anchor), epoch: 0 };
+    commit_by_hand(&world, &endpoint.id, &[0, 1], bookmark, &document).await;
+    world.journal.new_epoch().await.expect("a new epoch");
+    let world = world.reopened().await;
+
+    let running = world.start();
+    receiver.wait_for(6, LIMIT).await;
+    running.caught_up(&endpoint.id).await;
+    running.stop().await;
+    // From here on the places are this log's, and are kept.
+    let running = world.start();
+    running.caught_up(&endpoint.id).await;
+    running.stop().await;
+    assert_eq!(receiver.count(), 6);
+}
+
+/// Commits a document of an endpoint, and a watermark, as an owner that then leaves.
+async fn commit_by_hand(
+    world: &World,
+    endpoint: &str,
+    partitions: &[u32],
+    bookmark: Bookmark,
+    document: &str,
+) {
+    let mut owner = world.journal.follow_owned(GROUP).await;
+    let mut generations = BTreeMap::new();
+    while generations.len() < PARTITIONS as usize {
+        if let Some(OwnedEvent::Assigned { partition, generation, .. }) = owner.next().await {
+            generations.insert(partition, generation);
+        }
+    }
+    let commit = |partition: &u32| PartitionCommit {
+        partition: *partition,
+        generation: generations[partition],
+        bookmark,
+        documents: vec![(endpoint.to_owned().into(), Some(document.to_owned().into()))],
+    };
+    let commit = OwnedCommit { partitions: partitions.iter().map(commit).collect(), messages: Vec::new() };
+    owner.committer().commit(commit).await.expect("committed");
+    owner.leave().await;
 }

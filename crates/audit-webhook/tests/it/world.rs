@@ -1,5 +1,7 @@
 //! A log in a temporary directory, its settings, and a deliverer that can be stopped, killed and started.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use audit_journal::{
@@ -8,8 +10,8 @@ use audit_journal::{
 use audit_record::{AuditRecord, Author};
 use audit_secret::{Keyring, SecretKey};
 use audit_webhook::{
-    AttemptEntry, Deliverer, DelivererConfig, Egress, EgressConfig, EndpointId, EndpointState,
-    EndpointUpdate, EndpointView, Endpoints, GROUP, NewEndpoint, RetrySchedule,
+    AttemptEntry, CircuitConfig, Clock, Deliverer, DelivererConfig, Egress, EgressConfig, EndpointId,
+    EndpointState, EndpointUpdate, EndpointView, Endpoints, GROUP, NewEndpoint, RetrySchedule,
 };
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
@@ -30,6 +32,7 @@ pub(crate) struct World {
     pub(crate) config: DelivererConfig,
     /// What secrets are sealed with.
     pub(crate) key: SecretKey,
+    ahead_ms: Arc<AtomicI64>,
     _directory: TempDir,
 }
 
@@ -73,9 +76,7 @@ impl Running {
 impl World {
     pub(crate) async fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let config = EmbeddedConfig { path: directory.path().join("journal.db"), partitions: PARTITIONS };
-        let journal = Journal::open(JournalConfig::Embedded(config)).await.expect("the log opens");
-        let control = Control::open(journal.clone()).await.expect("the settings open");
+        let (journal, control) = open(&directory).await;
         let egress = Egress::new(EgressConfig {
             networks: vec!["127.0.0.1/32".parse().expect("a network")],
             ..EgressConfig::default()
@@ -84,8 +85,35 @@ impl World {
         let keyring = Keyring::new(key.clone(), Vec::new()).expect("one key");
         let endpoints = Endpoints::new(journal.clone(), control.clone(), egress.clone(), keyring.clone());
         let schedule = RetrySchedule::new(vec![Duration::from_millis(60); 4]);
-        let config = DelivererConfig { egress, schedule, keyring, ..DelivererConfig::default() };
-        Self { journal, control, endpoints, config, key, _directory: directory }
+        // Circuits that open and close quickly: what a test waits for need not take its time.
+        let circuit = CircuitConfig {
+            pause_min: Duration::from_millis(20),
+            pause_max: Duration::from_millis(100),
+            ..CircuitConfig::default()
+        };
+        let ahead_ms = Arc::new(AtomicI64::new(0));
+        let told = Arc::clone(&ahead_ms);
+        let clock =
+            Clock::from_fn(move || chrono::Utc::now().timestamp_millis() + told.load(Ordering::Relaxed));
+        let config =
+            DelivererConfig { egress, schedule, keyring, circuit, clock, ..DelivererConfig::default() };
+        Self { journal, control, endpoints, config, key, ahead_ms, _directory: directory }
+    }
+
+    /// Puts the deliverers' clock forward.
+    pub(crate) fn put_clock_forward(&self, time: Duration) {
+        self.ahead_ms.fetch_add(time.as_millis() as i64, Ordering::Relaxed);
+    }
+
+    /// The same log, closed and opened again.
+    pub(crate) async fn reopened(self) -> Self {
+        self.journal.close().await;
+        let Self { journal, control, endpoints, config, key, ahead_ms, _directory: directory } = self;
+        drop((journal, control, endpoints));
+        let (journal, control) = open(&directory).await;
+        let (egress, keyring) = (config.egress.clone(), config.keyring.clone());
+        let endpoints = Endpoints::new(journal.clone(), control.clone(), egress, keyring);
+        Self { journal, control, endpoints, config, key, ahead_ms, _directory: directory }
     }
 
     /// With another retry schedule.
@@ -187,6 +215,13 @@ impl World {
     pub(crate) async fn documents_are(&self, id: &str, what: &str, hold: impl Fn(&[Value]) -> bool) {
         wait::until(LIMIT, what, || async { hold(&self.documents(id).await) }).await;
     }
+}
+
+async fn open(directory: &TempDir) -> (Journal, Control) {
+    let config = EmbeddedConfig { path: directory.path().join("journal.db"), partitions: PARTITIONS };
+    let journal = Journal::open(JournalConfig::Embedded(config)).await.expect("the log opens");
+    let control = Control::open(journal.clone()).await.expect("the settings open");
+    (journal, control)
 }
 
 /// A record of a project, numbered so that it can be told from others.

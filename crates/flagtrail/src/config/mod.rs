@@ -158,6 +158,8 @@ pub(crate) struct Archive {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Webhooks {
     pub(crate) in_flight_max: usize,
+    #[serde(with = "humantime_text")]
+    pub(crate) disable_after: Duration,
 }
 
 /// Where endpoints may be.

@@ -90,6 +90,16 @@ impl Node {
         self.process.take().expect("it runs").kill().unwrap();
     }
 
+    /// SIGSTOP: it stands still until it is resumed.
+    pub(crate) fn pause(&mut self) {
+        self.process.as_mut().expect("it runs").pause().unwrap();
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&mut self) {
+        self.process.as_mut().expect("it runs").resume().unwrap();
+    }
+
     /// SIGTERM, and the drain.
     pub(crate) fn stop(&mut self) {
         let status = self.process.take().expect("it runs").stop().unwrap();

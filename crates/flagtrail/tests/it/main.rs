@@ -12,4 +12,5 @@ mod on_one_machine;
 mod partly;
 mod receivers;
 mod spool;
+mod takeovers;
 mod zenmanage;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Committing, Partition};
 use crate::endpoint::EndpointId;
 use crate::engine::commits::Part;
-use crate::engine::slot::UnderWay;
+use crate::engine::slot::{Slot, UnderWay};
 
 impl Partition {
     /// Whether everything in flight has ended, or has had its time to.
@@ -22,6 +22,7 @@ impl Partition {
     /// Everything that has changed since the last commit. The last part of a partition that is given up
     /// breaks off what is still in flight: it is pending in its document.
     pub(super) fn collect(&mut self, last: bool) -> Option<Part> {
+        let began = Instant::now();
         let mut watermark = self.candidate();
         if last {
             self.under_way = UnderWay::default();
@@ -29,7 +30,10 @@ impl Partition {
         }
         let mut documents = Vec::new();
         for slot in self.slots.values_mut() {
-            slot.rest();
+            slot.sync(&self.tail);
+            if let Some(at) = slot.live.as_ref().and_then(|live| live.gate.succeeded_at_ms()) {
+                slot.lane.forget_failures_before(at);
+            }
             if !slot.lane.is_plain(watermark, self.tail.next()) {
                 let document = slot.lane.document(watermark, self.tail.next());
                 if slot.lane.is_news(&document) {
@@ -37,9 +41,14 @@ impl Partition {
                 }
             }
         }
+        self.windows.rest();
         let deleted = std::mem::take(&mut self.deleted);
         let messages = std::mem::take(&mut self.outbox);
-        if watermark == self.watermark && documents.is_empty() && deleted.is_empty() && messages.is_empty() {
+        let is_quiet =
+            watermark == self.watermark && documents.is_empty() && deleted.is_empty() && messages.is_empty();
+        // Where order is kept, what counts is also that the commit is taken at all.
+        let renews = !last && self.lease.wants_renewal(began) && self.slots.values().any(Slot::is_ordered);
+        if is_quiet && !renews {
             return None;
         }
         let key = |id: &EndpointId| Bytes::copy_from_slice(id.as_str().as_bytes());
@@ -50,22 +59,25 @@ impl Partition {
             bookmark: self.tail.bookmark(watermark),
             documents: written.chain(deleted.iter().map(|id| (key(id), None))).collect(),
         };
-        self.committing = Some(Committing { watermark, documents, messages: messages.len(), last });
+        self.committing = Some(Committing { began, watermark, documents, messages: messages.len(), last });
         Some(Part { commit, messages })
     }
 
     pub(super) fn committed(&mut self) -> ControlFlow<()> {
         let Some(committing) = self.committing.take() else { return ControlFlow::Continue(()) };
-        self.watermark = committing.watermark;
-        for (id, life, document) in committing.documents {
+        let Committing { began, watermark, documents, messages, last } = committing;
+        self.watermark = watermark;
+        self.lease.renew(began);
+        for (id, life, document) in documents {
             if let Some(slot) = self.slot(&id, life) {
-                slot.lane.committed(document);
+                slot.lane.committed(document, watermark);
             }
         }
-        if committing.last {
+        if last {
             return ControlFlow::Break(());
         }
-        self.go_all();
+        let was_full = messages + self.outbox.len() >= super::UNCOMMITTED_MAX;
+        self.go_those_that(|slot| was_full || slot.waits_for_lease);
         ControlFlow::Continue(())
     }
 }

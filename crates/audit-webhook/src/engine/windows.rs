@@ -1,0 +1,245 @@
+//! What is read of the log beside the tail: by lanes that catch up, for retries, walks and replays. All cursors
+//! of a partition are served as by an elevator, one read at a time; what was read is shared by those near each
+//! other, and kept for a while. (The reads of all partitions share two readers, which the journal keeps.)
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit_journal::{Offset, Range, ReadError, ReadLimit};
+use tokio::time::Instant;
+
+use crate::endpoint::EndpointId;
+use crate::entry::Entry;
+
+/// What one read brings.
+pub(super) const WINDOW: ReadLimit = ReadLimit { messages: 1_024, bytes: 512 * 1024 };
+
+/// Most bytes of windows that a partition keeps; those used last are kept.
+const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long to wait after a range could not be read.
+const READ_PAUSE: Duration = Duration::from_secs(1);
+
+/// A window on the log: every message there is from `from` to `next`.
+#[derive(Debug)]
+pub(super) struct Window {
+    from: Offset,
+    next: Offset,
+    entries: Vec<Arc<Entry>>,
+    bytes: usize,
+}
+
+impl Window {
+    /// Up to where it reaches.
+    pub(super) fn next(&self) -> Offset {
+        self.next
+    }
+
+    /// What there is from `offset` on.
+    pub(super) fn from(&self, offset: Offset) -> &[Arc<Entry>] {
+        &self.entries[self.entries.partition_point(|entry| entry.offset() < offset)..]
+    }
+
+    fn covers(&self, offset: Offset) -> bool {
+        (self.from..self.next).contains(&offset)
+    }
+}
+
+/// The windows of one partition.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// The one used last is at the back.
+    kept: VecDeque<Arc<Window>>,
+    bytes: usize,
+    wanted: BTreeMap<Offset, BTreeSet<EndpointId>>,
+    /// Where a read is under way.
+    reading: Option<Offset>,
+    /// Where the elevator stands.
+    at: Offset,
+    /// The first offset that is still on the log, as far as we have been told.
+    start: Offset,
+    pause_until: Option<Instant>,
+}
+
+impl Windows {
+    /// The first offset that is still on the log.
+    pub(super) fn start(&self) -> Offset {
+        self.start
+    }
+
+    /// The window that `offset` lies in, if it is at hand. If not, it is fetched, and `who` is told.
+    pub(super) fn look(&mut self, offset: Offset, who: &EndpointId) -> Option<Arc<Window>> {
+        let found = self.kept.iter().rposition(|window| window.covers(offset));
+        let Some(window) = found.and_then(|index| self.kept.remove(index)) else {
+            self.wanted.entry(offset).or_default().insert(who.clone());
+            return None;
+        };
+        self.kept.push_back(Arc::clone(&window));
+        Some(window)
+    }
+
+    /// Fetches what follows a window before it is asked for, while nobody else waits.
+    pub(super) fn read_ahead(&mut self, window: &Window, before: Offset, who: &EndpointId) {
+        let next = window.next;
+        if self.wanted.is_empty()
+            && self.reading.is_none()
+            && next < before
+            && !self.kept.iter().any(|kept| kept.covers(next))
+        {
+            self.wanted.entry(next).or_default().insert(who.clone());
+        }
+    }
+
+    /// Where to read next, if anything is to be read now. The read is under way from here on.
+    pub(super) fn next_read(&mut self, now: Instant) -> Option<Offset> {
+        if self.reading.is_some() || self.pause_until.is_some_and(|until| until > now) {
+            return None;
+        }
+        self.pause_until = None;
+        let ahead = self.wanted.range(self.at..).next().or_else(|| self.wanted.iter().next());
+        self.reading = ahead.map(|(offset, _)| *offset);
+        self.reading
+    }
+
+    /// When to read again after a read that failed.
+    pub(super) fn pause_until(&self) -> Option<Instant> {
+        self.pause_until.filter(|_| !self.wanted.is_empty())
+    }
+
+    /// A read ended. Returns who waited for what it brought.
+    pub(super) fn arrived(
+        &mut self,
+        from: Offset,
+        range: Result<Range, ReadError>,
+        now: Instant,
+    ) -> Result<BTreeSet<EndpointId>, ReadError> {
+        self.reading = None;
+        match range {
+            Ok(range) if range.next > from => {
+                let entries: Vec<_> =
+                    range.messages.into_iter().map(|message| Arc::new(Entry::new(message))).collect();
+                let bytes = entries.iter().map(|entry| entry.bytes()).sum();
+                self.at = range.next;
+                self.keep(Window { from, next: range.next, entries, bytes });
+                Ok(self.waited(from..range.next))
+            }
+            Ok(_) => {
+                self.pause_until = Some(now + READ_PAUSE);
+                Ok(BTreeSet::new())
+            }
+            Err(ReadError::OutOfRange { start, .. }) if start > from => {
+                self.start = start;
+                Ok(self.waited(0..start))
+            }
+            Err(error) => {
+                self.pause_until = Some(now + READ_PAUSE);
+                Err(error)
+            }
+        }
+    }
+
+    fn waited(&mut self, range: std::ops::Range<Offset>) -> BTreeSet<EndpointId> {
+        let mut rest = self.wanted.split_off(&range.start);
+        let mut after = rest.split_off(&range.end);
+        self.wanted.append(&mut after);
+        rest.into_values().flatten().collect()
+    }
+
+    fn keep(&mut self, window: Window) {
+        self.bytes += window.bytes;
+        self.kept.push_back(Arc::new(window));
+        while self.bytes > KEPT_BYTES_MAX && self.kept.len() > 1 {
+            self.drop_oldest();
+        }
+    }
+
+    /// Keeps nothing that nobody waits near: called when a partition has been quiet.
+    pub(super) fn rest(&mut self) {
+        if self.wanted.is_empty() && self.reading.is_none() {
+            while !self.kept.is_empty() {
+                self.drop_oldest();
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.kept.pop_front() {
+            self.bytes -= oldest.bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use audit_journal::{Message, Range, ReadError};
+    use bytes::Bytes;
+    use tokio::time::Instant;
+
+    use super::{KEPT_BYTES_MAX, Windows};
+    use crate::endpoint::EndpointId;
+
+    fn range(offsets: std::ops::Range<u64>, bytes: usize) -> Range {
+        let message = |offset| Message {
+            partition: 0,
+            offset,
+            appended_at_ms: 0,
+            key: Bytes::new(),
+            headers: Vec::new(),
+            value: Some(Bytes::from(vec![b' '; bytes])),
+        };
+        Range { next: offsets.end, end: 1_000, messages: offsets.map(message).collect() }
+    }
+
+    fn who(name: &str) -> EndpointId {
+        EndpointId::from(name)
+    }
+
+    #[test]
+    fn reads_go_up_the_log_and_begin_again_at_the_bottom_and_neighbours_share_one() {
+        let mut windows = Windows::default();
+        let now = Instant::now();
+        for (offset, name) in [(50, "a"), (10, "b"), (52, "c")] {
+            assert!(windows.look(offset, &who(name)).is_none());
+        }
+        assert_eq!(windows.next_read(now), Some(10));
+        assert_eq!(windows.next_read(now), None, "one at a time");
+        assert_eq!(windows.arrived(10, Ok(range(10..20, 1)), now), Ok([who("b")].into()));
+        assert!(windows.look(5, &who("d")).is_none());
+        assert_eq!(windows.next_read(now), Some(50));
+        assert_eq!(windows.arrived(50, Ok(range(50..60, 1)), now), Ok([who("a"), who("c")].into()));
+        assert_eq!(windows.next_read(now), Some(5));
+        assert_eq!(windows.look(52, &who("c")).expect("at hand").from(55).len(), 5);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_what_was_used_last_stays() {
+        let mut windows = Windows::default();
+        let now = Instant::now();
+        for index in 0..6u64 {
+            let from = index * 10;
+            assert!(windows.look(from, &who("a")).is_none());
+            assert_eq!(windows.next_read(now), Some(from));
+            windows.arrived(from, Ok(range(from..from + 10, KEPT_BYTES_MAX / 40)), now).expect("read");
+            assert!(windows.look(0, &who("a")).is_some(), "in use");
+        }
+        assert!(windows.bytes <= KEPT_BYTES_MAX);
+        assert!(windows.look(10, &who("a")).is_none(), "the one not used is gone");
+    }
+
+    #[test]
+    fn what_retention_removed_wakes_who_waited_and_a_log_that_is_away_is_asked_again_later() {
+        let mut windows = Windows::default();
+        let now = Instant::now();
+        assert!(windows.look(3, &who("a")).is_none());
+        assert_eq!(windows.next_read(now), Some(3));
+        let gone = ReadError::OutOfRange { from: 3, start: 7, end: 9 };
+        assert_eq!(windows.arrived(3, Err(gone), now), Ok([who("a")].into()));
+        assert_eq!(windows.start(), 7);
+        assert!(windows.look(8, &who("a")).is_none());
+        assert_eq!(windows.next_read(now), Some(8));
+        assert!(windows.arrived(8, Err(ReadError::Unavailable("away".into())), now).is_err());
+        assert_eq!(windows.next_read(now), None);
+        assert_eq!(windows.next_read(windows.pause_until().expect("a pause")), Some(8));
+    }
+}
