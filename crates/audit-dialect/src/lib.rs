@@ -10,6 +10,8 @@ pub mod outbound;
 mod platform;
 mod signature;
 
-pub use inbound::{HookRequest, MOZHNO_TEMPLATE, Refusal, SourceContext, Translation, translate};
+pub use inbound::{
+    HookRequest, MOZHNO_TEMPLATE, Refusal, Shown, SourceContext, Translation, shown, translate,
+};
 pub use platform::Platform;
 pub use signature::{SignatureCheck, check_signature};

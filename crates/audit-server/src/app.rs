@@ -1,8 +1,8 @@
 //! What the handlers share.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use audit_archive::Reader;
 use audit_export::ExportJobs;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::bounds::Bounds;
 use crate::clock::now;
-use crate::config::ServerConfig;
+use crate::config::{AdminToken, ServerConfig};
 use crate::hooks::Repeats;
 use crate::hooks::acknowledge::Spooling;
 use crate::hooks::activity::Activity;
@@ -62,7 +62,7 @@ struct Shared {
     parts: Parts,
     config: ServerConfig,
     shutdown: CancellationToken,
-    admin_token: Option<Arc<Token>>,
+    admin_token: RwLock<Option<Arc<Token>>>,
     /// Made up at start: entries of the spool name the process that made them.
     process: Uuid,
     bounds: Bounds,
@@ -87,10 +87,7 @@ impl App {
     pub fn new(parts: Parts, config: ServerConfig, shutdown: CancellationToken) -> Self {
         let counted = config.counters_file.as_deref().map(remembered::read).unwrap_or_default();
         let activity = Activity::resumed(counted);
-        let admin_token = config
-            .admin_token
-            .as_ref()
-            .map(|admin| Arc::new(Token::given(ADMIN_NAME, admin.organisation.clone(), &admin.shown, now())));
+        let admin_token = RwLock::new(config.admin_token.as_ref().map(given));
         let has_spool = parts.spool.is_some();
         let shared = Shared {
             admin_token,
@@ -192,8 +189,13 @@ impl App {
     }
 
     /// The admin token that the process was given.
-    pub(crate) fn admin_token(&self) -> Option<&Arc<Token>> {
-        self.shared.admin_token.as_ref()
+    pub(crate) fn admin_token(&self) -> Option<Arc<Token>> {
+        self.shared.admin_token.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives it another one; the one before stops working.
+    pub fn replace_admin_token(&self, admin: &AdminToken) {
+        *self.shared.admin_token.write().unwrap_or_else(PoisonError::into_inner) = Some(given(admin));
     }
 
     pub(crate) fn shutdown(&self) -> &CancellationToken {
@@ -242,4 +244,8 @@ impl App {
         }
         self.shared.spool_accepts.load(Ordering::Relaxed)
     }
+}
+
+fn given(admin: &AdminToken) -> Arc<Token> {
+    Arc::new(Token::given(ADMIN_NAME, admin.organisation.clone(), &admin.shown, now()))
 }

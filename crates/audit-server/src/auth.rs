@@ -82,7 +82,7 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
         .map(|(_, shown)| shown.trim())
         .ok_or_else(|| refused("the Authorization header holds no bearer token"))?;
     if let Some(admin) = app.admin_token().filter(|admin| admin.fits(shown)) {
-        return Ok(Caller { id: ADMIN_ID.into(), token: admin.clone() });
+        return Ok(Caller { id: ADMIN_ID.into(), token: admin });
     }
     let declared = || token::declared_id(app.journal().identity().namespace, shown).into();
     let id: Arc<str> = token::id_of(shown).map_or_else(declared, Into::into);

@@ -31,6 +31,8 @@ pub struct Limits {
     pub header_bytes_max: usize,
     /// Most headers of a request; more is answered 431.
     pub header_count_max: usize,
+    /// How long a client may take for the TLS handshake, where the listener speaks TLS.
+    pub tls_handshake_timeout: Duration,
     /// How long a client may take to send a request's headers, and how long a kept-alive connection may
     /// idle between requests.
     pub header_read_timeout: Duration,
@@ -46,6 +48,7 @@ impl Default for Limits {
             connections_max: 1024,
             header_bytes_max: 32 * 1024,
             header_count_max: 100,
+            tls_handshake_timeout: Duration::from_secs(10),
             header_read_timeout: Duration::from_secs(30),
             write_stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),

@@ -6,6 +6,9 @@ use axum::http::HeaderMap;
 const REDACTED: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"];
 
+/// How the names of others end that do.
+const REDACTED_ENDINGS: [&str; 5] = ["token", "secret", "password", "api-key", "apikey"];
+
 /// What stands in place of a redacted value.
 const REDACTION: &str = "[REDACTED]";
 
@@ -17,7 +20,9 @@ pub(crate) fn pairs(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
 /// The same as text to be kept, without what authenticates.
 pub(crate) fn kept(pairs: &[(String, Vec<u8>)]) -> Vec<(String, String)> {
     let value = |(name, value): &(String, Vec<u8>)| {
-        let redacted = REDACTED.iter().any(|known| name.eq_ignore_ascii_case(known));
+        let lower = name.to_ascii_lowercase();
+        let redacted = REDACTED.contains(&lower.as_str())
+            || REDACTED_ENDINGS.iter().any(|ending| lower.ends_with(ending));
         let text = if redacted { REDACTION.to_owned() } else { String::from_utf8_lossy(value).into_owned() };
         (name.clone(), text)
     };

@@ -21,6 +21,7 @@ mod settings;
 mod silence;
 mod stall;
 mod tail;
+mod tls;
 mod trace;
 
 pub use app::{App, Parts};
@@ -34,3 +35,4 @@ pub use settings::declared::{Declaration, DeclarationError, ReconcileError};
 pub use settings::named::Named;
 pub use settings::source::Source;
 pub use settings::token::{Scope, Token};
+pub use tls::{Certificate, CertificateError, ServerTls};

@@ -22,19 +22,23 @@ pub(crate) enum MissingKey {
     GoWithout,
 }
 
-/// The keyring of a process, checked against what is sealed among the settings.
+/// The keyring of a process, checked against what is sealed among the settings. One that takes webhooks in or delivers
+/// (`must_open`) can't do that without the key; others only can't change secrets.
 pub(crate) fn open(
     config: &Config,
     keys: Option<Keys>,
     control: &Control,
     missing: MissingKey,
+    must_open: bool,
 ) -> Result<Keyring> {
     let needed = needed(control);
     let keyring = Keyring::empty();
     let keys = match keys {
         Some(keys) => keys,
-        None if !needed.is_empty() => return Err(without_key(config, &needed)),
-        None if missing == MissingKey::Make => Keys { current: make(config)?, former: Vec::new() },
+        None if !needed.is_empty() && must_open => return Err(without_key(config, &needed)),
+        None if missing == MissingKey::Make && needed.is_empty() => {
+            Keys { current: make(config)?, former: Vec::new() }
+        }
         None => {
             tracing::warn!(
                 "there is no secrets key: sources and endpoints with secrets can't be made; name a key's file in secrets.key_file"

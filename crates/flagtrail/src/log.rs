@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use audit_journal::{Journal, OpenError, SettingsFile};
-use audit_server::{Limits, serve, standby_router};
+use audit_server::{Limits, ServerTls, serve, standby_router};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ pub(crate) fn settings_file(config: &Config) -> Result<Option<SettingsFile>> {
 pub(crate) async fn open(
     config: &Config,
     settings: Option<&SettingsFile>,
-    listeners: &[&TcpListener],
+    listeners: &[(&TcpListener, Option<ServerTls>)],
     shutdown: &CancellationToken,
 ) -> Result<Option<Journal>> {
     let known = settings.and_then(SettingsFile::identity);
@@ -97,13 +97,13 @@ struct Standby {
 }
 
 impl Standby {
-    fn begin(listeners: &[&TcpListener]) -> io::Result<Self> {
+    fn begin(listeners: &[(&TcpListener, Option<ServerTls>)]) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let mut serving = JoinSet::new();
-        for listener in listeners {
+        for (listener, tls) in listeners {
             let limits = Limits { drain_timeout: STANDBY_DRAIN, ..Limits::default() };
             let router = standby_router(NEVER_SEEN);
-            serving.spawn(serve("standby", share(listener)?, router, limits, stop.clone()));
+            serving.spawn(serve("standby", share(listener)?, tls.clone(), router, limits, stop.clone()));
         }
         Ok(Self { stop, serving })
     }

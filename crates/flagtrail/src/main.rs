@@ -8,6 +8,7 @@ mod exit;
 mod keyring;
 mod log;
 mod print;
+mod reload;
 mod sample;
 mod secret_file;
 mod signal;

@@ -7,9 +7,11 @@ use anyhow::{Context, Result, anyhow};
 use audit_archive::{ArchiveConfig, Archiver, Reader};
 use audit_export::{ExportJobs, ExportRunner};
 use audit_journal::{Control, Journal, Spool, SpoolConfig, SpoolError};
-use audit_server::{AdminToken, App, Declaration, Limits, Named, Parts, ServerConfig, serve};
+use audit_secret::Keyring;
+use audit_server::{AdminToken, App, Declaration, Limits, Named, Parts, ServerConfig, ServerTls, serve};
 use audit_webhook::{Deliverer, DelivererConfig, Endpoints};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +19,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Stop};
 use crate::keyring::{self, MissingKey};
 use crate::log;
+use crate::reload::Reloader;
 use crate::token_file;
 
 /// How long serving waits for declared settings: a log that does not answer must not keep webhooks from the spool.
@@ -48,7 +51,9 @@ pub(crate) struct System {
     journal: Journal,
     app: App,
     hooks: Option<TcpListener>,
+    hooks_tls: Option<ServerTls>,
     admin: TcpListener,
+    reloader: Reloader,
     archiver: Option<Archiver>,
     exports: Option<(ExportRunner, Reader)>,
     deliverer: Option<Deliverer>,
@@ -68,6 +73,7 @@ impl System {
         let has = |role| roles.contains(&role);
         let keys = config.keys()?;
         let declaration = config.declaration()?;
+        let hooks_tls = config.hooks.tls.certificate("hooks.tls")?.map(ServerTls::new).transpose()?;
         std::fs::create_dir_all(&config.data_dir).map_err(|error| {
             Stop::error(Exit::Usage, format!("data_dir {}: {error}", config.data_dir.display()))
         })?;
@@ -77,7 +83,8 @@ impl System {
             if has(Role::Ingest) { Some(bind("hooks.listen", config.hooks.listen).await?) } else { None };
         // What takes webhooks in must know whose they are, even if it starts while the brokers are away.
         let settings = if has(Role::Ingest) { log::settings_file(config)? } else { None };
-        let listeners: Vec<&TcpListener> = [Some(&admin), hooks.as_ref()].into_iter().flatten().collect();
+        let mut listeners = vec![(&admin, None)];
+        listeners.extend(hooks.as_ref().map(|hooks| (hooks, hooks_tls.clone())));
         let Some(journal) = log::open(config, settings.as_ref(), &listeners, &shutdown).await? else {
             return Ok(None);
         };
@@ -87,7 +94,8 @@ impl System {
             None => Control::open(journal.clone()).await,
         }
         .context("the settings can't be read from the log")?;
-        let keyring = keyring::open(config, keys, &control, missing_key)?;
+        let keyring =
+            keyring::open(config, keys, &control, missing_key, has(Role::Ingest) || has(Role::Deliver))?;
         let archive = ArchiveConfig {
             dir: config.archive_dir(),
             free_bytes_min: config.archive.free_bytes_min,
@@ -120,17 +128,20 @@ impl System {
             control: control.clone(),
             spool,
             endpoints: Endpoints::new(journal.clone(), control, egress, keyring.clone()),
-            keyring,
+            keyring: keyring.clone(),
             archive: reader.clone(),
             exports: jobs,
             deliverer: deliverer.clone(),
         };
         let app = App::new(parts, server_config(config, hooks.as_ref())?, shutdown.clone());
+        let reloader = reloader(config, &app, &keyring, hooks_tls.as_ref());
         Ok(Some(Self {
             journal,
             app,
             hooks,
+            hooks_tls,
             admin,
+            reloader,
             archiver,
             exports: runner.zip(reader),
             deliverer,
@@ -143,7 +154,8 @@ impl System {
     /// Where platforms reach the hooks on this machine.
     pub(crate) fn hooks_url(&self) -> String {
         let address = self.hooks.as_ref().and_then(|hooks| hooks.local_addr().ok());
-        address.map(|address| format!("http://{address}")).unwrap_or_default()
+        let scheme = if self.hooks_tls.is_some() { "https" } else { "http" };
+        address.map(|address| format!("{scheme}://{address}")).unwrap_or_default()
     }
 
     /// Where the administration is reached on this machine.
@@ -175,10 +187,12 @@ impl System {
             }
         }
         let limits = Limits { drain_timeout: self.drain, ..Limits::default() };
-        let admin = serve("admin", self.admin, self.app.admin_router(), limits.clone(), shutdown.clone());
+        let admin =
+            serve("admin", self.admin, None, self.app.admin_router(), limits.clone(), shutdown.clone());
         parts.spawn(async move { ("admin", admin.await.map_err(Into::into)) });
         if let Some(listener) = self.hooks {
-            let hooks = serve("hooks", listener, self.app.hooks_router(), limits, shutdown.clone());
+            let router = self.app.hooks_router();
+            let hooks = serve("hooks", listener, self.hooks_tls, router, limits, shutdown.clone());
             parts.spawn(async move { ("hooks", hooks.await.map_err(Into::into)) });
             let app = self.app.clone();
             parts.spawn(async move {
@@ -186,6 +200,11 @@ impl System {
                 ("spool", Ok(()))
             });
         }
+        let reloading = self.reloader.run(shutdown.clone());
+        parts.spawn(async move {
+            reloading.await;
+            ("secret files", Ok(()))
+        });
         if let Some(archiver) = self.archiver {
             let archive = archiver.run(self.journal.clone(), shutdown.clone());
             parts.spawn(async move {
@@ -268,22 +287,63 @@ fn server_config(config: &Config, hooks: Option<&TcpListener>) -> Result<ServerC
     let listening =
         hooks.map_or(config.hooks.listen, |hooks| hooks.local_addr().unwrap_or(config.hooks.listen));
     let public = config.hooks.public_url.trim_end_matches('/');
-    let token_file = config.admin_token_file();
-    let token = token_file::read(&token_file).map_err(|error| {
-        Stop::error(Exit::Usage, format!("the admin token {}: {error}", token_file.display()))
-    })?;
-    if token.is_none() && !config.admin.token_file.as_os_str().is_empty() {
-        return Err(Stop::error(
-            Exit::Usage,
-            format!("admin.token_file {}: no such file", token_file.display()),
-        ));
-    }
-    let organisation = Named::by_key(&config.admin.organisation);
+    let scheme = if config.hooks.tls.cert_file.as_os_str().is_empty() { "http" } else { "https" };
     Ok(ServerConfig {
-        admin_token: token.map(|shown| AdminToken { shown, organisation }),
-        hooks_public_url: if public.is_empty() { format!("http://{listening}") } else { public.to_owned() },
+        admin_token: admin_token(config)?,
+        hooks_public_url: if public.is_empty() {
+            format!("{scheme}://{listening}")
+        } else {
+            public.to_owned()
+        },
         redact_keep: config.redact.keep.clone(),
         counters_file: hooks.is_some().then(|| config.data_dir.join("sources.json")),
         ..ServerConfig::default()
     })
+}
+
+/// The admin token; `None` where there is no file of it and none is named.
+fn admin_token(config: &Config) -> Result<Option<AdminToken>> {
+    let file = config.admin_token_file();
+    let wrong =
+        |problem: &str| Stop::error(Exit::Usage, format!("admin.token_file {}: {problem}", file.display()));
+    let token = token_file::read(&file).map_err(|problem| wrong(&problem))?;
+    if token.is_none() && !config.admin.token_file.as_os_str().is_empty() {
+        return Err(wrong("no such file"));
+    }
+    let organisation = Named::by_key(&config.admin.organisation);
+    Ok(token.map(|shown| AdminToken { shown, organisation }))
+}
+
+/// What is read again when it changes. Values that stand in the configuration itself are those of the start.
+fn reloader(config: &Config, app: &App, keyring: &Keyring, hooks_tls: Option<&ServerTls>) -> Reloader {
+    let mut reloader = Reloader::default();
+    let (from, keyring) = (config.clone(), keyring.clone());
+    reloader.apply("secrets", config.key_files(), move || {
+        let keys = from.keys()?.context("there is no key any more")?;
+        keyring::replace(&keyring, keys).map(drop)
+    });
+    let (from, admin) = (config.clone(), app.clone());
+    reloader.apply("admin.token_file", vec![config.admin_token_file()], move || {
+        let token = admin_token(&from)?.context("there is no token any more")?;
+        admin.replace_admin_token(&token);
+        Ok(())
+    });
+    if let Some(tls) = hooks_tls.cloned() {
+        let from = config.hooks.tls.clone();
+        let files = vec![from.cert_file.clone(), from.key_file.clone()];
+        reloader.apply("hooks.tls", files, move || {
+            tls.replace(from.certificate("hooks.tls")?.context("there is no certificate any more")?);
+            Ok(())
+        });
+    }
+    let (from, app) = (config.clone(), app.clone());
+    reloader.apply("the declared settings", config.declared_secret_files(), move || {
+        let Some(declaration) = from.declaration()? else { return Ok(()) };
+        // On a thread for what blocks.
+        Handle::current().block_on(app.reconcile(&declaration)).map_err(Into::into)
+    });
+    reloader.tell("kafka.librdkafka", config.kafka_secret_files());
+    let proxy = Some(&config.egress.proxy_file).filter(|file| !file.as_os_str().is_empty());
+    reloader.tell("egress.proxy_file", proxy.cloned().into_iter().collect());
+    reloader
 }

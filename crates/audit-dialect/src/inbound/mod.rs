@@ -14,6 +14,7 @@ use crate::platform::Platform;
 pub(crate) use flagsmith::{READ_FROM_THE_LOG, split_name};
 use intake::Intake;
 pub use mozhno::MOZHNO_TEMPLATE;
+pub use shown::{Shown, shown};
 pub(crate) use unleash::{action_of as unleash_action_of, type_names as unleash_types};
 
 mod abtasty;
@@ -29,6 +30,7 @@ mod json;
 mod mozhno;
 mod native;
 mod redact;
+mod shown;
 mod unleash;
 mod zenmanage;
 

@@ -24,8 +24,14 @@ pub(crate) const USUAL_SECRETS: &[&str] = &[
     "cookie",
 ];
 
+/// Whether a field of that name is a secret by the rules, wherever it stands.
+pub(crate) fn is_secret(name: &str, rules: &[&str], keep: &[String]) -> bool {
+    let names = [name.to_owned()];
+    rules.iter().any(|rule| fits(rule, &names)) && !keep.iter().any(|kept| fits(kept, &names))
+}
+
 /// Replaces every value that a rule fits and no entry of `keep` does, and returns the paths of what was
-/// replaced. `null`, `""` and what is redacted already stay: there is nothing to hide.
+/// replaced, those included that somebody redacted before. `null` and `""` stay: there is nothing to hide.
 pub(crate) fn redact(value: &mut Value, rules: &[&str], keep: &[String]) -> Vec<String> {
     let mut redacted = Vec::new();
     walk(
@@ -46,7 +52,7 @@ fn walk(
 ) {
     let nothing_to_hide = match &*value {
         Value::Null => true,
-        Value::String(text) => text.is_empty() || text == REDACTED,
+        Value::String(text) => text.is_empty(),
         _ => false,
     };
     if nothing_to_hide {
@@ -111,6 +117,13 @@ mod tests {
         let mut value = json!({"deploy_TOKEN": "t", "dbPassword": "p", "tokens": 3, "ключ_token": "k"});
         assert_eq!(redact(&mut value, USUAL_SECRETS, &[]), ["dbPassword", "deploy_TOKEN", "ключ_token"]);
         assert_eq!(value["tokens"], 3);
+    }
+
+    #[test]
+    fn what_was_redacted_before_is_marked_again() {
+        let mut value = json!({"secret": REDACTED, "other": REDACTED});
+        assert_eq!(redact(&mut value, &["secret"], &[]), ["secret"]);
+        assert_eq!(value, json!({"secret": REDACTED, "other": REDACTED}));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::config::HOOK_BODY_BYTES_MAX;
 use crate::headers;
 use crate::hooks::Taken;
 use crate::hooks::acknowledge::{Acknowledged, acknowledge};
-use crate::hooks::rejected::{Rejected, Why};
+use crate::hooks::rejected::{Keeping, Rejected, Why};
 use crate::hooks::repeats::Fingerprint;
 use crate::hooks::request::HeldRequest;
 use crate::hooks::translation::{Ids, Unfit, translated};
@@ -132,8 +132,18 @@ async fn reject(
     problem: Problem,
 ) -> Result<Taken, Problem> {
     app.activity().of(&source.name).rejected();
-    let received_at = held.received_at;
-    let rejected = Rejected::new(source, held, why, problem.detail());
+    let (received_at, length) = (held.received_at, held.body.len());
+    let (worker, of, reason) = (app.clone(), source.clone(), problem.detail().to_owned());
+    let make = move || {
+        let keeping = Keeping { keyring: worker.keyring(), redact_keep: &worker.config().redact_keep };
+        Rejected::new(&of, held, why, &reason, keeping)
+    };
+    let rejected = if length <= INLINE_BYTES_MAX {
+        make()
+    } else {
+        let made = tokio::task::spawn_blocking(make).await;
+        made.map_err(|error| Problem::new(Kind::Internal, "the webhook could not be kept").cause(error))?
+    };
     acknowledge(app, Waiting::rejected(app.process(), &source.name, received_at, &rejected)).await?;
     Err(problem)
 }

@@ -91,6 +91,9 @@ struct RejectedView {
     /// What came in.
     #[serde(flatten)]
     rejected: Rejected,
+    /// The name of the key that the raw body is sealed with, where it is shown redacted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed_with: Option<String>,
 }
 
 fn id_of(offset: Offset) -> String {
@@ -199,8 +202,9 @@ async fn find(app: &App, id: &str) -> Result<Rejected, Problem> {
     ),
 )]
 async fn get_rejected(State(app): State<App>, Path(id): Path<String>) -> Result<Json<RejectedView>, Problem> {
-    let rejected = find(&app, &id).await?;
-    Ok(Json(RejectedView { id, rejected }))
+    let mut rejected = find(&app, &id).await?;
+    let sealed_with = rejected.raw.take().map(|raw| raw.key().to_string());
+    Ok(Json(RejectedView { id, rejected, sealed_with }))
 }
 
 /// Take a rejected webhook in again
@@ -225,7 +229,7 @@ async fn redrive_rejected(
 ) -> Result<Json<Appended>, Problem> {
     let rejected = find(&app, &id).await?;
     let request = rejected
-        .request()
+        .request(app.keyring())
         .map_err(|error| Problem::new(Kind::Conflict, format!("the request can't be re-driven: {error}")))?;
     let entity = app.control().get(Source::KIND, &rejected.source);
     let source = entity.as_deref().and_then(Source::read).ok_or_else(|| {

@@ -18,3 +18,4 @@ mod settings;
 mod silence;
 mod spooling;
 mod streams;
+mod tls;

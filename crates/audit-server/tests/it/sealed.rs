@@ -143,3 +143,83 @@ async fn resealing_takes_what_is_in_clear_or_under_a_former_key_and_can_be_repea
     assert!(sources["sources"].as_array().unwrap().iter().all(|source| source["locked"] == Value::Null));
     server.stop().await;
 }
+
+/// An audit entry of Flagsmith that holds the environment's key, of no form that is known.
+fn unfit_with_secret() -> String {
+    json!({"data": {"environment": {"api_key": "planted-api-key", "name": "Production"}}, "event_type": "WHAT"}).to_string()
+}
+
+async fn only_rejected(server: &Server) -> Value {
+    let list = server.call("GET", "/v1/rejected", None).await.expect(200);
+    let id = list["rejected"][0]["id"].as_str().unwrap().to_owned();
+    server.call("GET", &format!("/v1/rejected/{id}"), None).await.expect(200)
+}
+
+fn shown_body(rejected: &Value) -> String {
+    use base64::Engine as _;
+    let body = base64::engine::general_purpose::STANDARD.decode(rejected["body"].as_str().unwrap()).unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+#[tokio::test]
+async fn a_badly_signed_body_is_kept_redacted_and_re_driven_by_its_raw_bytes_once_the_secret_is_mended() {
+    let server = Server::start().await;
+    let url = server.source("fs", "flagsmith", json!({"secrets": ["wrong"]})).await;
+    let mut body: Value = serde_json::from_str(&body()).unwrap();
+    body["data"]["new_state"]["environment"]["api_key"] = json!("planted-api-key");
+    // Bytes that no serialiser of ours would give again: the signature must be checked over these.
+    let raw = format!("{}\n ", serde_json::to_string_pretty(&body).unwrap());
+    let signed = signature(&raw);
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-flagsmith-signature", &*signed),
+        ("x-vendor-token", "planted"),
+    ];
+    send("POST", &url, &headers, raw.clone()).await.problem(401);
+    assert!(!text_of(&server, Topic::Rejected).await.contains("planted"));
+    let rejected = only_rejected(&server).await;
+    assert_eq!(rejected["redacted"], json!(["data.new_state.environment.api_key"]));
+    assert!(rejected["sealed_with"].is_string() && rejected.get("raw").is_none(), "{rejected}");
+    assert!(shown_body(&rejected).contains("\"api_key\":\"[REDACTED]\""), "{rejected}");
+    let mended = Some(json!({"secrets": [SECRET]}));
+    server.call_as(ADMIN, "PATCH", "/v1/sources/fs", &[("if-match", "*")], mended).await.expect(200);
+    let redrive = format!("/v1/rejected/{}/redrive", rejected["id"].as_str().unwrap());
+    server.call("POST", &redrive, Some(json!({}))).await.expect(200);
+    // The platform's own retry is the same record.
+    send("POST", &url, &headers, raw).await.expect(200);
+    let records = server.records().await;
+    assert_eq!(records.len(), 2);
+    assert_eq!(records[0]["id"], records[1]["id"]);
+    assert_eq!(records[0]["source"]["authenticated"], "signature");
+    assert!(!records[0].to_string().contains("planted"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_get_is_kept_without_the_secrets_of_its_query() {
+    let server = Server::start().await;
+    let url = server.source("zen", "zenmanage", json!({})).await;
+    let query = "json=%7B%22password%22%3A%22planted%22%7D&api_key=planted";
+    send("GET", &format!("{url}?{query}"), &[], "").await.problem(422);
+    assert!(!text_of(&server, Topic::Rejected).await.contains("planted"));
+    let rejected = only_rejected(&server).await;
+    assert_eq!(rejected["redacted"], json!(["query.json.password", "query.api_key"]));
+    assert!(rejected["sealed_with"].is_string());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_key_an_unsigned_body_is_kept_redacted_and_one_that_does_not_parse_as_it_came() {
+    let server = Server::start_with(|wanted| wanted.keyring = Keyring::empty()).await;
+    let url = server.source("fs", "flagsmith", json!({})).await;
+    send("POST", &url, &[("content-type", "application/json")], unfit_with_secret()).await.problem(422);
+    let rejected = only_rejected(&server).await;
+    assert_eq!(rejected["redacted"], json!(["data.environment.api_key"]));
+    assert!(rejected.get("sealed_with").is_none());
+    assert!(!text_of(&server, Topic::Rejected).await.contains("planted"));
+    let broken = unfit_with_secret()[..60].to_owned();
+    send("POST", &url, &[("content-type", "application/json")], broken.clone()).await.problem(422);
+    let rejected = only_rejected(&server).await;
+    assert_eq!((shown_body(&rejected), rejected.get("redacted")), (broken, None));
+    server.stop().await;
+}

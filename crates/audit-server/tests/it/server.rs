@@ -122,7 +122,7 @@ impl Server {
         let app = App::new(parts, wanted.config, shutdown.clone());
         let routers = [("admin", admin, app.admin_router()), ("hooks", hooks, app.hooks_router())];
         for (name, listener, router) in routers {
-            let serving = serve(name, listener, router, wanted.limits.clone(), shutdown.clone());
+            let serving = serve(name, listener, None, router, wanted.limits.clone(), shutdown.clone());
             tasks.spawn(async move { serving.await.unwrap() });
         }
         let running = app.clone();

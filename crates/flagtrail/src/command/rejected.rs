@@ -1,6 +1,8 @@
 //! `flagtrail rejected`: what could not become a record, kept whole, to be tried again once the cause is mended.
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -20,7 +22,7 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
-    /// Show one whole
+    /// Show one whole; a body that is text as text
     Show {
         /// Its id
         id: String,
@@ -45,7 +47,8 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
             if context.json { print::json(&answer) } else { list(&answer) }
         }
         Command::Show { id } => {
-            print::line(&serde_json::to_string_pretty(&client.get(&format!("/v1/rejected/{id}")).await?)?)
+            let rejected = client.get(&format!("/v1/rejected/{id}")).await?;
+            if context.json { print::json(&rejected) } else { show(rejected) }
         }
         Command::Redrive { ids } => {
             for id in ids {
@@ -60,6 +63,20 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
             }
             Ok(())
         }
+    }
+}
+
+/// A body that is text is shown as text.
+fn show(mut rejected: Value) -> Result<()> {
+    let body = rejected["body"].as_str().and_then(|body| STANDARD.decode(body).ok());
+    let text = body.and_then(|body| String::from_utf8(body).ok());
+    if let (Some(_), Some(fields)) = (&text, rejected.as_object_mut()) {
+        fields.remove("body");
+    }
+    print::line(&serde_json::to_string_pretty(&rejected)?)?;
+    match text {
+        Some(text) => text.lines().try_for_each(|line| print::line(&print::visible(line))),
+        None => Ok(()),
     }
 }
 

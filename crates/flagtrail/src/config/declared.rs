@@ -1,5 +1,7 @@
 //! From configuration to declared settings: `[[source]]`, `[[endpoint]]`, `[[token]]`, with their secrets read from files.
 
+use std::path::PathBuf;
+
 use audit_server::{Declaration, Named};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
@@ -85,6 +87,30 @@ impl Config {
         declaration.check().map_err(wrong)?;
         Ok(Some(declaration))
     }
+}
+
+impl Config {
+    /// The files that secrets of declared settings come from.
+    pub(crate) fn declared_secret_files(&self) -> Vec<PathBuf> {
+        let tables = [&self.source, &self.endpoint, &self.token].into_iter().flat_map(|tables| &tables.0);
+        tables.flat_map(files_named_in).collect()
+    }
+}
+
+/// What [`with_files`] reads.
+fn files_named_in(table: &Map<String, Value>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Object(inner) => files.extend(files_named_in(inner)),
+            Value::String(path) if key.ends_with("_file") => files.push(path.into()),
+            Value::Array(paths) if key.ends_with("_files") => {
+                files.extend(paths.iter().filter_map(Value::as_str).map(PathBuf::from));
+            }
+            _ => {}
+        }
+    }
+    files
 }
 
 /// `token_file = "path"` becomes `token` with what is in the file, `secret_files = ["path", …]` becomes `secrets`.

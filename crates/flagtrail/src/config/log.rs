@@ -42,6 +42,12 @@ impl Config {
         ))
     }
 
+    /// The files that values of `kafka.librdkafka` come from.
+    pub(crate) fn kafka_secret_files(&self) -> Vec<std::path::PathBuf> {
+        let files = self.kafka.librdkafka.iter().filter(|(key, _)| key.ends_with("_file"));
+        files.map(|(_, file)| file.into()).collect()
+    }
+
     /// How Kafka is reached.
     #[cfg(feature = "kafka")]
     pub(crate) fn kafka_config(&self) -> anyhow::Result<audit_journal::KafkaConfig> {

@@ -5,6 +5,7 @@ mod declared;
 mod egress;
 mod log;
 mod secrets;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -115,6 +116,15 @@ pub(crate) struct Kafka {
 pub(crate) struct Hooks {
     pub(crate) listen: SocketAddr,
     pub(crate) public_url: String,
+    pub(crate) tls: Tls,
+}
+
+/// TLS of a listener.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) cert_file: PathBuf,
+    pub(crate) key_file: PathBuf,
 }
 
 /// What operators and programs call.

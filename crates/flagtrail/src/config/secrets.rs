@@ -25,6 +25,12 @@ impl Config {
         if given.as_os_str().is_empty() { self.data_dir.join("secrets.key") } else { given.clone() }
     }
 
+    /// The files that keys come from.
+    pub(crate) fn key_files(&self) -> Vec<PathBuf> {
+        let current = self.secrets.key.expose_secret().is_empty().then(|| self.secrets_key_file());
+        current.into_iter().chain(self.secrets.former_key_files.iter().cloned()).collect()
+    }
+
     /// The keys; `None` where no key is named and there is none in its usual place.
     pub(crate) fn keys(&self) -> anyhow::Result<Option<Keys>> {
         let wrong = |problem: String| Stop::error(Exit::Usage, problem);

@@ -11,6 +11,7 @@ mod moving;
 mod on_one_machine;
 mod partly;
 mod receivers;
+mod secrets;
 mod spool;
 mod takeovers;
 mod zenmanage;

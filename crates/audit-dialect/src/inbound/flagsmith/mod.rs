@@ -24,7 +24,7 @@ use super::{Refusal, Translation};
 
 /// The environment's client-side key stands in every audit entry, and so does when its author last
 /// logged in.
-const SECRETS: &[&str] = &["environment.api_key", "author.last_login"];
+pub(super) const SECRETS: &[&str] = &["environment.api_key", "author.last_login"];
 
 pub(super) fn translate(intake: &Intake<'_>) -> Result<Translation, Refusal> {
     let mut body = intake.json()?;

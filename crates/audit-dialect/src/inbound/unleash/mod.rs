@@ -13,7 +13,7 @@ use super::{Refusal, Translation};
 
 /// Fields that hold a secret wherever they stand: of API tokens, integrations, signal endpoints, sign-up
 /// links.
-const SECRETS: &[&str] =
+pub(super) const SECRETS: &[&str] =
     &["secret", "token", "password", "apiKey", "accessToken", "authorization", "customHeaders", "inviteLink"];
 
 /// Events about a link by which anybody may sign up; whoever has its URL can.

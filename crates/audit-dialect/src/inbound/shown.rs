@@ -1,0 +1,162 @@
+//! A request that became no record, as it may be kept readable: without the secrets that its platform's records
+//! would be without.
+//!
+//! Where the payload does not parse nothing can be told apart, and it stays as it came.
+
+use std::borrow::Cow;
+
+use audit_record::parse_strict;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::redact::{REDACTED, USUAL_SECRETS, is_secret, redact};
+use super::{flagsmith, unleash};
+use crate::platform::Platform;
+
+/// What stays as it is in the value of a query parameter.
+const UNRESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'[').remove(b']');
+
+/// The query parameter that holds the payload of a GET.
+const JSON: &str = "json";
+
+/// A request without its secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown<'a> {
+    /// The query string.
+    pub query: Option<String>,
+    /// The body.
+    pub body: Cow<'a, [u8]>,
+    /// The paths of what was redacted: in the body, or `query` and the parameter's name. Empty: everything is as it came.
+    pub redacted: Vec<String>,
+    /// Whether translating this is refused or not as translating what came is: false where the body breaks a rule that
+    /// its redacted form can't show, such as a key that stands twice.
+    pub is_faithful: bool,
+}
+
+/// Takes the secrets of `platform` out of a request, but for fields of the names in `keep`. `query` is the query string
+/// as it came, and its parameters decoded.
+pub fn shown<'a>(
+    platform: Platform,
+    keep: &[String],
+    query: Option<(&str, &[(String, String)])>,
+    body: &'a [u8],
+) -> Shown<'a> {
+    let rules = rules(platform);
+    let mut shown = Shown {
+        query: query.map(|(raw, _)| raw.to_owned()),
+        body: body.into(),
+        redacted: Vec::new(),
+        is_faithful: true,
+    };
+    if let Some((text, is_faithful, paths)) = without_secrets(body, &rules, keep) {
+        (shown.body, shown.is_faithful) = (text.into_bytes().into(), is_faithful);
+        shown.redacted = paths;
+    }
+    let mut parameters = Vec::new();
+    let mut is_changed = false;
+    for (name, value) in query.map(|(_, pairs)| pairs).unwrap_or_default() {
+        let mut value = Cow::Borrowed(value.as_str());
+        if is_secret(name, &rules, keep) && !value.is_empty() {
+            value = REDACTED.into();
+            shown.redacted.push(format!("query.{name}"));
+            is_changed = true;
+        } else if name == JSON
+            && let Some((text, is_faithful, paths)) = without_secrets(value.as_bytes(), &rules, keep)
+        {
+            value = text.into();
+            shown.is_faithful &= is_faithful;
+            shown.redacted.extend(paths.into_iter().map(|path| format!("query.{JSON}.{path}")));
+            is_changed = true;
+        }
+        parameters.push(format!("{}={}", encoded(name), encoded(&value)));
+    }
+    if is_changed {
+        shown.query = Some(parameters.join("&"));
+    }
+    shown
+}
+
+/// The JSON of `payload` without secrets, whether it was strict, and the paths of what was redacted; `None` where it is no
+/// JSON or has no secret.
+fn without_secrets(payload: &[u8], rules: &[&str], keep: &[String]) -> Option<(String, bool, Vec<String>)> {
+    let strict = parse_strict(payload);
+    let is_strict = strict.is_ok();
+    let mut value: Value = strict.ok().or_else(|| serde_json::from_slice(payload).ok())?;
+    let paths = redact(&mut value, rules, keep);
+    (!paths.is_empty()).then(|| (value.to_string(), is_strict, paths))
+}
+
+/// What is a secret in requests of a platform: what its dialect says, and what usually is one. What was refused may be
+/// of any form, so it is better to hide too much than too little.
+fn rules(platform: Platform) -> Vec<&'static str> {
+    let own: &[&str] = match platform {
+        Platform::Flagsmith => flagsmith::SECRETS,
+        Platform::Unleash => unleash::SECRETS,
+        Platform::Zenmanage
+        | Platform::AbTasty
+        | Platform::Mozhno
+        | Platform::CloudEvents
+        | Platform::Native => &[],
+    };
+    [own, USUAL_SECRETS].concat()
+}
+
+fn encoded(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, UNRESERVED).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn secrets_of_a_body_and_of_its_query_are_taken_out_and_named() {
+        let body = br#"{"environment": {"api_key": "k", "name": "Production"}, "password": "p"}"#;
+        let query = pairs(&[("project", "a b"), ("access_token", "t"), ("json", r#"{"secret":"s","x":1}"#)]);
+        let raw = "project=a%20b&access_token=t&json=…";
+        let shown = shown(Platform::Flagsmith, &[], Some((raw, &query)), body);
+        assert_eq!(
+            shown.redacted,
+            ["environment.api_key", "password", "query.access_token", "query.json.secret"]
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&shown.body),
+            r#"{"environment":{"api_key":"[REDACTED]","name":"Production"},"password":"[REDACTED]"}"#
+        );
+        assert_eq!(
+            shown.query.as_deref(),
+            Some(
+                "project=a%20b&access_token=[REDACTED]&json=%7B%22secret%22%3A%22[REDACTED]%22%2C%22x%22%3A1%7D"
+            )
+        );
+        assert!(shown.is_faithful);
+    }
+
+    #[test]
+    fn what_has_no_secret_or_does_not_parse_stays_byte_for_byte() {
+        for body in [&b"{ \"name\" : 1e2 }"[..], b"password=p", b"{\"password\": \"p\"", b"\xff\x00"] {
+            let shown = shown(Platform::Zenmanage, &[], Some(("a=%20", &pairs(&[("a", " ")]))), body);
+            assert_eq!((&*shown.body, shown.query.as_deref()), (body, Some("a=%20")));
+            assert!(shown.redacted.is_empty() && shown.is_faithful);
+        }
+    }
+
+    #[test]
+    fn a_body_that_breaks_a_rule_of_ours_is_redacted_all_the_same_and_said_to_be_another() {
+        let shown = shown(Platform::Native, &[], None, br#"{"token": "t", "a": 1, "a": 2}"#);
+        assert_eq!(shown.redacted, ["token"]);
+        assert!(!shown.is_faithful);
+    }
+
+    #[test]
+    fn what_is_to_be_kept_is_kept() {
+        let body = br#"{"environment": {"api_key": "k"}}"#;
+        let keep = ["environment.api_key".to_owned(), "api_key".to_owned()];
+        assert!(shown(Platform::Flagsmith, &keep, None, body).redacted.is_empty());
+    }
+}
