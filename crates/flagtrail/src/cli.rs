@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Export(command::export::Args),
     /// Check an export: every checksum and, in NDJSON, every record and count
     Verify(command::verify::Args),
+    /// Prove that a record is in the log, in a file that is checked offline
+    Proof(command::proof::Args),
     /// The platforms that send changes
     #[command(subcommand)]
     Source(command::source::Command),
@@ -90,7 +92,7 @@ pub(crate) enum Command {
     /// Access tokens of the HTTP interface
     #[command(subcommand)]
     Token(command::token::Command),
-    /// The keys that secrets among the settings are sealed with
+    /// The keys that secrets are sealed with, and those that checkpoints of the log are signed with
     #[command(subcommand)]
     Keys(command::keys::Command),
     /// Requests that could not become records

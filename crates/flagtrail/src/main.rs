@@ -5,6 +5,7 @@ mod client;
 mod command;
 mod config;
 mod exit;
+mod key_file;
 mod keyring;
 mod log;
 mod print;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use audit_archive::{ArchiveConfig, Archiver, Reader};
-use audit_export::{ExportJobs, ExportRunner};
+use audit_export::{ExportJobs, ExportRunner, Sealer, SealerConfig};
 use audit_journal::{Control, Journal, Spool, SpoolConfig, SpoolError};
 use audit_secret::Keyring;
 use audit_server::{AdminToken, App, Declaration, Limits, Named, Parts, ServerConfig, ServerTls, serve};
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::exit::{Exit, Stop};
+use crate::key_file;
 use crate::keyring::{self, MissingKey};
 use crate::log;
 use crate::reload::Reloader;
@@ -37,13 +38,15 @@ pub(crate) enum Role {
     Deliver,
     /// Keep an archive of the whole log
     Archive,
+    /// Sign checkpoints of the log
+    Seal,
     /// Answer queries, and make exports, from this machine's archive
     Query,
 }
 
 impl Role {
     /// Every role.
-    pub(crate) const ALL: &[Self] = &[Self::Ingest, Self::Deliver, Self::Archive, Self::Query];
+    pub(crate) const ALL: &[Self] = &[Self::Ingest, Self::Deliver, Self::Archive, Self::Seal, Self::Query];
 }
 
 /// A process that is built and bound, and not yet serving.
@@ -55,6 +58,7 @@ pub(crate) struct System {
     admin: TcpListener,
     reloader: Reloader,
     archiver: Option<Archiver>,
+    sealer: Option<Sealer>,
     exports: Option<(ExportRunner, Reader)>,
     deliverer: Option<Deliverer>,
     declaration: Option<Declaration>,
@@ -102,6 +106,7 @@ impl System {
             full_text: config.archive.full_text,
         };
         let archiver = has(Role::Archive).then(|| Archiver::open(archive, &journal)).transpose()?;
+        let sealer = has(Role::Seal).then(|| sealer(config, &journal)).transpose()?;
         let reader = has(Role::Query).then(|| Reader::open(config.archive_dir()));
         let exports = match &reader {
             Some(_) => {
@@ -143,6 +148,7 @@ impl System {
             admin,
             reloader,
             archiver,
+            sealer,
             exports: runner.zip(reader),
             deliverer,
             declaration,
@@ -212,6 +218,13 @@ impl System {
                 ("archive", Ok(()))
             });
         }
+        if let Some(sealer) = self.sealer {
+            let sealing = sealer.run(|| chrono::Utc::now().timestamp_millis(), shutdown.clone());
+            parts.spawn(async move {
+                sealing.await;
+                ("seal", Ok(()))
+            });
+        }
         let app = self.app.clone();
         parts.spawn(async move {
             app.watch_sources().await;
@@ -245,6 +258,13 @@ impl System {
                 .and(Err(anyhow!("the drain took longer than shutdown.drain; what is durable stays so"))),
         }
     }
+}
+
+/// The sealer with its keys.
+fn sealer(config: &Config, journal: &Journal) -> Result<Sealer> {
+    let keys = key_file::read(&config.seal_key_file())?;
+    let pace = SealerConfig { interval: config.seal.interval, idle: config.seal.idle };
+    Sealer::new(journal.clone(), keys, &pace).context("the log's keys can't be used")
 }
 
 async fn drain(parts: &mut JoinSet<(&'static str, Result<()>)>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! `flagtrail keys`: the keys that secrets are sealed with.
+//! `flagtrail keys`: the keys that secrets are sealed with; [`super::log_keys`] has those that sign.
 
 use std::path::PathBuf;
 
@@ -26,6 +26,9 @@ pub(crate) enum Command {
     /// Those that are sealed with it already stay as they are, so it may be stopped and run again. After it the former keys are
     /// needed only to try again what was rejected while they were current.
     Reseal,
+    /// The keys that checkpoints of the log are signed with
+    #[command(flatten)]
+    Log(super::log_keys::Command),
 }
 
 /// Runs the command.
@@ -34,6 +37,7 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
         Command::New { file } => new(&context, &file),
         Command::List => list(&context, &context.client()?.get("/v1/keys").await?),
         Command::Reseal => reseal(&context).await,
+        Command::Log(command) => super::log_keys::run(&context, command),
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) mod journal;
 pub(crate) mod kafka;
 pub(crate) mod keys;
 pub(crate) mod log;
+pub(crate) mod log_keys;
+pub(crate) mod proof;
 pub(crate) mod query;
 pub(crate) mod rejected;
 pub(crate) mod serve;
@@ -73,6 +75,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Rejected(command) => rejected::run(context, command).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Archive(command) => archive::run(context, command).await,
+        Command::Proof(args) => proof::run(context, args).await,
         Command::Log(command) => log::run(context, command).await,
         #[cfg(feature = "kafka")]
         Command::Journal(command) => journal::run(context, command).await,

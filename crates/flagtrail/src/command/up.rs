@@ -1,10 +1,12 @@
 //! `flagtrail up`: everything in one process.
 
 use anyhow::{Context as _, Result};
+use audit_export::SealKeys;
 
 use super::Context;
 use crate::cli::ListenArgs;
 use crate::config::Config;
+use crate::key_file;
 use crate::keyring::MissingKey;
 use crate::signal;
 use crate::system::{Role, System};
@@ -21,10 +23,21 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: Context, _args: Args) -> Result<()> {
     let shutdown = signal::shutdown();
     ensure_admin_token(&context.config)?;
+    ensure_keys(&context.config)?;
     let Some(system) = System::start(&context.config, Role::ALL, MissingKey::Make, shutdown).await? else {
         return Ok(());
     };
     system.run().await
+}
+
+/// The first start makes the keys that checkpoints are signed with.
+pub(crate) fn ensure_keys(config: &Config) -> Result<()> {
+    let file = config.seal_key_file();
+    if !file.exists() && config.seal.key_file.as_os_str().is_empty() {
+        key_file::write(&file, &SealKeys::generate())?;
+        tracing::info!(file = %file.display(), "the log's keys made; keep a copy elsewhere");
+    }
+    Ok(())
 }
 
 /// The first start makes the admin token.

@@ -43,6 +43,7 @@ const SECTIONS: [&str; 13] = [
     "secrets",
     "spool",
     "archive",
+    "seal",
     "webhooks",
     "egress",
     "redact",
@@ -63,6 +64,7 @@ pub(crate) struct Config {
     pub(crate) secrets: Secrets,
     pub(crate) spool: Spool,
     pub(crate) archive: Archive,
+    pub(crate) seal: Seal,
     pub(crate) webhooks: Webhooks,
     pub(crate) egress: Egress,
     pub(crate) redact: Redact,
@@ -161,6 +163,17 @@ pub(crate) struct Archive {
     pub(crate) free_bytes_min: u64,
     /// Whether records are made searchable by their words.
     pub(crate) full_text: bool,
+}
+
+/// The sealer.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seal {
+    pub(crate) key_file: PathBuf,
+    #[serde(with = "humantime_text")]
+    pub(crate) interval: Duration,
+    #[serde(with = "humantime_text")]
+    pub(crate) idle: Duration,
 }
 
 /// Webhook delivery.
@@ -304,6 +317,12 @@ impl Config {
         } else {
             self.archive.dir.clone()
         }
+    }
+
+    /// Where the keys are that checkpoints are signed with.
+    pub(crate) fn seal_key_file(&self) -> PathBuf {
+        let given = &self.seal.key_file;
+        if given.as_os_str().is_empty() { self.data_dir.join("log.keys") } else { given.clone() }
     }
 
     /// Where the admin token is.

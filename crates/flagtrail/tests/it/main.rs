@@ -10,6 +10,7 @@ mod log_away;
 mod moving;
 mod on_one_machine;
 mod partly;
+mod proofs;
 mod receivers;
 mod secrets;
 mod spool;

@@ -45,6 +45,7 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
     let config = configured(context.config)?;
     let shutdown = signal::shutdown();
     super::up::ensure_admin_token(&config)?;
+    super::up::ensure_keys(&config)?;
     step("start", "everything in one process, with an embedded log instead of Kafka")?;
     let Some(system) = System::start(&config, Role::ALL, MissingKey::Make, shutdown.clone()).await? else {
         return Ok(());

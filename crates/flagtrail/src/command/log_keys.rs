@@ -1,0 +1,73 @@
+//! `flagtrail keys init`, `rotate`, `show`: the keys that checkpoints of the log are signed with. Works on the key file; a sealer that is
+//! running reads it at its next start.
+
+use anyhow::{Context as _, Result};
+use audit_export::SealKeys;
+use audit_proof::origin;
+use serde_json::json;
+
+use super::Context;
+use crate::exit::{Exit, Stop};
+use crate::{key_file, print};
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Make the file with the key that checkpoints of the log are signed with (seal.key_file)
+    Init,
+    /// Make a new key that signs checkpoints; the one in use signs beside it until --finish
+    ///
+    /// Between the two, tell everybody who checks checkpoints the new verifier keys. Sealers take the file up when they are started
+    /// again.
+    Rotate {
+        /// Leave the former key behind
+        #[arg(long)]
+        finish: bool,
+    },
+    /// Show the verifier keys of a partition's checkpoints, for those who check them
+    ///
+    /// The deployment stands in `flagtrail log show` and in every checkpoint's origin.
+    Show {
+        /// The log's deployment
+        #[arg(long)]
+        deployment: String,
+        /// The partition
+        #[arg(long)]
+        partition: u32,
+        /// The log's epoch
+        #[arg(long, default_value_t = 0)]
+        epoch: u32,
+    },
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
+    let file = context.config.seal_key_file();
+    match command {
+        Command::Init if file.exists() => Err(Stop::error(
+            Exit::Usage,
+            format!("{} is there already: `flagtrail keys rotate` exchanges its key", file.display()),
+        )),
+        Command::Init => {
+            key_file::write(&file, &SealKeys::generate())?;
+            print::line(&format!("{} made; keep a copy elsewhere", file.display()))
+        }
+        Command::Rotate { finish } => {
+            let keys = key_file::read(&file)?;
+            key_file::write(&file, &if finish { keys.without_former() } else { keys.rotated() })?;
+            let done =
+                if finish { "signs with the new key alone" } else { "signs with the new key and the former" };
+            print::line(&format!("{} {done} from the sealer's next start on", file.display()))
+        }
+        Command::Show { deployment, partition, epoch } => {
+            let keys = key_file::read(&file)?;
+            let origin = origin(&deployment, partition, epoch);
+            let verifiers = keys.verifiers(&origin, &deployment).context("the names of the keys")?;
+            if context.json {
+                let verifiers: Vec<String> = verifiers.iter().map(ToString::to_string).collect();
+                return print::json(&json!({"origin": origin, "verifier_keys": verifiers}));
+            }
+            verifiers.iter().try_for_each(|verifier| print::line(&verifier.to_string()))
+        }
+    }
+}
