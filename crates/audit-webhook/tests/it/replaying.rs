@@ -76,7 +76,7 @@ async fn killed_in_the_middle_a_replay_goes_on_and_one_ordered_while_nobody_deli
     let counter = std::sync::atomic::AtomicU64::new(0);
     receiver.answer_by(move |_| {
         let number = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Answer::status(if number % 5 == 0 { 500 } else { 200 })
+        Answer::status(if number.is_multiple_of(5) { 500 } else { 200 })
     });
     let mut running = world.start();
     for count in [520, 640] {

@@ -35,7 +35,7 @@ const VARIABLES: &str = "FLAGTRAIL_";
 const LEVELS: &str = "__";
 
 /// The sections that variables may set.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "log",
     "kafka",
     "hooks",
