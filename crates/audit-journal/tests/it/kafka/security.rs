@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use audit_journal::{
     Control, Journal, JournalConfig, KafkaConfig, OpenError, OwnedCommit, OwnedEvent, PartitionCommit,
@@ -128,7 +129,18 @@ async fn the_rights_that_the_plan_grants_are_enough_and_without_them_the_refusal
     blocking(move || carry_out(&administered, &plan)).await;
 
     let config = JournalConfig::Kafka(config);
-    let journal = in_time("opening", Journal::open(config.clone())).await.expect("it opens");
+    // A topic that was just made shows in the broker's metadata a moment later.
+    let journal = in_time("opening", async {
+        loop {
+            match Journal::open(config.clone()).await {
+                Err(OpenError::Refused(why)) if why.starts_with("missing topics") => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                opened => break opened.expect("it opens"),
+            }
+        }
+    })
+    .await;
     append_numbers(&journal, 0, 0..3).await;
     let mut follow = journal.follow(Topic::Records, Vec::new()).await;
     assert_eq!(collect(&mut follow, 3).await.len(), 3);
