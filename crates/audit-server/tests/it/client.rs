@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    /// Where it is text.
+    /// Empty where it is not text.
     pub(crate) text: String,
     pub(crate) body: Bytes,
 }
@@ -68,8 +68,7 @@ pub(crate) async fn send(
     let response = client.request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let is_binary = parts.headers.get("content-type").is_some_and(|kind| kind == "application/octet-stream");
-    let text = if is_binary { String::new() } else { String::from_utf8(body.to_vec()).unwrap() };
+    let text = String::from_utf8(body.to_vec()).unwrap_or_default();
     Answer { status: parts.status.as_u16(), headers: parts.headers, text, body }
 }
 
