@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 
 use crate::position::{Offset, Partition};
@@ -16,7 +15,8 @@ use crate::progress::{
 use crate::read::{ReadError, ReadLimit};
 use crate::topic::Topic;
 
-use super::client::{Clients, Logged, PlainConsumer, REQUEST_WAIT, blocking, reason};
+use super::ask::bounds_of;
+use super::client::{Clients, Logged, PlainConsumer, blocking, reason};
 use super::reader::Readers;
 
 /// What one read brings.
@@ -136,8 +136,8 @@ impl ProgressReader {
             let config = clients.consumer("high", &[("isolation.level", "read_uncommitted")]);
             let client = PlainConsumer::from_config_and_context(&config, Logged)?;
             let bounds = partitions.into_iter().map(|partition| {
-                let (start, high) = client.fetch_watermarks(&topic, partition as i32, REQUEST_WAIT)?;
-                Ok((partition, start.max(0) as Offset, high.max(0) as Offset))
+                let bounds = bounds_of(&client, &topic, partition)?;
+                Ok((partition, bounds.start, bounds.end))
             });
             bounds.collect()
         })

@@ -21,6 +21,7 @@ use crate::position::{Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
 
+use super::ask::{bounds_of, of_leader};
 use super::client::{Clients, Logged, PlainConsumer, REQUEST_WAIT, partition_count, reason};
 use super::wire::message_of;
 
@@ -199,10 +200,14 @@ impl Readers {
                 .add_partition_offset(&name, partition as i32, KafkaOffset::Offset(at_ms.max(0)))
                 .map_err(unavailable)?;
         }
-        let offsets = self.consumers[0].offsets_for_times(times, REQUEST_WAIT).map_err(unavailable)?;
+        let offsets = of_leader(REQUEST_WAIT, |wait| {
+            let offsets = self.consumers[0].offsets_for_times(times.clone(), wait)?;
+            offsets.elements().iter().try_for_each(|element| element.error())?;
+            Ok(offsets)
+        });
+        let offsets = offsets.map_err(unavailable)?;
         let mut positions = Vec::new();
         for element in offsets.elements() {
-            element.error().map_err(unavailable)?;
             let partition = element.partition() as Partition;
             let offset = match element.offset() {
                 KafkaOffset::Offset(offset) if offset >= 0 => offset as Offset,
@@ -228,13 +233,6 @@ impl Drop for Readers {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// What one partition holds: the first offset kept, and the last stable offset, for these consumers read
-/// committed messages. Blocking.
-pub(super) fn bounds_of(consumer: &PlainConsumer, topic: &str, partition: Partition) -> KafkaResult<Bounds> {
-    let (start, end) = consumer.fetch_watermarks(topic, partition as i32, REQUEST_WAIT)?;
-    Ok(Bounds { partition, start: start.max(0) as Offset, end: end.max(0) as Offset })
 }
 
 /// Messages of one partition, read together.

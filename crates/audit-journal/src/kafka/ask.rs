@@ -1,0 +1,94 @@
+//! What a partition holds, asked of the broker that leads it.
+//!
+//! A topic that was made a moment ago, and a partition whose leader just moved, are known to the cluster
+//! before the leader itself knows; until then it answers that it is not the one. librdkafka hands that answer
+//! on, so the question is put again here.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+
+use crate::position::{Bounds, Offset, Partition};
+
+use super::client::REQUEST_WAIT;
+
+/// Between one try and the next: a leader learns of its partition within tens of milliseconds.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What one partition holds: the first offset kept, and the last stable offset for a consumer that reads
+/// committed messages, the high watermark for one that does not. Blocking.
+pub(super) fn bounds_of<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: Partition,
+) -> KafkaResult<Bounds> {
+    let (start, end) =
+        of_leader(REQUEST_WAIT, |wait| consumer.fetch_watermarks(topic, partition as i32, wait))?;
+    Ok(Bounds { partition, start: start.max(0) as Offset, end: end.max(0) as Offset })
+}
+
+/// Asks until a leader answers, for `wait` in all. Every other error is the caller's at once.
+pub(super) fn of_leader<T>(
+    wait: Duration,
+    mut ask: impl FnMut(Duration) -> KafkaResult<T>,
+) -> KafkaResult<T> {
+    let until = Instant::now() + wait;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match ask(left.max(PAUSE)) {
+            Err(error) if seeks_leader(&error) && left > PAUSE => thread::sleep(PAUSE),
+            answer => return answer,
+        }
+    }
+}
+
+fn seeks_leader(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownPartition
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOT_YET: KafkaError = KafkaError::MetadataFetch(RDKafkaErrorCode::NotLeaderForPartition);
+
+    #[test]
+    fn a_leader_that_does_not_know_its_partition_yet_is_asked_again() {
+        let mut answers = [Err(NOT_YET), Err(NOT_YET), Ok(7)].into_iter();
+        let answer = of_leader(REQUEST_WAIT, |_| answers.next().expect("no more is asked"));
+        assert_eq!(answer.expect("it answers in the end"), 7);
+    }
+
+    #[test]
+    fn a_partition_without_a_leader_is_told_when_the_wait_is_over() {
+        let mut asked = 0;
+        let answer: KafkaResult<()> = of_leader(Duration::from_millis(150), |_| {
+            asked += 1;
+            Err(NOT_YET)
+        });
+        assert!(answer.is_err());
+        assert!((2..=4).contains(&asked), "asked {asked} times");
+    }
+
+    #[test]
+    fn what_is_no_question_of_leadership_is_told_at_once() {
+        let mut asked = 0;
+        let answer: KafkaResult<()> = of_leader(REQUEST_WAIT, |_| {
+            asked += 1;
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::TopicAuthorizationFailed))
+        });
+        assert!(answer.is_err());
+        assert_eq!(asked, 1);
+    }
+}
