@@ -12,7 +12,7 @@ pub(crate) const ADDRESSES_TRIED_MAX: usize = 4;
 /// Longest time for a name to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest time to connect, name resolution and TLS included.
+/// Longest time to connect: name resolution and TLS included; through a proxy, until the tunnel stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an unused connection is kept.

@@ -237,6 +237,19 @@ async fn a_proxy_that_makes_no_tunnel_is_asked_for_each_address_and_named_as_the
 }
 
 #[tokio::test]
+async fn a_proxy_that_refuses_at_length_and_does_not_hang_up_is_understood_at_once() {
+    let page = "x".repeat(64 * 1024);
+    let length = page.len();
+    let answer = format!("HTTP/1.1 407 No\r\ncontent-length: {length}\r\n\r\n{page}");
+    let proxy = Wire::start(vec![Act::Read, send(&answer), Act::Hang]).expect("a proxy");
+    let names = Names::answering(&[&["93.184.216.34"]]);
+    let sender = sender(&through(proxy.address(), false, &[]), names);
+    let answer = deliver(&sender, &Target::to("https://hooks.example/")).await;
+    assert_eq!(answer.verdict, failed(FailureClass::Proxy));
+    assert_eq!(answer.detail.as_deref(), Some("the proxy refused with status 407"));
+}
+
+#[tokio::test]
 async fn a_proxy_that_does_not_listen_is_named_as_the_cause() {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");

@@ -60,7 +60,10 @@ impl Transport {
     /// Sends a request; the answer's body is still to be read.
     pub(crate) async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Failure> {
         match self {
-            Self::Direct(client) => client.execute(request).await.map_err(|error| Failure::of(&error)),
+            // Without the URL, in which receivers have tokens: a failure is written down.
+            Self::Direct(client) => {
+                client.execute(request).await.map_err(|error| Failure::of(&error.without_url()))
+            }
             Self::Tunnel(client) => client.execute(request).await,
         }
     }

@@ -77,7 +77,7 @@ impl Client {
 
     pub(super) async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Failure> {
         let request = hyper::Request::<reqwest::Body>::try_from(request);
-        let request = request.map_err(|error| Failure::of(&error))?;
+        let request = request.map_err(|error| Failure::of(&error.without_url()))?;
         let response = self.0.request(request).await.map_err(|error| Failure::of(&error))?;
         Ok(response.map(reqwest::Body::wrap).into())
     }
@@ -151,21 +151,30 @@ impl Proxy {
         }
         request.push_str("\r\n");
         stream.write_all(request.as_bytes()).await?;
-        match status(&head(&mut stream).await?) {
-            Some(200..=299) => Ok(stream),
+        let head = head(&mut stream).await?;
+        match status(&head) {
+            // In a tunnel the client speaks first: what came after the head is none of the receiver's.
+            Some(200..=299) if head.ends_with(HEAD_END) => Ok(stream),
+            Some(200..=299) | None => Err(TunnelError::NotHttp),
+            // What a proxy says of its refusal in a body is not waited for.
             Some(status) => Err(TunnelError::Refused(status)),
-            None => Err(TunnelError::NotHttp),
         }
     }
 }
 
-/// The head of the proxy's answer. Nothing may come after it: in a tunnel the client speaks first.
+/// What ends the head of an answer.
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// The head of the proxy's answer, and what came with its end.
 async fn head(stream: &mut TcpStream) -> Result<Vec<u8>, TunnelError> {
     let mut head = Vec::with_capacity(256);
-    while !head.ends_with(b"\r\n\r\n") {
+    let mut searched = 0;
+    while !head[searched..].windows(HEAD_END.len()).any(|window| window == HEAD_END) {
         if head.len() >= PROXY_HEAD_BYTES_MAX {
             return Err(TunnelError::NotHttp);
         }
+        // The end may have begun in what was searched.
+        searched = head.len().saturating_sub(HEAD_END.len() - 1);
         if stream.read_buf(&mut head).await? == 0 {
             return Err(TunnelError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
