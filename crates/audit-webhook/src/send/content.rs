@@ -24,8 +24,8 @@ pub(super) enum Content {
         /// What the platform's own signature is made with.
         secret: Option<SecretString>,
     },
-    /// It can't be used. It was checked when the endpoint was made, so another release made it.
-    Unusable,
+    /// It can't be used, and why. It was checked when the endpoint was made, so another release made it.
+    Unusable(String),
 }
 
 /// Why there is nothing to send.
@@ -44,9 +44,10 @@ impl Content {
             (BodyFormat::StandardWebhooks, _) => Self::Envelope,
             _ => match endpoint.format.renderer(endpoint.method) {
                 Ok(renderer) => {
-                    Self::Rendered { renderer: Box::new(renderer), secret: platform_secret(endpoint) }
+                    let secret = platform_secret(&endpoint.secrets);
+                    Self::Rendered { renderer: Box::new(renderer), secret }
                 }
-                Err(_) => Self::Unusable,
+                Err(reason) => Self::Unusable(reason),
             },
         }
     }
@@ -74,8 +75,9 @@ impl Content {
                     Err(error) => Err(error.into()),
                 }
             }
-            Self::Unusable => {
-                Err(Failure::new(FailureClass::Settings, "the format can't be used: set it again").into())
+            Self::Unusable(reason) => {
+                let detail = format!("the endpoint's format {reason}; set it again");
+                Err(Failure::new(FailureClass::Settings, detail).into())
             }
         }
     }
@@ -106,8 +108,38 @@ impl From<RenderError> for Nothing {
     }
 }
 
-/// A text that the platform shares with the receiver, or else the text of the first secret.
-fn platform_secret(endpoint: &Endpoint) -> Option<SecretString> {
-    let text = endpoint.secrets.iter().find(|secret| secret.is_text());
-    text.or(endpoint.secrets.first()).map(SigningSecret::reveal)
+/// What a platform's header, which has room for one signature, is made with: of the secrets that stay, a text that the
+/// platform shares with the receiver, or else the text of the first. One that was rotated away makes none.
+fn platform_secret(secrets: &[SigningSecret]) -> Option<SecretString> {
+    let mut staying = secrets.iter().filter(|secret| secret.until().is_none());
+    let first = staying.clone().next();
+    staying.find(|secret| secret.is_text()).or(first).map(SigningSecret::reveal)
+}
+
+#[cfg(test)]
+mod tests {
+    use audit_record::Timestamp;
+    use secrecy::ExposeSecret;
+
+    use super::platform_secret;
+    use crate::endpoint::SigningSecret;
+
+    fn text(text: &str) -> SigningSecret {
+        SigningSecret::try_from(text.to_owned()).expect("a text")
+    }
+
+    #[test]
+    fn a_platforms_own_signature_is_made_with_the_secret_that_stays() {
+        let signs_with = |secrets: &[SigningSecret]| {
+            platform_secret(secrets).map(|secret| secret.expose_secret().to_owned())
+        };
+        let end = Timestamp::from_micros(1_000_000).expect("a time");
+        let old = || text("old").retiring(Some(end));
+        assert_eq!(signs_with(&[text("new"), old()]).as_deref(), Some("new"));
+        let made_up = SigningSecret::generate();
+        let made_up_text = made_up.reveal().expose_secret().to_owned();
+        assert_eq!(signs_with(&[made_up.clone(), old()]), Some(made_up_text));
+        assert_eq!(signs_with(&[made_up, text("shared"), old()]).as_deref(), Some("shared"));
+        assert_eq!(signs_with(&[old()]), None);
+    }
 }
