@@ -68,7 +68,9 @@ pub(crate) fn machine_roots() -> Arc<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let (trusted, _) = roots.add_parsable_certificates(found.certs);
     if trusted == 0 {
+        let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
         tracing::warn!(
+            ?errors,
             "this machine trusts no certificate authority, so every https endpoint without a ca of its own will fail: install its ca-certificates"
         );
     }
