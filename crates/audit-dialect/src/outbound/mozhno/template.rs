@@ -3,6 +3,7 @@
 //! number, so that no value can break the body or pose as another field.
 
 use audit_record::parse_strict;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::outbound::format::Escape;
@@ -82,11 +83,17 @@ impl Template {
         }
         let template = Self { pieces: pieces(text, escape)? };
         if escape == Escape::Json {
-            parse_strict(&template.fill(|_| Some("1"))).map_err(|error| {
+            let refused = |error: &dyn std::fmt::Display| {
                 InvalidFormat::new(format!(
                     "the template makes no JSON ({error}): mend it, or set escape to none for a body that is none"
                 ))
-            })?;
+            };
+            parse_strict(&template.fill(|_| Some("1"))).map_err(|error| refused(&error))?;
+            // What goes with digits alone need not go with a word, or with no value at all.
+            for value in [Some("word"), None] {
+                serde_json::from_slice::<IgnoredAny>(&template.fill(|_| value))
+                    .map_err(|error| refused(&error))?;
+            }
         }
         Ok(template)
     }
@@ -217,6 +224,9 @@ mod tests {
     #[rstest]
     #[case::no_json("action={{events.action}}", "escape to none")]
     #[case::a_misspelt_variable(r#"{"a":"{{events.acton}}"}"#, "events.acton is no variable")]
+    #[case::json_with_digits_alone("[1{{events.resourceId}}]", "makes no JSON")]
+    #[case::a_number_of_two_ids("[{{events.projectId}}{{events.user.id}}]", "makes no JSON")]
+    #[case::a_name_that_may_be_null(r#"{ {{events.details}}: 1}"#, "makes no JSON")]
     fn a_template_that_can_make_no_json_is_refused(#[case] template: &str, #[case] words: &str) {
         let error = Template::parse(template, Escape::Json).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
