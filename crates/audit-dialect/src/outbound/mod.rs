@@ -23,6 +23,7 @@ use bytes::Bytes;
 pub use format::{BodyFormat, Escape};
 pub use preview::{Preview, PreviewError, preview, sample_record};
 pub use rendered::{Carry, InvalidFormat, Outcome, RenderError, Rendered, Skip, URL_BYTES_MAX};
+pub use standard::envelope;
 
 /// A format, ready to render.
 #[derive(Clone, Debug)]
@@ -111,7 +112,7 @@ impl Renderer {
         let read =
             || AuditRecord::from_json(stored).map_err(|error| RenderError::NotARecord(error.to_string()));
         Ok(match &self.kind {
-            Kind::StandardWebhooks => Ok(standard::envelope(stored)?),
+            Kind::StandardWebhooks => Ok(standard::standard_webhooks(stored)?),
             Kind::Record => Ok(standard::record(stored)?),
             Kind::CloudeventsStructured => Ok(standard::cloudevents_structured(stored, &read()?)),
             Kind::CloudeventsBinary => Ok(standard::cloudevents_binary(stored, &read()?)),

@@ -32,18 +32,25 @@ fn head(stored: &[u8]) -> Result<Head<'_>, RenderError> {
     serde_json::from_slice(stored).map_err(|error| RenderError::NotARecord(error.to_string()))
 }
 
-/// `{"type", "timestamp", "data"}` around a record's bytes.
-pub(super) fn envelope(stored: &Bytes) -> Result<Rendered, RenderError> {
+/// Standard Webhooks' body of a record.
+pub(super) fn standard_webhooks(stored: &Bytes) -> Result<Rendered, RenderError> {
     let Head { action, occurred_at } = head(stored)?;
-    let mut body = Vec::with_capacity(stored.len() + action.len() + occurred_at.len() + 64);
+    let body = envelope(&action, &occurred_at, stored);
+    Ok(json(action, body))
+}
+
+/// `{"type", "timestamp", "data"}` around a record's bytes, which nobody reads here: the body of Standard
+/// Webhooks.
+pub fn envelope(event: &str, occurred_at: &str, stored: &[u8]) -> Bytes {
+    let mut body = Vec::with_capacity(stored.len() + event.len() + occurred_at.len() + 64);
     body.extend_from_slice(br#"{"type":"#);
-    string(&action, &mut body);
+    string(event, &mut body);
     body.extend_from_slice(br#","timestamp":"#);
-    string(&occurred_at, &mut body);
+    string(occurred_at, &mut body);
     body.extend_from_slice(br#","data":"#);
     body.extend_from_slice(stored);
     body.push(b'}');
-    Ok(json(action, body))
+    body.into()
 }
 
 /// The record alone.
@@ -135,7 +142,7 @@ mod tests {
     fn the_records_bytes_stand_in_the_body_as_they_are() {
         let stored = "{ \"b\":1.0, \"a\":\"\\u00e9\u{1F600}\", \"action\":\"flag.created\", \
                       \"n\":9007199254740993, \"occurred_at\":\"2026-08-21T17:30:57.006318Z\" }";
-        let rendered = envelope(&Bytes::from_static(stored.as_bytes())).unwrap();
+        let rendered = standard_webhooks(&Bytes::from_static(stored.as_bytes())).unwrap();
         let begin = r#"{"type":"flag.created","timestamp":"2026-08-21T17:30:57.006318Z","data":"#;
         assert_eq!(rendered.body.unwrap(), format!("{begin}{stored}}}").as_bytes());
         assert_eq!(rendered.event, "flag.created");
@@ -143,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_an_error() {
-        assert!(matches!(envelope(&Bytes::from_static(b"[]")), Err(RenderError::NotARecord(_))));
+        assert!(matches!(standard_webhooks(&Bytes::from_static(b"[]")), Err(RenderError::NotARecord(_))));
         assert!(matches!(record(&Bytes::from_static(b"{")), Err(RenderError::NotARecord(_))));
     }
 }

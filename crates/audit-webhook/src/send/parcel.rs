@@ -1,5 +1,6 @@
 //! A record on its way to endpoints: what is made once for all of them.
 
+use audit_dialect::outbound::envelope;
 use bytes::Bytes;
 
 /// A record, ready for every endpoint.
@@ -40,23 +41,6 @@ impl Parcel {
     pub(crate) fn envelope(&self, collapsed: bool) -> Bytes {
         if collapsed { envelope(COLLAPSED, &self.occurred_at, &self.stored) } else { self.envelope.clone() }
     }
-}
-
-fn envelope(action: &str, occurred_at: &str, stored: &[u8]) -> Bytes {
-    let mut body = Vec::with_capacity(stored.len() + action.len() + occurred_at.len() + 64);
-    body.extend_from_slice(br#"{"type":"#);
-    string(action, &mut body);
-    body.extend_from_slice(br#","timestamp":"#);
-    string(occurred_at, &mut body);
-    body.extend_from_slice(br#","data":"#);
-    body.extend_from_slice(stored);
-    body.push(b'}');
-    body.into()
-}
-
-fn string(text: &str, out: &mut Vec<u8>) {
-    // Writing to a Vec can't fail.
-    let _ = serde_json::to_writer(out, text);
 }
 
 #[cfg(test)]
