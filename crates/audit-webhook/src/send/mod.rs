@@ -3,6 +3,7 @@
 //! A [`Target`] is an endpoint prepared for requests, a [`Parcel`] a record prepared for endpoints; the
 //! [`Sender`] brings one to the other, as far as the [`Egress`] policy allows.
 
+mod basic;
 mod bounds;
 mod content;
 mod egress;

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use percent_encoding::percent_decode_str;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::{Method, Request, Url};
+use secrecy::ExposeSecret;
 
+use super::basic::basic;
 use super::content::{Content, Nothing};
 use super::failure::{Failure, FailureClass};
 use super::marks::Marks;
@@ -157,14 +156,10 @@ fn value(text: String) -> Result<HeaderValue, Failure> {
 
 /// The value of `Authorization` for the user and password in a URL, which are taken out of it.
 fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let plain = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
-    let credentials = [plain(url.username()), b":".to_vec(), plain(url.password().unwrap_or_default())];
+    let credentials = basic(url)?;
     // Neither fails on a URL that has a host.
     let _ = (url.set_username(""), url.set_password(None));
-    let mut value = printable(format!("Basic {}", STANDARD.encode(credentials.concat())));
+    let mut value = printable(credentials.expose_secret().to_owned());
     value.set_sensitive(true);
     Some(value)
 }

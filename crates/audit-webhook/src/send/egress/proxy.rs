@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use secrecy::SecretString;
+
+use crate::send::basic::basic;
 
 /// The port of a proxy whose URL names none.
 const PORT: u16 = 80;
@@ -46,7 +45,7 @@ impl FromStr for ProxyUrl {
             Some(host) if url.scheme() == "http" && is_bare => Ok(Self {
                 host: host.trim_matches(['[', ']']).to_owned(),
                 port: url.port().unwrap_or(PORT),
-                authorization: authorization(&url),
+                authorization: basic(&url),
             }),
             _ => Err(InvalidProxy),
         }
@@ -57,14 +56,6 @@ impl fmt::Debug for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ProxyUrl({}:{})", self.host, self.port)
     }
-}
-
-fn authorization(url: &Url) -> Option<SecretString> {
-    let plain = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
-    let mut credentials = plain(url.username());
-    credentials.push(b':');
-    credentials.extend(plain(url.password().unwrap_or_default()));
-    (credentials.len() > 1).then(|| format!("Basic {}", STANDARD.encode(credentials)).into())
 }
 
 #[cfg(test)]
