@@ -4,7 +4,7 @@
 //! the settings on the log, and whoever may read the log is not meant to read them. So each is stored as a [`Sealed`]
 //! value, encrypted with a key that is not on the log, and opened only by a process that was given the key.
 //!
-//! - A [`Keyring`] has one current key, which seals, and any number of former ones, which still open.
+//! - A [`Keyring`] has one current key, which seals, and up to [`FORMER_KEYS_MAX`] former ones, which still open.
 //! - A sealed value is bound to its [`Place`]: copied to another setting it does not open.
 //! - A [`SealedField`] is a field as it may stand in a stored document: in clear, as an earlier release wrote it,
 //!   or sealed. Nothing here writes one in clear.

@@ -165,7 +165,7 @@ fn any_record() -> impl Strategy<Value = AuditRecord> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
-    /// Whatever the record: JSON, the same every time, and read back by anybody who reads strictly.
+    /// Whatever the record: JSON, and the same every time.
     #[test]
     fn any_record_is_valid_json_in_every_format(record in any_record()) {
         let stored = record.canonical().to_vec().into();
