@@ -1,5 +1,7 @@
 //! A record on its way to endpoints: what is made once for all of them.
 
+use std::sync::OnceLock;
+
 use audit_dialect::outbound::envelope;
 use bytes::Bytes;
 
@@ -10,9 +12,10 @@ pub(crate) struct Parcel {
     pub(crate) id: String,
     /// The record's bytes as they stand on the log.
     stored: Bytes,
+    action: String,
     occurred_at: String,
-    /// The body of Standard Webhooks: `{"type", "timestamp", "data"}`.
-    envelope: Bytes,
+    /// The body of Standard Webhooks, made for the first endpoint that is sent it: many records match none.
+    envelope: OnceLock<Bytes>,
 }
 
 /// The type of a delivery that stands for a burst.
@@ -22,8 +25,7 @@ impl Parcel {
     /// Wraps a record's bytes as they stand on the log; `action` and `occurred_at` are the record's own.
     /// The record is spliced in, never re-serialised: what a receiver hashes is what the archive holds.
     pub(crate) fn new(id: String, action: &str, occurred_at: String, stored: Bytes) -> Self {
-        let envelope = envelope(action, &occurred_at, &stored);
-        Self { id, stored, occurred_at, envelope }
+        Self { id, stored, action: action.to_owned(), occurred_at, envelope: OnceLock::new() }
     }
 
     /// The same under another id.
@@ -39,7 +41,8 @@ impl Parcel {
     /// The body of Standard Webhooks: `{"type", "timestamp", "data"}`. One that stands for a burst says so by
     /// its type.
     pub(crate) fn envelope(&self, collapsed: bool) -> Bytes {
-        if collapsed { envelope(COLLAPSED, &self.occurred_at, &self.stored) } else { self.envelope.clone() }
+        let named = |event: &str| envelope(event, &self.occurred_at, &self.stored);
+        if collapsed { named(COLLAPSED) } else { self.envelope.get_or_init(|| named(&self.action)).clone() }
     }
 }
 
