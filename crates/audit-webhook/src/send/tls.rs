@@ -4,7 +4,7 @@
 //! it is often signed by the company's own authority, which its operators have already installed there; a
 //! bundle of Mozilla's roots would refuse it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -62,8 +62,15 @@ pub(crate) fn check(own: &EndpointTls) -> Result<(), TlsError> {
     config(own, &Arc::new(RootCertStore::empty())).map(drop)
 }
 
-/// What the machine trusts. Warns where that is nothing.
+/// What the machine trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` count), as it was when this was first asked: reading it
+/// takes the disk and a while, and a test of an endpoint asks again.
 pub(crate) fn machine_roots() -> Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    Arc::clone(ROOTS.get_or_init(read_machine_roots))
+}
+
+/// Warns where there is nothing.
+fn read_machine_roots() -> Arc<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     let (trusted, _) = roots.add_parsable_certificates(found.certs);

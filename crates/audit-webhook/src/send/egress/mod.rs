@@ -72,11 +72,6 @@ impl Egress {
         *current = Arc::new(Policy { config, generation: current.generation + 1 });
     }
 
-    /// Whether this address may be connected to.
-    pub fn allowed(&self, address: IpAddr) -> bool {
-        self.policy().allowed(address).is_ok()
-    }
-
     /// Checks what can be told without resolving: the scheme, and the address where the host is one.
     pub fn check_url(&self, url: &Url) -> Result<(), Refusal> {
         self.policy().check_url(url)
