@@ -57,7 +57,7 @@ impl Content {
         matches!(self, Self::Envelope).then_some(JSON)
     }
 
-    /// The format, filled. `collapsed`: the record stands for a burst.
+    /// The format, filled. `collapsed`: the record stands for a burst, which Standard Webhooks alone has a word for.
     pub(super) fn fill(&self, parcel: &Parcel, collapsed: bool) -> Result<Rendered, Nothing> {
         let envelope = || parcel.envelope(collapsed);
         match self {

@@ -25,7 +25,8 @@ pub(crate) struct Marks {
     pub(crate) previous: Option<Offset>,
     /// The replay that it is of.
     pub(crate) replay: Option<String>,
-    /// It stands for a burst: its type is `flag.changed`, whatever the record's action.
+    /// It stands for a burst: in Standard Webhooks its type is `flag.changed`, whatever the record's action. Any other
+    /// format tells of the record as it is.
     pub(crate) collapsed: bool,
 }
 
