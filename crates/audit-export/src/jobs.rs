@@ -1,9 +1,10 @@
 //! Export jobs of one process: asked for, made one after the other, found again after a restart.
 //!
-//! Every job has a folder of its own, `<dir>/<id>`: `job.json`, written before the job is acknowledged, and
-//! `bag`, which is there whole or not at all. If we crash after the acknowledgement, the next start finds
-//! `job.json` without `bag` and goes on. A job that is removed is renamed to `.removed-<id>` before anything in
-//! it is deleted: what bears that name is no job any more.
+//! Every job has a folder of its own, `<dir>/<id>`: `job.json`, written before the job is acknowledged, `bag`,
+//! which is there whole or not at all, and `on-record`, which says that the log tells of it. If we crash after
+//! the acknowledgement, the next start finds `job.json` without `bag` and goes on. If we crash between `bag` and
+//! `on-record`, it puts the export on the record, perhaps again, under the same id. A job that is removed is renamed
+//! to `.removed-<id>` before anything in it is deleted: what bears that name is no job any more.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub const JOBS_WAITING_MAX: usize = 16;
 
 /// What the folder of a removed job begins with until all of it is deleted.
 const REMOVED_PREFIX: &str = ".removed-";
+
+/// The file beside a bag that says that its completion is on the record.
+const ON_RECORD: &str = "on-record";
 
 /// The version of `job.json` that this release writes.
 const JOB_VERSION: u32 = 1;
@@ -207,7 +211,11 @@ impl ExportRunner {
         if shutdown.is_cancelled() {
             return;
         }
-        let Ok(period) = period(&request.query) else { return };
+        let period = match period(&request.query) {
+            Ok(period) => period,
+            // It was checked when the job was taken: somebody has changed `job.json`.
+            Err(error) => return self.shared.set(id, ExportState::Failed { problem: error.to_string() }),
+        };
         let job = ExportJob {
             id: request.id.clone(),
             filter: request.query.filter.clone(),
@@ -229,6 +237,7 @@ impl ExportRunner {
                     files = manifest.files.len(),
                     "export written"
                 );
+                self.shared.mark_on_record(id).await;
                 ExportState::Done { manifest: Box::new(manifest) }
             }
             Err(crate::ExportError::Stopped) => ExportState::Waiting,
@@ -249,6 +258,15 @@ impl Shared {
     fn set(&self, id: &str, state: ExportState) {
         if let Some(job) = self.lock().get_mut(id) {
             job.1 = state;
+        }
+    }
+
+    /// Writes down that the log tells of a finished export. Where that fails, the next start tells the log again.
+    async fn mark_on_record(&self, id: &str) {
+        let marker = self.dir.join(id).join(ON_RECORD);
+        let marked = tokio::task::spawn_blocking(move || write_whole(&marker, b"")).await;
+        if let Err(error) = marked.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            tracing::warn!(export = id, %error, "the export is on the record, which could not be written down");
         }
     }
 
@@ -295,8 +313,10 @@ fn found(dir: &Path) -> std::io::Result<BTreeMap<String, (ExportRequest, ExportS
         }
         let manifest = std::fs::read(folder.join("bag").join("manifest.json")).ok();
         let state = match manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-            Some(manifest) => ExportState::Done { manifest: Box::new(manifest) },
-            None => ExportState::Waiting,
+            Some(manifest) if folder.join(ON_RECORD).exists() => {
+                ExportState::Done { manifest: Box::new(manifest) }
+            }
+            _ => ExportState::Waiting,
         };
         states.insert(request.id.clone(), (request, state));
     }
@@ -331,6 +351,36 @@ mod tests {
         let (jobs, _runner) = ExportJobs::open(dir.path()).expect("opened");
         assert!(jobs.get(&id).is_none() && jobs.get(&kept).is_some());
         assert!(!removed.exists());
+    }
+
+    #[test]
+    fn an_export_that_may_not_be_on_the_record_yet_is_not_done() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let id = submitted(dir.path());
+        let folder = dir.path().join(&id);
+        let manifest = Manifest {
+            version: 1,
+            export_id: id.clone(),
+            deployment: "a deployment".to_owned(),
+            written_by: "a test".to_owned(),
+            asked_by: "a test".to_owned(),
+            asked_at: "2026-11-21T12:00:00Z".to_owned(),
+            completed_at: "2026-11-21T12:00:01Z".to_owned(),
+            query: QueryText::default(),
+            format: Format::Ndjson,
+            formula_guard: None,
+            records: 0,
+            files: Vec::new(),
+            partitions: Vec::new(),
+        };
+        std::fs::create_dir(folder.join("bag")).expect("made");
+        let json = serde_json::to_vec(&manifest).expect("JSON");
+        std::fs::write(folder.join("bag").join("manifest.json"), json).expect("written");
+        let state = || found(dir.path()).expect("read").remove(&id).expect("the job").1;
+
+        assert_eq!(state(), ExportState::Waiting, "the process died before the log answered");
+        std::fs::write(folder.join(ON_RECORD), "").expect("written");
+        assert!(matches!(state(), ExportState::Done { .. }));
     }
 
     #[test]

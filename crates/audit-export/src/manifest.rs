@@ -74,7 +74,7 @@ pub struct PartitionEntry {
     pub partition: u32,
     /// The first offset that the log kept when the job began.
     pub start: u64,
-    /// The end of the log when the job began: everything below is covered.
+    /// The first offset not covered. Where `complete`, at least the log's end when the job began.
     pub end: u64,
     /// Whether it is covered whole.
     pub complete: bool,

@@ -14,7 +14,8 @@ use std::borrow::Cow;
 use audit_record::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
 use crate::hash::{NodeHash, leaf_hash};
@@ -38,17 +39,22 @@ pub const LEAF_BYTES_MAX: usize = u16::MAX as usize;
 const LEAF_BYTES_USUAL: usize = 640;
 
 /// What a leaf says of a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct LeafRecord<'a> {
     /// Its id.
+    #[serde(borrow)]
     pub id: Cow<'a, str>,
     /// Its action.
+    #[serde(borrow)]
     pub action: Cow<'a, str>,
     /// Its object type.
+    #[serde(borrow)]
     pub related_object_type: Cow<'a, str>,
     /// Event time.
+    #[serde(deserialize_with = "moment")]
     pub occurred_at: Timestamp,
     /// Append time, as the record has it.
+    #[serde(deserialize_with = "moment")]
     pub recorded_at: Timestamp,
 }
 
@@ -65,18 +71,13 @@ pub struct Leaf<'a> {
     pub body: [u8; 32],
 }
 
+/// A text that is borrowed where it can be, which a `Cow` by itself never is.
 #[derive(Deserialize)]
-struct WireRecord<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    action: Cow<'a, str>,
-    #[serde(borrow)]
-    related_object_type: Cow<'a, str>,
-    #[serde(borrow)]
-    occurred_at: Cow<'a, str>,
-    #[serde(borrow)]
-    recorded_at: Cow<'a, str>,
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn moment<'de, D: Deserializer<'de>>(text: D) -> Result<Timestamp, D::Error> {
+    let Text(text) = Text::deserialize(text)?;
+    Timestamp::parse(&text).map_err(D::Error::custom)
 }
 
 impl<'a> LeafRecord<'a> {
@@ -84,14 +85,7 @@ impl<'a> LeafRecord<'a> {
     /// UTF-8 with these five fields as texts, each once, the times in RFC 3339.
     pub fn read(value: &'a [u8]) -> Option<Self> {
         let json = std::str::from_utf8(value).ok()?;
-        let wire: WireRecord<'a> = serde_json::from_str(json).ok()?;
-        let record = Self {
-            id: wire.id,
-            action: wire.action,
-            related_object_type: wire.related_object_type,
-            occurred_at: Timestamp::parse(&wire.occurred_at).ok()?,
-            recorded_at: Timestamp::parse(&wire.recorded_at).ok()?,
-        };
+        let record: Self = serde_json::from_str(json).ok()?;
         record.fits().then_some(record)
     }
 

@@ -1,6 +1,8 @@
-//! The BagIt frame (RFC 8493) of an export: declaration, checksum files, and that nothing lies beside.
+//! The BagIt frame (RFC 8493) of an export: declaration, checksum files, and that no payload lies beside.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::DirEntry;
+use std::io;
 use std::path::Path;
 
 use crate::checksums::{Line, hash_file, parse, stays_inside};
@@ -42,13 +44,13 @@ pub(crate) fn check(dir: &Path, report: &mut Report, mut seen: impl FnMut(&str, 
         }
     }
     let known: BTreeSet<&str> = payload.iter().map(|line| line.path.as_str()).collect();
-    for found in files_under(dir, &dir.join("data")) {
+    for found in files_under(dir, &dir.join("data"), report) {
         if !known.contains(found.as_str()) {
             report.find(found, "lies in the export, but no checksum names it");
         }
     }
     for needed in ["bagit.txt", "manifest.json", "manifest-sha256.txt"] {
-        if !tags.is_empty() && !tags.iter().any(|line| line.path == needed) {
+        if !tags.iter().any(|line| line.path == needed) {
             report.find(needed, "is not named by tagmanifest-sha256.txt");
         }
     }
@@ -64,17 +66,27 @@ fn listed(dir: &Path, name: &str, report: &mut Report) -> Vec<Line> {
 }
 
 /// Every file under `at`, relative to `dir`, with `/` between folders.
-fn files_under(dir: &Path, at: &Path) -> Vec<String> {
+fn files_under(dir: &Path, at: &Path, report: &mut Report) -> Vec<String> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(at).into_iter().flatten().flatten() {
+    let listed = std::fs::read_dir(at).and_then(Iterator::collect::<io::Result<Vec<DirEntry>>>);
+    let entries = listed.unwrap_or_else(|error| {
+        report.find(relative(dir, at), format!("can't be listed: {error}"));
+        Vec::new()
+    });
+    for entry in entries {
         let path = entry.path();
         if path.is_dir() {
-            files.extend(files_under(dir, &path));
-        } else if let Ok(relative) = path.strip_prefix(dir) {
-            let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-            files.push(parts.join("/"));
+            files.extend(files_under(dir, &path, report));
+        } else {
+            files.push(relative(dir, &path));
         }
     }
     files.sort();
     files
+}
+
+/// A path under `dir` as checksum files have it.
+fn relative(dir: &Path, path: &Path) -> String {
+    let parts = path.strip_prefix(dir).unwrap_or(path).iter();
+    parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }

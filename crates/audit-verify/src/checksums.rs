@@ -29,7 +29,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Line>, String> {
     text.lines().filter(|text| !text.is_empty()).map(line).collect()
 }
 
-/// The SHA-256 of a file in lower-case hex and its size; `line` is called with every line feed's count.
+/// The SHA-256 of a file in lower-case hex and its size; `seen` gets its bytes as they pass.
 pub(crate) fn hash_file(path: &Path, mut seen: impl FnMut(&[u8])) -> io::Result<(String, u64)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();

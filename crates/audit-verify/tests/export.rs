@@ -116,6 +116,41 @@ fn a_record_taken_out_with_all_checksums_made_anew_is_found_by_the_counts() {
 }
 
 #[test]
+fn a_file_emptied_with_all_checksums_made_anew_is_found_by_the_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    export(dir.path(), |payload, manifest| {
+        payload.clear();
+        manifest["files"][0]["sha256"] = json!(sha256(""));
+        manifest["files"][0]["bytes"] = json!(0);
+    });
+    let report = verify_export(dir.path()).unwrap();
+    found(&report, "data/records-00001.ndjson", "holds 0 records, the manifest says 2");
+    assert!(report.shown.is_empty(), "{:?}", report.shown);
+}
+
+#[test]
+fn after_a_line_that_is_no_record_the_others_are_counted_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    export(dir.path(), |payload, manifest| {
+        *payload = "{}\n".to_owned() + &(record("b") + "\n").repeat(2_000);
+        manifest["records"] = json!(2_001);
+        manifest["partitions"][0]["records"] = json!(2_001);
+        manifest["files"][0]["records"] = json!(2_001);
+        manifest["files"][0]["sha256"] = json!(sha256(&*payload));
+        manifest["files"][0]["bytes"] = json!(payload.len());
+    });
+    let findings = verify_export(dir.path()).unwrap().findings;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].problem.starts_with("line 1:"), "{findings:?}");
+}
+
+#[test]
+fn a_tag_manifest_that_names_nothing_vouches_for_nothing() {
+    let report = check(|dir| fs::write(dir.join("tagmanifest-sha256.txt"), "").unwrap());
+    found(&report, "manifest.json", "is not named by tagmanifest-sha256.txt");
+}
+
+#[test]
 fn a_line_that_is_no_record_and_a_line_cut_short_are_found() {
     let altered = |text: &str| {
         let dir = tempfile::tempdir().unwrap();

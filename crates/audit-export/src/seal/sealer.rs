@@ -156,9 +156,14 @@ impl Sealer {
             };
             commit.messages.push((Topic::Checkpoints, message));
         }
+        // Not those that could not be signed: they stay due.
+        let signed: Vec<Partition> = commit.partitions.iter().map(|signed| signed.partition).collect();
+        if signed.is_empty() {
+            return;
+        }
         match committer.commit(commit).await {
             Ok(()) => {
-                for partition in due {
+                for partition in signed {
                     if let Some(sealing) = self.partitions.get_mut(&partition) {
                         sealing.published(now_ms);
                     }

@@ -102,11 +102,6 @@ impl NoteVerifier {
         self.kind
     }
 
-    /// The public key.
-    pub fn public_key(&self) -> &[u8; 32] {
-        self.key.as_bytes()
-    }
-
     /// Whether a signature says that it is of this key.
     pub fn made(&self, signature: &NoteSignature) -> bool {
         (self.name == signature.name) && (self.key_id == signature.key_id)
@@ -174,13 +169,8 @@ impl NoteSigner {
         NoteSignature {
             name: name.clone(),
             key_id: *key_id,
-            bytes: self.sign_bytes(text.as_bytes()).to_vec(),
+            bytes: self.key.sign(text.as_bytes()).to_bytes().to_vec(),
         }
-    }
-
-    /// Signs bytes that are not a note, for tools that know no notes: plain Ed25519.
-    pub fn sign_bytes(&self, bytes: &[u8]) -> [u8; 64] {
-        self.key.sign(bytes).to_bytes()
     }
 }
 
