@@ -50,7 +50,7 @@ impl NamedAppender {
             // One process, and what it appends is done or not when it is answered or gone.
             Backend::Embedded(_) => Ok(()),
             #[cfg(feature = "kafka")]
-            Backend::Kafka(kafka) => self.together(kafka).settle().await,
+            Backend::Kafka(kafka) => self.together(kafka)?.settle().await,
         }
     }
 
@@ -63,12 +63,15 @@ impl NamedAppender {
         match self.journal.reached_backend()? {
             Backend::Embedded(embedded) => embedded.append_together(messages).await,
             #[cfg(feature = "kafka")]
-            Backend::Kafka(kafka) => self.together(kafka).append(messages).await,
+            Backend::Kafka(kafka) => self.together(kafka)?.append(messages).await,
         }
     }
 
     #[cfg(feature = "kafka")]
-    fn together(&self, kafka: &crate::kafka::Kafka) -> &Together {
-        self.together.get_or_init(|| Arc::new(kafka.together_as(&self.name)))
+    fn together(&self, kafka: &crate::kafka::Kafka) -> Result<&Together, AppendError> {
+        if kafka.is_closed() {
+            return Err(AppendError::NotAppended("the journal is closed".to_owned()));
+        }
+        Ok(self.together.get_or_init(|| Arc::new(kafka.together_as(&self.name))))
     }
 }

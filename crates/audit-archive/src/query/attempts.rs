@@ -357,6 +357,18 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_sqlite_can_not_take_apart_is_kept_as_it_came() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let deep = format!("{{\"endpoint\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000));
+        let broken = NewMessage { value: Some(deep.into()), ..attempt_body() };
+        let messages = [on_log(0, broken), attempt(1, "a", "r1", "delivered")];
+        store(dir.path()).append_attempts(&messages, 0, 2).expect("appended");
+        let query = AttemptQuery { endpoint: "a".to_owned(), limit: 10, ..AttemptQuery::default() };
+        let page = Reader::open(dir.path()).attempts(&query).expect("a page");
+        assert_eq!(numbers(&page.rows), [1]);
+    }
+
+    #[test]
     fn the_latest_attempts_are_those_of_the_window_and_at_least_one() {
         let dir = tempfile::tempdir().expect("a directory");
         let reader = archived(dir.path());

@@ -15,9 +15,11 @@ pub(super) fn write(conn: &Connection, first: u64, messages: &[Message]) -> rusq
     let mut undecodable = 0;
     for (seq, message) in (first..).zip(messages) {
         let value = message.value.as_deref().unwrap_or_default();
+        // Read whole, not skipped over: then it is nested no deeper than SQLite reads, and its strings are text.
+        // What the indexes can't take apart is refused by SQLite, and that would stop the partition.
         let json = std::str::from_utf8(value)
             .ok()
-            .filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
+            .filter(|text| serde_json::from_str::<serde_json::Value>(text).is_ok());
         let raw = if json.is_none() { Some(value) } else { None };
         undecodable += u64::from(json.is_none());
         insert.execute(params![seq, message.offset, message.appended_at_ms, json, raw])?;

@@ -24,8 +24,13 @@ pub(super) fn bounds_of<C: ConsumerContext>(
     topic: &str,
     partition: Partition,
 ) -> KafkaResult<Bounds> {
-    let (start, end) =
-        of_leader(REQUEST_WAIT, |wait| consumer.fetch_watermarks(topic, partition as i32, wait))?;
+    let ask = || of_leader(REQUEST_WAIT, |wait| consumer.fetch_watermarks(topic, partition as i32, wait));
+    let (mut start, mut end) = ask()?;
+    if start == end {
+        // librdkafka asks for the two apart. Where a leader that is just taking over refuses the one and answers
+        // the other, it may give that for both; a partition that is empty in truth is so the second time.
+        (start, end) = ask()?;
+    }
     Ok(Bounds { partition, start: start.max(0) as Offset, end: end.max(0) as Offset })
 }
 
@@ -44,6 +49,23 @@ pub(super) fn of_leader<T>(
     }
 }
 
+/// Whether librdkafka goes on by itself after this: connections are made again, leaders are found.
+pub(super) fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    seeks_leader(error)
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::AllBrokersDown
+                    | Code::BrokerTransportFailure
+                    | Code::Resolve
+                    | Code::OperationTimedOut
+                    | Code::RequestTimedOut
+                    | Code::NetworkException
+            )
+        )
+}
+
 fn seeks_leader(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
@@ -51,6 +73,11 @@ fn seeks_leader(error: &KafkaError) -> bool {
         Some(
             Code::NotLeaderForPartition
                 | Code::LeaderNotAvailable
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::KafkaStorageError
                 | Code::UnknownTopicOrPartition
                 | Code::UnknownPartition
         )

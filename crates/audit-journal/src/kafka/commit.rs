@@ -235,7 +235,8 @@ impl Worker {
         };
         tracing::warn!(reason, "the answer to a commit was lost; it is looked for");
         loop {
-            match settle(&mut self.transactor, &self.readers, &positions, messages) {
+            let is_closing = || self.stop.is_cancelled();
+            match settle(&mut self.transactor, &self.readers, &positions, messages, is_closing) {
                 Some(true) => return Ok(()),
                 Some(false) => return Err(CommitError::NotCommitted(reason)),
                 None if self.stop.is_cancelled() => {

@@ -47,6 +47,11 @@ impl<E> Feed<E> {
         !self.row.is_empty()
     }
 
+    /// Whether the taker is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.events.is_closed()
+    }
+
     /// Takes back events that are not on their way yet.
     pub(super) fn retain(&mut self, keep: impl FnMut(&E) -> bool) {
         self.row.retain(keep);
@@ -68,6 +73,6 @@ impl<E> Feed<E> {
                 }
             }
         }
-        if self.events.is_closed() { Flow::Closed } else { Flow::Free }
+        if self.is_closed() { Flow::Closed } else { Flow::Free }
     }
 }

@@ -17,20 +17,30 @@ use tokio_util::sync::CancellationToken;
 use crate::follow::{Batch, FollowEvent, Stop};
 use crate::position::{Bookmark, Bounds, Offset, Partition};
 
+use super::ask::{bounds_of, is_passing};
 use super::client::{REQUEST_WAIT, log_error, log_line, reason};
 use super::feed::{Feed, Flow};
 use super::pace::Pace;
 use super::track::{Taken, Track};
 use super::wire::message_of;
 
-/// How long a poll waits for the first message; a stop is noticed within this.
+/// How long a poll waits for the first message, and a turn for a taker that is behind; a stop is noticed within
+/// this.
 const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// Most messages taken between two looks at everything else.
 const TAKEN_AT_ONCE_MAX: usize = 4000;
 
-/// How long a taker may be behind before the partitions are paused: pausing throws away what was fetched.
-const PAUSE_AFTER: Duration = Duration::from_millis(500);
+/// How long an owner may be behind before its partitions are paused. Pausing throws away what was fetched; but
+/// without it there is no polling, and without polling no part in a rebalance.
+pub(super) const PAUSE_AFTER_OWNED: Duration = Duration::from_millis(500);
+
+/// The same of a whole follower, who has no part in anything: its pause is for a taker that has stopped, not for
+/// one that writes a large transaction. What librdkafka reports meanwhile, once a second, waits too.
+const PAUSE_AFTER_WHOLE: Duration = Duration::from_secs(10);
+
+/// How often it is said that a follower is hindered, while it is.
+const HINDERED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a log must look shorter than the bookmark before it counts as truncated: right after an
 /// election a broker may not know its end yet.
@@ -105,13 +115,33 @@ pub(super) struct Tail<C: ConsumerContext, E> {
     pub(super) topic: String,
     pub(super) tracks: BTreeMap<Partition, Track>,
     pub(super) feed: Feed<E>,
+    /// How long the taker may be behind before the partitions are paused.
+    pause_after: Duration,
     paused: bool,
     behind_since: Option<Instant>,
+    /// All are to be assigned anew: librdkafka was refused an offset, or did not move a partition.
+    begins_anew: bool,
+    hindered_said: Option<Instant>,
 }
 
 impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
-    pub(super) fn new(consumer: BaseConsumer<C>, topic: String, feed: Feed<E>) -> Self {
-        Self { consumer, topic, tracks: BTreeMap::new(), feed, paused: false, behind_since: None }
+    pub(super) fn new(
+        consumer: BaseConsumer<C>,
+        topic: String,
+        feed: Feed<E>,
+        pause_after: Duration,
+    ) -> Self {
+        Self {
+            consumer,
+            topic,
+            tracks: BTreeMap::new(),
+            feed,
+            pause_after,
+            paused: false,
+            behind_since: None,
+            begins_anew: false,
+            hindered_said: None,
+        }
     }
 
     /// Lays the track of one partition, and tells where it ends. `None` where the broker can't be asked
@@ -141,10 +171,10 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
         }
     }
 
-    /// The assignment of all tracks, each from where it reads on.
+    /// The assignment of all tracks that go on, each from where it reads on.
     pub(super) fn assignment(&self) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
-        for (partition, track) in &self.tracks {
+        for (partition, track) in self.tracks.iter().filter(|(_, track)| !track.is_stopped()) {
             let from = KafkaOffset::Offset(track.read_from() as i64);
             if let Err(error) = list.add_partition_offset(&self.topic, *partition as i32, from) {
                 tracing::error!(partition, reason = reason(&error), "an offset can't be represented");
@@ -155,25 +185,32 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
 
     /// After another assignment: it is fetched, whatever was paused before.
     pub(super) fn assigned_anew(&mut self) {
+        self.begins_anew = false;
         self.paused = true;
         self.resume();
     }
 
     /// One turn: polls, delivers what came. False when the taker is gone.
     pub(super) fn turn(&mut self) -> bool {
-        match self.feed.flow(if self.paused { POLL_WAIT } else { PAUSE_AFTER }) {
+        match self.feed.flow(POLL_WAIT) {
             Flow::Closed => return false,
             Flow::Full => {
-                // Polled on while paused: the membership of a group lives by it.
-                self.pause();
-                self.poll(Duration::ZERO);
+                let behind = self.behind_since.get_or_insert_with(Instant::now).elapsed();
+                if behind >= self.pause_after {
+                    // Polled on while paused: the membership of a group lives by it.
+                    self.pause(behind);
+                    self.poll(Duration::ZERO);
+                }
                 return true;
             }
             Flow::Free => self.resume(),
         }
+        if std::mem::take(&mut self.begins_anew) && !self.tracks.is_empty() {
+            self.begin_anew();
+        }
         let mut wait = POLL_WAIT;
         for _ in 0..TAKEN_AT_ONCE_MAX {
-            if !self.poll(wait) || self.feed.is_behind() {
+            if !self.poll(wait) || self.feed.is_behind() || self.begins_anew {
                 break;
             }
             wait = Duration::ZERO;
@@ -208,13 +245,27 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
         match event {
             KafkaError::PartitionEOF(partition) => self.at_end(partition as Partition),
             error if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                self.find_out_of_range();
+                // Seen to in the next turn: a rebalance that came before it goes first.
+                self.begins_anew = true;
             }
-            error => {
+            error if is_passing(&error) => {
                 tracing::debug!(topic = self.topic, reason = reason(&error), "following was interrupted");
             }
+            error => self.say_hindered(&error),
         }
         true
+    }
+
+    /// What librdkafka does not get over by itself somebody must mend: a right that was taken away, a password.
+    fn say_hindered(&mut self, error: &KafkaError) {
+        if self.hindered_said.is_none_or(|said| said.elapsed() >= HINDERED_INTERVAL) {
+            self.hindered_said = Some(Instant::now());
+            tracing::warn!(
+                topic = self.topic,
+                reason = reason(error),
+                "a topic can't be followed; it is tried again"
+            );
+        }
     }
 
     fn act(&mut self, partition: Partition, taken: Taken) {
@@ -227,24 +278,17 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
             }
             Taken::Stop(stop) => {
                 tracing::error!(topic = self.topic, %stop, "a partition goes no further");
-                // What was gathered before is still good.
-                if let Some(batch) = self.tracks.get_mut(&partition).and_then(Track::batch) {
-                    self.feed.push(E::messages(batch));
-                }
                 self.feed.push(E::stopped(stop));
                 self.with_partition(partition, "paused", |consumer, list| consumer.pause(list));
             }
             Taken::Restart(from) => {
-                tracing::warn!(
-                    topic = self.topic,
-                    partition,
-                    from,
-                    "a partition is read from another offset"
-                );
+                self.say_moved(partition, from);
                 let from = KafkaOffset::Offset(from as i64);
                 let sought = self.consumer.seek(&self.topic, partition as i32, from, REQUEST_WAIT);
                 if let Err(error) = sought {
-                    tracing::error!(topic = self.topic, partition, %error, "a partition can't be moved");
+                    // What comes until then is of another place, and not taken.
+                    tracing::warn!(topic = self.topic, partition, %error, "a partition can't be moved: it is assigned anew");
+                    self.begins_anew = true;
                 }
             }
         }
@@ -263,30 +307,56 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
         }
     }
 
-    /// Some partition's offset is out of range; librdkafka does not say whose.
-    fn find_out_of_range(&mut self) {
-        let partitions: Vec<Partition> =
-            self.tracks.iter().filter(|(_, track)| !track.is_stopped()).map(|(index, _)| *index).collect();
-        for partition in partitions {
-            let Some(bounds) = self.bounds(partition) else { continue };
-            let Some(track) = self.tracks.get_mut(&partition) else { continue };
-            let from = track.read_from();
-            if from < bounds.start || from > bounds.end {
-                let taken = track.out_of_range(bounds);
-                self.act(partition, taken);
-            } else {
-                // librdkafka stopped one of them; which one does not matter, they all go on from where they are.
-                self.act(partition, Taken::Restart(from));
+    fn say_moved(&self, partition: Partition, from: Offset) {
+        tracing::warn!(topic = self.topic, partition, from, "a partition is read from another offset");
+    }
+
+    /// Some partition's offset was out of range; librdkafka does not say whose. It fetches no more of it, nor does
+    /// it seek in what it does not fetch: so all are assigned anew, each from where it reads on. One whose leader
+    /// does not answer now is refused again, if it was the one.
+    fn begin_anew(&mut self) {
+        // A broker that goes on to refuse what it says it has is not asked faster than this.
+        std::thread::sleep(POLL_WAIT);
+        let from: Vec<(Partition, Offset)> = (self.tracks.iter())
+            .filter(|(_, track)| !track.is_stopped())
+            .map(|(partition, track)| (*partition, track.read_from()))
+            .collect();
+        for (partition, from) in from {
+            let Some(bounds) = self.bounds_up_to(partition, from) else { continue };
+            if (bounds.start..=bounds.end).contains(&from) {
+                continue;
             }
+            match self.tracks.get_mut(&partition).map(|track| track.out_of_range(bounds)) {
+                None => {}
+                Some(Taken::Restart(from)) => self.say_moved(partition, from),
+                Some(taken) => self.act(partition, taken),
+            }
+        }
+        let assigned = self.consumer.assign(&self.assignment());
+        self.assigned_anew();
+        if let Err(error) = assigned {
+            tracing::error!(topic = self.topic, %error, "partitions can't be assigned anew; it is tried again");
+            self.begins_anew = true;
         }
     }
 
-    fn pause(&mut self) {
-        let since = *self.behind_since.get_or_insert_with(Instant::now);
+    /// What a partition holds; where it looks shorter than what was read, it is asked again for a while.
+    fn bounds_up_to(&self, partition: Partition, read: Offset) -> Option<Bounds> {
+        let since = Instant::now();
+        loop {
+            let bounds = self.bounds(partition)?;
+            if read <= bounds.end || since.elapsed() >= TRUNCATED_AFTER {
+                return Some(bounds);
+            }
+            std::thread::sleep(POLL_WAIT);
+        }
+    }
+
+    fn pause(&mut self, behind: Duration) {
         if !self.paused {
             self.paused = true;
             let list = self.assignment();
-            tracing::debug!(topic = self.topic, behind = ?since.elapsed(), "the taker is behind: paused");
+            tracing::debug!(topic = self.topic, ?behind, "the taker is behind: paused");
             if let Err(error) = self.consumer.pause(&list) {
                 tracing::warn!(%error, "partitions can't be paused");
             }
@@ -329,10 +399,8 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
     }
 
     fn bounds(&self, partition: Partition) -> Option<Bounds> {
-        match self.consumer.fetch_watermarks(&self.topic, partition as i32, REQUEST_WAIT) {
-            Ok((start, end)) => {
-                Some(Bounds { partition, start: start.max(0) as Offset, end: end.max(0) as Offset })
-            }
+        match bounds_of(&self.consumer, &self.topic, partition) {
+            Ok(bounds) => Some(bounds),
             Err(error) => {
                 tracing::debug!(topic = self.topic, partition, reason = reason(&error), "no answer yet");
                 None
@@ -389,7 +457,7 @@ pub(super) fn run(
             return;
         }
     };
-    let mut tail = Tail::new(consumer, whole.topic.clone(), feed);
+    let mut tail = Tail::new(consumer, whole.topic.clone(), feed, PAUSE_AFTER_WHOLE);
     for partition in 0..whole.partitions {
         let bookmark = whole.from.iter().find(|(of, _)| *of == partition).map(|(_, bookmark)| *bookmark);
         loop {

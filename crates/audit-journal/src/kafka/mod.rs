@@ -238,6 +238,11 @@ impl Kafka {
         self.appender.is_writable()
     }
 
+    /// Whether nothing more is taken.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     pub(crate) async fn close(&self) {
         // Followers end first: what an owner still commits needs the producers.
         self.stop.cancel();

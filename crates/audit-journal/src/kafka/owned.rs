@@ -29,7 +29,7 @@ use crate::read::ReadError;
 use super::client::{log_error, log_line, reason};
 use super::commit::{Commits, Held, Session};
 use super::feed::{Feed, Flow};
-use super::follow::{Ends, HearsEnds, Tail, TailEvent};
+use super::follow::{Ends, HearsEnds, PAUSE_AFTER_OWNED, Tail, TailEvent};
 use super::pace::Pace;
 use super::progress::{ProgressReader, State};
 
@@ -170,7 +170,7 @@ pub(super) fn run(mut owning: Owning, feed: Feed<OwnedEvent>) {
             return;
         }
     };
-    let tail = Tail::new(consumer, owning.topic.clone(), feed);
+    let tail = Tail::new(consumer, owning.topic.clone(), feed, PAUSE_AFTER_OWNED);
     let mut owner = Owner { tail, membership, held: BTreeMap::new() };
     owner.run(&mut owning);
 
@@ -247,12 +247,8 @@ impl Owner {
                     tracing::warn!(group = owning.session.group(), %error, "partitions can't be taken over yet");
                 }
             }
-            let until = Instant::now() + pace.next_pause();
-            while Instant::now() < until {
-                if self.is_interrupted(owning) {
-                    return self.abandon(owning);
-                }
-                self.poll_aside();
+            if !self.wait_aside(owning, pace.next_pause()) {
+                return self.abandon(owning);
             }
         };
         if self.begin(owning, taken).is_none() {
@@ -297,8 +293,11 @@ impl Owner {
             let (end, laid) = loop {
                 match self.tail.lay(partition, watermark.bookmark, owning.epoch) {
                     Some(laid) => break laid,
-                    None if self.is_interrupted(owning) => return None,
-                    None => std::thread::sleep(pace.next_pause()),
+                    None => {
+                        if !self.wait_aside(owning, pace.next_pause()) {
+                            return None;
+                        }
+                    }
                 }
             };
             self.held.insert(partition, generation);
@@ -440,8 +439,21 @@ impl Owner {
         }
     }
 
+    /// Waits, polling. False when something came in between.
+    fn wait_aside(&mut self, owning: &Owning, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        while Instant::now() < until {
+            if self.is_interrupted(owning) {
+                return false;
+            }
+            self.poll_aside();
+        }
+        true
+    }
+
+    /// Whether an assignment is to be used no more: it is gone, or whoever would take its events is leaving.
     fn is_interrupted(&self, owning: &Owning) -> bool {
-        owning.stop.is_cancelled() || self.membership.has_changes()
+        owning.stop.is_cancelled() || self.membership.has_changes() || self.tail.feed.is_closed()
     }
 }
 

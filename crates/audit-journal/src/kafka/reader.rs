@@ -5,13 +5,14 @@
 //! window: cursors that are near each other share a fetch.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range as Span;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::oneshot;
@@ -21,7 +22,7 @@ use crate::position::{Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
 
-use super::ask::{bounds_of, of_leader};
+use super::ask::{bounds_of, is_passing, of_leader};
 use super::client::{Clients, Logged, PlainConsumer, REQUEST_WAIT, partition_count, reason};
 use super::wire::message_of;
 
@@ -272,24 +273,6 @@ enum Next {
     Closed,
 }
 
-/// Whether librdkafka goes on by itself after this: connections are made again, leaders are found.
-fn is_passing(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::AllBrokersDown
-                | Code::BrokerTransportFailure
-                | Code::Resolve
-                | Code::OperationTimedOut
-                | Code::RequestTimedOut
-                | Code::NotLeaderForPartition
-                | Code::LeaderNotAvailable
-                | Code::NetworkException
-        )
-    )
-}
-
 /// One reader's thread.
 struct Reader {
     clients: Clients,
@@ -320,11 +303,18 @@ impl Reader {
                 Ok(window) => {
                     // A caller that is gone needs no answer.
                     let _ = request.answer.send(Ok(window.cut(from, request.limit)));
-                    for (from, near) in self.near(topic, partition, &window) {
+                    // Those that begin where the window has something for them.
+                    for (from, near) in self.waiting(topic, partition, window.from..window.next) {
                         let _ = near.answer.send(Ok(window.cut(from, near.limit)));
                     }
                 }
                 Err(error) => {
+                    // A partition that can't be read now would keep everybody waiting once for each of its requests.
+                    if matches!(error, ReadError::Unavailable(_)) {
+                        for (_, other) in self.waiting(topic, partition, 0..Offset::MAX) {
+                            let _ = other.answer.send(Err(error.clone()));
+                        }
+                    }
                     let _ = request.answer.send(Err(error));
                 }
             }
@@ -357,10 +347,10 @@ impl Reader {
         }
     }
 
-    /// The waiting requests that begin where the window has something for them.
-    fn near(&self, topic: Topic, partition: Partition, window: &Window) -> Vec<(Offset, Request)> {
+    /// Takes the waiting requests that begin at these offsets.
+    fn waiting(&self, topic: Topic, partition: Partition, at: Span<Offset>) -> Vec<(Offset, Request)> {
         let mut queue = self.shared.queue();
-        let inside = (topic, partition, window.from, 0)..(topic, partition, window.next, 0);
+        let inside = (topic, partition, at.start, 0)..(topic, partition, at.end, 0);
         let stops: Vec<Stop> = queue.waiting.range(inside).map(|(stop, _)| *stop).collect();
         stops
             .into_iter()

@@ -123,7 +123,7 @@ impl Worker {
                 Err(AppendError::NotAppended(reason))
             }
             Err(TransactionError::Unknown(reason, positions)) => {
-                match settle(&mut self.transactor, &self.readers, &positions, messages) {
+                match settle(&mut self.transactor, &self.readers, &positions, messages, || false) {
                     Some(true) => Ok(positions),
                     Some(false) => Err(AppendError::NotAppended(reason)),
                     None => Err(AppendError::Unknown(reason)),
@@ -134,12 +134,14 @@ impl Worker {
 }
 
 /// Finds out what became of a transaction whose commit was not answered: ends it, then looks whether its
-/// first message is there for readers of committed messages. `None` where the brokers can't be asked.
+/// first message is there for readers of committed messages. `None` where the brokers can't be asked, and it was
+/// tried often enough or `is_given_up`.
 pub(super) fn settle(
     transactor: &mut Transactor,
     readers: &Readers,
     positions: &[Position],
     messages: &[(Topic, NewMessage)],
+    is_given_up: impl Fn() -> bool,
 ) -> Option<bool> {
     let (position, (topic, _)) = (positions.first()?, messages.first()?);
     let mut pace = Pace::new();
@@ -153,6 +155,9 @@ pub(super) fn settle(
                 }
                 Ok(_) | Err(_) => {}
             }
+        }
+        if is_given_up() {
+            break;
         }
         thread::sleep(pace.next_pause());
     }

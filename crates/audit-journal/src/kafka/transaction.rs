@@ -38,7 +38,7 @@ const DELIVERY_WAIT: Duration = Duration::from_secs(8);
 /// once, but librdkafka frees the place only after it.
 const QUEUE_FULL_TICK: Duration = Duration::from_millis(10);
 
-/// How long one request of the protocol may take before it is repeated.
+/// How long one request of the protocol may take. A commit is then asked for again, anything else is given up.
 const STEP_WAIT: Duration = Duration::from_secs(5);
 
 /// Most bytes in one transaction's queue, in KiB.

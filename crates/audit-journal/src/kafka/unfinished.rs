@@ -132,7 +132,10 @@ impl Unfinished {
             .map_err(|error| reason(&error))?;
         let options = AdminOptions::new().request_timeout(Some(REQUEST_WAIT));
         let outcome = self.topics.admin().delete_records(&removed, &options).await;
-        outcome.map(drop).map_err(|error| {
+        // The partition's own answer stands in its element.
+        let deleted =
+            outcome.and_then(|answered| answered.elements().iter().try_for_each(|element| element.error()));
+        deleted.map_err(|error| {
             format!("what precedes the start of {name} can't be deleted: {}", reason(&error))
         })
     }

@@ -198,14 +198,20 @@ pub(crate) async fn read_all(journal: &Journal, topic: Topic, partition: Partiti
     loop {
         assert!(tokio::time::Instant::now() < deadline, "the partition can't be read");
         // A busy broker may be asked again.
-        let Ok(bounds) = journal.bounds(topic).await else { continue };
+        let Ok(bounds) = journal.bounds(topic).await else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
         let bounds = bounds[partition as usize];
         let next = from.unwrap_or(bounds.start);
         if next >= bounds.end {
             return messages;
         }
         let limit = ReadLimit { messages: 100_000, bytes: 64 * 1024 * 1024 };
-        let Ok(range) = journal.read(topic, partition, next, limit).await else { continue };
+        let Ok(range) = journal.read(topic, partition, next, limit).await else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
         messages.extend(range.messages);
         from = Some(range.next);
     }
