@@ -183,8 +183,8 @@ impl Lane {
         self.base.first_failure_at
     }
 
-    /// The endpoint took a delivery at `at_ms`, of another partition perhaps: what failed before no longer
-    /// counts.
+    /// What failed up to `at_ms` no longer counts: the endpoint took a delivery then, of another partition
+    /// perhaps, or was changed.
     pub(crate) fn forget_failures_before(&mut self, at_ms: i64) {
         self.base.first_failure_at = self.base.first_failure_at.filter(|since| *since > at_ms);
     }
