@@ -27,17 +27,15 @@ impl Partition {
     /// here, the delivery is repeated.
     pub(super) fn finish(&mut self, done: Done) {
         let now_ms = self.shared.clock.now_ms();
-        let Done { of, live, entry, ended, probe } = done;
+        let of = &done.of;
         let attempts =
             self.slot(&of.id, of.life).and_then(|slot| slot.lane.track(of.track)?.attempts(of.offset));
-        match (ended, attempts) {
-            (Ended::Answered(answer), Some(attempts)) => {
-                self.answered(&of, &live, &entry, &answer, attempts + 1, now_ms);
-            }
+        match (&done.ended, attempts) {
+            (Ended::Answered(answer), Some(attempts)) => self.answered(&done, answer, attempts + 1, now_ms),
             // It was moved, or its replay was cancelled, while this was under way: only the receiver's health
             // is still of interest.
             (Ended::Answered(answer), None) => {
-                let change = live.gate.answered(said(&answer), now_ms, false);
+                let change = done.live.gate.answered(said(answer), now_ms, false, done.probe.is_some());
                 self.open_doors(&change);
             }
             (Ended::TooLate, _) => {
@@ -47,20 +45,14 @@ impl Partition {
                 }
             }
         }
+        let Done { of, probe, .. } = done;
         // From here on another probe may begin.
         drop(probe);
         self.go(&of.id);
     }
 
-    fn answered(
-        &mut self,
-        of: &Of,
-        live: &Arc<Live>,
-        entry: &Entry,
-        answer: &Answer,
-        attempt: u32,
-        now_ms: i64,
-    ) {
+    fn answered(&mut self, done: &Done, answer: &Answer, attempt: u32, now_ms: i64) {
+        let Done { of, live, entry, probe, .. } = done;
         if answer.verdict == Verdict::Skipped {
             // Neither sent nor missed: the next one of its project does not name it.
             live.stats.skipped();
@@ -70,7 +62,7 @@ impl Partition {
             return;
         }
         let tells = !operational::is_operational(entry.action());
-        let change = live.gate.answered(said(answer), now_ms, tells);
+        let change = live.gate.answered(said(answer), now_ms, tells, probe.is_some());
         let is_gone = answer.verdict == Verdict::Unwanted && !live.endpoint.is_never_disabled();
         let mut next_due = None;
         let outcome = match answer.verdict.failure() {
