@@ -167,16 +167,12 @@ async fn paused_nothing_is_sent_and_resumed_it_goes_on_where_it_was() {
     let world = World::new().await;
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
-    let id = EndpointId::from(endpoint.id.as_str());
     let running = world.start();
     world.append(&records("alpha", 0..3)).await;
     receiver.wait_for(3, LIMIT).await;
     running.caught_up(&endpoint.id).await;
     world.update(&endpoint.id, json!({ "paused": true })).await;
-    wait::until(LIMIT, "it is paused", || async {
-        running.deliverer.status().await.iter().any(|s| s.id == id && s.state == EndpointState::Paused)
-    })
-    .await;
+    running.hears_that_it_is(&endpoint.id, EndpointState::Paused).await;
     world.append(&records("alpha", 3..6)).await;
     world
         .documents_are(&endpoint.id, "its place is written down", |documents| {
