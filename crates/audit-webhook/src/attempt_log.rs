@@ -69,7 +69,8 @@ pub enum AttemptOutcome {
     Retry,
     /// It was given up.
     DeadLettered,
-    /// The receiver wants nothing more (410): the endpoint is disabled, the delivery waits.
+    /// The receiver wants nothing more (410), or every delivery has failed for too long: the endpoint is
+    /// disabled, the delivery waits.
     Disabled,
 }
 
@@ -132,12 +133,19 @@ pub(crate) fn masked(headers: &HeaderMap) -> impl Iterator<Item = (String, Strin
 /// Shorter header values are no credentials, and masking them would garble the excerpt.
 const MASKED_BYTES_MIN: usize = 6;
 
-/// The beginning of an answer, without what it echoes of the endpoint's secret headers.
+/// Long enough, and no secret.
+const BEARER: &str = "bearer";
+
+/// The beginning of an answer, without what it echoes of the endpoint's secret headers: of the whole value, or
+/// of a part of it that stands by itself, as the token does behind `Bearer`.
 pub(crate) fn excerpt(endpoint: &Endpoint, bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     for (_, value) in &endpoint.headers {
-        if value.expose().len() >= MASKED_BYTES_MIN {
-            text = text.replace(value.expose(), MASK);
+        let value = value.expose();
+        for secret in std::iter::once(value).chain(value.split_ascii_whitespace()) {
+            if secret.len() >= MASKED_BYTES_MIN && !secret.eq_ignore_ascii_case(BEARER) {
+                text = text.replace(secret, MASK);
+            }
         }
     }
     text
