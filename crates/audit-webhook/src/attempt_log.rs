@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use audit_journal::{NewMessage, Offset, Partition, Placement};
-use audit_record::Timestamp;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::rfc3339;
 use crate::endpoint::Endpoint;
 use crate::live::Live;
 use crate::send::{Answer, FailureClass};
@@ -92,7 +92,6 @@ pub(crate) fn attempt_message(
     next_due_ms: Option<i64>,
     now_ms: i64,
 ) -> NewMessage {
-    let time = |millis: i64| Timestamp::from_micros(millis.saturating_mul(1_000)).map(|t| t.to_string());
     let entry = AttemptEntry {
         v: ATTEMPT_VERSION,
         endpoint: live.endpoint.id.to_string(),
@@ -100,7 +99,7 @@ pub(crate) fn attempt_message(
         partition: of.partition,
         offset: of.offset,
         attempt: of.attempt,
-        at: time(now_ms).unwrap_or_default(),
+        at: rfc3339(now_ms),
         duration_ms: answer.took.as_millis() as u64,
         outcome,
         status: answer.status,
@@ -108,7 +107,7 @@ pub(crate) fn attempt_message(
         detail: answer.detail.clone(),
         request_headers: masked(&answer.sent).collect(),
         excerpt: excerpt(&live.endpoint, &answer.excerpt),
-        next_due: next_due_ms.and_then(|due| time(due).ok()),
+        next_due: next_due_ms.map(rfc3339),
     };
     NewMessage {
         key: Bytes::copy_from_slice(live.endpoint.id.as_str().as_bytes()),

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use audit_journal::Topic;
-use audit_record::{AuditRecord, Timestamp};
+use audit_record::AuditRecord;
 use serde_json::json;
 
 use super::Partition;
 use crate::attempt_log::{AttemptOf, AttemptOutcome, attempt_message};
+use crate::clock::rfc3339;
 use crate::engine::delivery::{Done, Ended, Of};
 use crate::engine::disable;
 use crate::engine::slot::Gap;
@@ -132,7 +133,7 @@ impl Partition {
         let since = change.failed_since_ms.filter(|_| !live.endpoint.is_never_disabled())?;
         let limit = self.shared.disable_after;
         (now_ms.saturating_sub(since) >= limit.as_millis() as i64)
-            .then(|| format!("every delivery has failed since {}", at(since)))
+            .then(|| format!("every delivery has failed since {}", rfc3339(since)))
     }
 
     fn disable(&self, live: &Arc<Live>, because: String) {
@@ -145,9 +146,9 @@ impl Partition {
     fn tell(&mut self, live: &Live, change: &Change, answer: &Answer) {
         self.open_doors(change);
         if let Some(since) = change.failing_since_ms {
-            tracing::warn!(endpoint = %live.endpoint.id, name = live.endpoint.name, since = at(since), "an endpoint is failing");
+            tracing::warn!(endpoint = %live.endpoint.id, name = live.endpoint.name, since = rfc3339(since), "an endpoint is failing");
             let detail = json!({
-                "since": at(since), "error": answer.verdict.failure(), "status": answer.status,
+                "since": rfc3339(since), "error": answer.verdict.failure(), "status": answer.status,
             });
             self.push_record(&operational::failing(&live.endpoint, detail));
         }
@@ -233,8 +234,4 @@ fn said(answer: &Answer) -> Says {
         Verdict::Failed(class) if class.is_lasting() => Says::Nothing,
         Verdict::Failed(_) => Says::Fails,
     }
-}
-
-fn at(millis: i64) -> String {
-    Timestamp::from_micros(millis.saturating_mul(1_000)).map(|time| time.to_string()).unwrap_or_default()
 }
