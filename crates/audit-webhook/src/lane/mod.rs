@@ -16,6 +16,10 @@ use crate::document::{Document, Replay};
 /// Most deliveries of one replay in one partition that are not settled. At the bound its cursor waits.
 pub(crate) const REPLAY_PENDING_MAX: usize = 1_000;
 
+/// Most bytes of the keys of one replay's projects that are not settled. At the bound its cursor waits: with the
+/// sixteen replays that an endpoint may have, its document still is a message that the log takes.
+pub(crate) const REPLAY_KEY_BYTES_MAX: usize = 64 * 1024;
+
 /// Which cursor of a lane a delivery belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TrackId {
