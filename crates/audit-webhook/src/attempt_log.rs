@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use audit_journal::{NewMessage, Offset, Partition, Placement};
-use audit_record::Timestamp;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::rfc3339;
 use crate::endpoint::Endpoint;
 use crate::live::Live;
 use crate::send::{Answer, FailureClass};
@@ -69,7 +69,8 @@ pub enum AttemptOutcome {
     Retry,
     /// It was given up.
     DeadLettered,
-    /// The receiver wants nothing more (410): the endpoint is disabled, the delivery waits.
+    /// The receiver wants nothing more (410), or every delivery has failed for too long: the endpoint is
+    /// disabled, the delivery waits.
     Disabled,
 }
 
@@ -91,7 +92,6 @@ pub(crate) fn attempt_message(
     next_due_ms: Option<i64>,
     now_ms: i64,
 ) -> NewMessage {
-    let time = |millis: i64| Timestamp::from_micros(millis.saturating_mul(1_000)).map(|t| t.to_string());
     let entry = AttemptEntry {
         v: ATTEMPT_VERSION,
         endpoint: live.endpoint.id.to_string(),
@@ -99,7 +99,7 @@ pub(crate) fn attempt_message(
         partition: of.partition,
         offset: of.offset,
         attempt: of.attempt,
-        at: time(now_ms).unwrap_or_default(),
+        at: rfc3339(now_ms),
         duration_ms: answer.took.as_millis() as u64,
         outcome,
         status: answer.status,
@@ -107,7 +107,7 @@ pub(crate) fn attempt_message(
         detail: answer.detail.clone(),
         request_headers: masked(&answer.sent).collect(),
         excerpt: excerpt(&live.endpoint, &answer.excerpt),
-        next_due: next_due_ms.and_then(|due| time(due).ok()),
+        next_due: next_due_ms.map(rfc3339),
     };
     NewMessage {
         key: Bytes::copy_from_slice(live.endpoint.id.as_str().as_bytes()),
@@ -132,12 +132,19 @@ pub(crate) fn masked(headers: &HeaderMap) -> impl Iterator<Item = (String, Strin
 /// Shorter header values are no credentials, and masking them would garble the excerpt.
 const MASKED_BYTES_MIN: usize = 6;
 
-/// The beginning of an answer, without what it echoes of the endpoint's secret headers.
+/// Long enough, and no secret.
+const BEARER: &str = "bearer";
+
+/// The beginning of an answer, without what it echoes of the endpoint's secret headers: of the whole value, or
+/// of a part of it that stands by itself, as the token does behind `Bearer`.
 pub(crate) fn excerpt(endpoint: &Endpoint, bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     for (_, value) in &endpoint.headers {
-        if value.expose().len() >= MASKED_BYTES_MIN {
-            text = text.replace(value.expose(), MASK);
+        let value = value.expose();
+        for secret in std::iter::once(value).chain(value.split_ascii_whitespace()) {
+            if secret.len() >= MASKED_BYTES_MIN && !secret.eq_ignore_ascii_case(BEARER) {
+                text = text.replace(secret, MASK);
+            }
         }
     }
     text

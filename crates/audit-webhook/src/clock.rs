@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use audit_record::Timestamp;
+
 /// Tells the time in milliseconds since 1970. Cheap to clone.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
@@ -21,6 +23,11 @@ impl Clock {
     pub(crate) fn now_ms(&self) -> i64 {
         (self.0)()
     }
+}
+
+/// A time as people read it, RFC 3339; empty for one that lies beyond the calendar.
+pub(crate) fn rfc3339(millis: i64) -> String {
+    Timestamp::from_micros(millis.saturating_mul(1_000)).map(|time| time.to_string()).unwrap_or_default()
 }
 
 impl fmt::Debug for Clock {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use audit_journal::Control;
+use audit_journal::{Control, Entity};
 use audit_secret::Keyring;
 use tokio::sync::watch;
 
@@ -51,11 +51,7 @@ impl Live {
         if before.is_none_or(|before| before.endpoint.rate_limit_per_second != rate) {
             gate.set_rate(rate.map(f64::from));
         }
-        if before.is_some_and(|before| before.endpoint.replays == endpoint.replays) {
-            // Changed by people, or switched on again.
-            gate.forgive();
-        }
-        Self {
+        let live = Self {
             version,
             target: Target::new(&endpoint),
             filters: endpoint.filter != audit_record::Filter::default(),
@@ -63,7 +59,24 @@ impl Live {
             stats: before.map(|before| Arc::clone(&before.stats)).unwrap_or_default(),
             stopped: AtomicBool::new(false),
             endpoint,
+        };
+        if before.is_some_and(|before| live.forgives(before)) {
+            live.gate.forgive();
         }
+        live
+    }
+
+    /// Whether what failed at the version `before` no longer counts: it was changed by people, or switched on
+    /// again. A replay that was ordered is no such change.
+    pub(crate) fn forgives(&self, before: &Self) -> bool {
+        before.endpoint.replays == self.endpoint.replays
+    }
+
+    /// Whether it is what stands among the settings. The version alone does not tell: a declared endpoint that
+    /// was deleted and made again has its old id, and begins with the first version once more.
+    fn is(&self, entity: &Entity) -> bool {
+        let incarnation = entity.value.get("incarnation").and_then(serde_json::Value::as_u64);
+        self.version == entity.version && incarnation == Some(self.endpoint.incarnation)
     }
 
     /// Whether deliveries may begin.
@@ -122,10 +135,10 @@ impl LiveEndpoints {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        let versions = |known: &Self| -> Vec<(EndpointId, u64)> {
-            known.iter().map(|(id, live)| (id.clone(), live.version)).collect()
-        };
-        self.0.unreadable == other.0.unreadable && versions(self) == versions(other)
+        let (ours, theirs) = (&self.0.readable, &other.0.readable);
+        self.0.unreadable == other.0.unreadable
+            && ours.len() == theirs.len()
+            && ours.values().zip(theirs.values()).all(|(one, another)| Arc::ptr_eq(one, another))
     }
 }
 
@@ -158,7 +171,7 @@ pub(crate) fn read(control: &Control, rules: &LiveRules, before: &LiveEndpoints)
     for entity in control.list(KIND) {
         let id = EndpointId::from(entity.id.as_str());
         let earlier = before.get(&id);
-        if let Some(live) = earlier.filter(|live| live.version == entity.version) {
+        if let Some(live) = earlier.filter(|live| live.is(&entity)) {
             known.readable.insert(id, Arc::clone(live));
             continue;
         }

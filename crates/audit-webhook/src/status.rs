@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use audit_record::Timestamp;
 use serde::Serialize;
 
+use crate::clock::rfc3339;
 use crate::endpoint::EndpointId;
 use crate::engine::LaneReport;
 use crate::live::{Live, LiveEndpoints};
@@ -119,9 +119,9 @@ fn status(live: &Live, sum: Sum, now_ms: i64) -> EndpointStatus {
         partitions: sum.partitions,
         behind: sum.behind,
         behind_s: sum.behind_s,
-        circuit_open_until: open_until.map(at),
+        circuit_open_until: open_until.map(rfc3339),
         disabled_because: live.endpoint.disabled_because.clone(),
-        failing_since: live.gate.failing_since_ms().map(at),
+        failing_since: live.gate.failing_since_ms().map(rfc3339),
         blocked: sum.blocked,
         in_flight_share: u32::try_from(live.gate.window.size()).unwrap_or(u32::MAX),
         rate_share_per_second: live.gate.per_second(),
@@ -129,8 +129,4 @@ fn status(live: &Live, sum: Sum, now_ms: i64) -> EndpointStatus {
         in_flight: sum.in_flight,
         totals: live.stats.totals(),
     }
-}
-
-fn at(millis: i64) -> String {
-    Timestamp::from_micros(millis.saturating_mul(1_000)).map(|time| time.to_string()).unwrap_or_default()
 }

@@ -341,7 +341,7 @@ fn check_headers(
     if headers.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
         problem("headers", format!("may be at most {HEADERS_MAX} with {HEADER_BYTES_MAX} bytes together"));
     }
-    let mut checked = Vec::with_capacity(headers.len());
+    let mut checked: Vec<(String, HeaderSecret)> = Vec::with_capacity(headers.len());
     for (name, value) in headers {
         let name = name.to_ascii_lowercase();
         let field = format!("headers.{name}");
@@ -353,6 +353,8 @@ fn check_headers(
             problem(&field, "is set by Flagtrail itself: leave it out".to_owned());
         } else if HeaderValue::from_str(value.expose()).is_err() {
             problem(&field, "must be visible ASCII on one line".to_owned());
+        } else if checked.iter().any(|(other, _)| *other == name) {
+            problem(&field, "is given twice, in capitals and without: leave one out".to_owned());
         }
         checked.push((name, value));
     }

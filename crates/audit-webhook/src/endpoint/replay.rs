@@ -14,6 +14,10 @@ pub(crate) const REPLAYS_MAX: usize = 16;
 /// neighbours and was delivered separates runs.
 pub(crate) const REPLAY_RUNS_MAX: usize = 10_000;
 
+/// Most runs in all replays of one endpoint that are not through: they stand in its settings, which are one
+/// message on the log (about 45 bytes a run, of 4 MiB). Past it another replay is refused.
+pub(crate) const REPLAY_RUNS_OF_ALL_MAX: usize = 40_000;
+
 /// A replay as people ask for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

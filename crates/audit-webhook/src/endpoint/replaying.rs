@@ -6,7 +6,7 @@ use audit_journal::{Bounds, Offset, Partition, ReadError, ReadLimit, Topic};
 use audit_record::Author;
 use uuid::Uuid;
 
-use super::replay::{REPLAY_RUNS_MAX, REPLAYS_MAX, ReplayOrder, Run};
+use super::replay::{REPLAY_RUNS_MAX, REPLAY_RUNS_OF_ALL_MAX, REPLAYS_MAX, ReplayOrder, Run};
 use super::settings::by_partition;
 use super::{
     Endpoint, EndpointError, EndpointId, Endpoints, NewReplay, Redrive, ReplayProgress, ReplayState,
@@ -141,7 +141,7 @@ impl Endpoints {
         for _ in 0..WRITES_MAX {
             let (mut endpoint, version) = self.find(id)?;
             let documents = self.documents_of(id).await?;
-            if endpoint.replays.len() >= REPLAYS_MAX {
+            if !has_room(&endpoint, &runs) {
                 // What every partition is through with need not stand here any longer.
                 let through: BTreeSet<u64> = (endpoint.replays.iter())
                     .filter(|order| view(&endpoint, order, &documents).state == ReplayState::Done)
@@ -149,9 +149,10 @@ impl Endpoints {
                     .collect();
                 endpoint.replays.retain(|order| !through.contains(&order.number));
             }
-            if endpoint.replays.len() >= REPLAYS_MAX {
+            if !has_room(&endpoint, &runs) {
                 return Err(EndpointError::Replay(format!(
-                    "{REPLAYS_MAX} replays are under way: wait for one, or cancel one"
+                    "{} replays are under way, and this would be more than the endpoint may have: wait for one, or cancel one",
+                    endpoint.replays.len()
                 )));
             }
             endpoint.last_replay += 1;
@@ -228,6 +229,13 @@ impl Endpoints {
         // One that can't be read is of a later release, and tells us nothing.
         Ok(ours.filter_map(|(partition, _, value)| Some((partition, Document::read(&value).ok()?))).collect())
     }
+}
+
+/// Whether the endpoint may have another replay, of these runs.
+fn has_room(endpoint: &Endpoint, another: &[Vec<Run>]) -> bool {
+    let there = endpoint.replays.iter().flat_map(|order| &order.runs);
+    let runs: usize = there.chain(another).map(Vec::len).sum();
+    endpoint.replays.len() < REPLAYS_MAX && runs <= REPLAY_RUNS_OF_ALL_MAX
 }
 
 /// Offsets in order as runs, by partition.

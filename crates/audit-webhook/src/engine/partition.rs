@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use audit_journal::{Batch, NewMessage, Offset, Partition as PartitionIndex, Topic};
 use futures_util::StreamExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::Shared;
@@ -155,7 +155,13 @@ impl Partition {
                     None => return,
                 },
                 event = tail_events.recv(), if reads_tail => match event {
-                    Some(event) => self.take_tail(event),
+                    Some(event) => {
+                        // What was known of the endpoints before it came counts for it.
+                        if live.has_changed().unwrap_or(false) {
+                            self.take_settings(&mut live);
+                        }
+                        self.take_tail(event);
+                    }
                     None => return,
                 },
                 Some(done) = self.under_way.deliveries.next() => self.finish(done),
@@ -165,9 +171,7 @@ impl Partition {
                     if changed.is_err() {
                         return;
                     }
-                    let current = live.borrow_and_update().clone();
-                    self.take_endpoints(&current);
-                    self.go_all();
+                    self.take_settings(&mut live);
                 }
                 changed = doors.changed() => {
                     if changed.is_err() {
@@ -183,6 +187,12 @@ impl Partition {
             }
             self.tell_of_gaps();
         }
+    }
+
+    fn take_settings(&mut self, live: &mut watch::Receiver<LiveEndpoints>) {
+        let current = live.borrow_and_update().clone();
+        self.take_endpoints(&current);
+        self.go_all();
     }
 
     /// When there is something to do though nothing happens: a retry that is due, a message that ceases to

@@ -129,6 +129,13 @@ impl Slot {
         self.take_up_replays(partition);
     }
 
+    /// What the settings say of the endpoint can't be read now: it waits at its place until it can be.
+    pub(super) fn set_aside(&mut self, tail: &Tail) {
+        self.sync(tail);
+        self.leave_tail();
+        self.live = None;
+    }
+
     /// Begins anew.
     pub(super) fn restart(&mut self, life: Life) {
         let (lane, lives, agenda_ms) = (Lane::load(None, life, life.start), self.life + 1, self.agenda_ms);

@@ -18,6 +18,9 @@ pub(super) const WINDOW: ReadLimit = ReadLimit { messages: 1_024, bytes: 512 * 1
 /// Most bytes of windows that a partition keeps; those used last are kept.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Windows that nobody looked at for so long are not kept.
+const KEPT_UNUSED: Duration = Duration::from_secs(2);
+
 /// How long to wait after a range could not be read.
 const READ_PAUSE: Duration = Duration::from_secs(1);
 
@@ -52,6 +55,9 @@ pub(super) struct Windows {
     /// The one used last is at the back.
     kept: VecDeque<Arc<Window>>,
     bytes: usize,
+    /// Whether one was looked at since the last [`Windows::rest`], and when that was last so.
+    is_used: bool,
+    used_at: Option<Instant>,
     wanted: BTreeMap<Offset, BTreeSet<EndpointId>>,
     /// Where a read is under way.
     reading: Option<Offset>,
@@ -76,6 +82,7 @@ impl Windows {
             return None;
         };
         self.kept.push_back(Arc::clone(&window));
+        self.is_used = true;
         Some(window)
     }
 
@@ -148,15 +155,20 @@ impl Windows {
 
     fn keep(&mut self, window: Window) {
         self.bytes += window.bytes;
+        self.is_used = true;
         self.kept.push_back(Arc::new(window));
         while self.bytes > KEPT_BYTES_MAX && self.kept.len() > 1 {
             self.drop_oldest();
         }
     }
 
-    /// Keeps nothing that nobody waits near: called when a partition has been quiet.
-    pub(super) fn rest(&mut self) {
-        if self.wanted.is_empty() && self.reading.is_none() {
+    /// Keeps nothing that nobody waits near or has looked at lately. To be called now and then.
+    pub(super) fn rest(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_used) {
+            self.used_at = Some(now);
+        }
+        let is_quiet = self.used_at.is_none_or(|at| now >= at + KEPT_UNUSED);
+        if is_quiet && self.wanted.is_empty() && self.reading.is_none() {
             while !self.kept.is_empty() {
                 self.drop_oldest();
             }
@@ -176,7 +188,7 @@ mod tests {
     use bytes::Bytes;
     use tokio::time::Instant;
 
-    use super::{KEPT_BYTES_MAX, Windows};
+    use super::{KEPT_BYTES_MAX, KEPT_UNUSED, Windows};
     use crate::endpoint::EndpointId;
 
     fn range(offsets: std::ops::Range<u64>, bytes: usize) -> Range {
@@ -225,6 +237,22 @@ mod tests {
         }
         assert!(windows.bytes <= KEPT_BYTES_MAX);
         assert!(windows.look(10, &who("a")).is_none(), "the one not used is gone");
+    }
+
+    #[test]
+    fn a_window_in_use_is_kept_for_who_comes_back_to_it_and_an_unused_one_goes() {
+        let mut windows = Windows::default();
+        let now = Instant::now();
+        assert!(windows.look(3, &who("a")).is_none());
+        assert_eq!(windows.next_read(now), Some(3));
+        windows.arrived(3, Ok(range(3..9, 1)), now).expect("read");
+        windows.rest(now);
+        windows.rest(now + KEPT_UNUSED / 2);
+        assert!(windows.look(4, &who("a")).is_some(), "a slow one reads it once");
+        windows.rest(now + KEPT_UNUSED);
+        windows.rest(now + KEPT_UNUSED * 2);
+        assert!(windows.look(5, &who("a")).is_none());
+        assert_eq!(windows.bytes, 0);
     }
 
     #[test]

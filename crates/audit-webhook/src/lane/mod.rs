@@ -16,6 +16,10 @@ use crate::document::{Document, Replay};
 /// Most deliveries of one replay in one partition that are not settled. At the bound its cursor waits.
 pub(crate) const REPLAY_PENDING_MAX: usize = 1_000;
 
+/// Most bytes of the keys of one replay's projects that are not settled. At the bound its cursor waits: with the
+/// sixteen replays that an endpoint may have, its document still is a message that the log takes.
+pub(crate) const REPLAY_KEY_BYTES_MAX: usize = 64 * 1024;
+
 /// Which cursor of a lane a delivery belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TrackId {
@@ -183,8 +187,8 @@ impl Lane {
         self.base.first_failure_at
     }
 
-    /// The endpoint took a delivery at `at_ms`, of another partition perhaps: what failed before no longer
-    /// counts.
+    /// What failed up to `at_ms` no longer counts: the endpoint took a delivery then, of another partition
+    /// perhaps, or was changed.
     pub(crate) fn forget_failures_before(&mut self, at_ms: i64) {
         self.base.first_failure_at = self.base.first_failure_at.filter(|since| *since > at_ms);
     }

@@ -259,3 +259,23 @@ fn what_comes_again_names_the_predecessor_that_it_named_before() {
     assert_eq!(lane.previous(&key, 5), Some(3));
     assert_eq!(lane.previous(&key, 8), Some(3), "5 has not come yet");
 }
+
+#[test]
+fn projects_with_long_names_do_not_outgrow_a_document() {
+    const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+    let mut lane = load(None, 1, 0, 0);
+    let mut held = 0;
+    while lane.log().has_room() {
+        let project = format!("{held:0>4096}");
+        lane.log_mut().hold(held, of(&project));
+        held += 1;
+    }
+    assert!(held < BLOCKED_MAX as u64, "{held} projects");
+    assert!(lane.document(held, held).to_bytes().len() < MESSAGE_BYTES / 4);
+    for offset in 0..held {
+        lane.log_mut().begin_again(offset);
+        lane.settle(TrackId::Log, offset, true);
+    }
+    assert_eq!(lane.log().key_bytes(), 0);
+    assert!(lane.log().has_room());
+}

@@ -6,6 +6,7 @@
 //! known by offset while that is little; beyond it is found again on the log, by a *walk* from where knowledge
 //! ends to the cursor. So a project that is stuck costs a key and an offset, however much waits in it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -22,6 +23,10 @@ pub(crate) const HELD_MAX: usize = 1_024;
 
 /// Most projects with something that is not settled. At the bound the cursor waits.
 pub(crate) const BLOCKED_MAX: usize = 1_000;
+
+/// Most bytes of their keys, for all of them stand in the document, which is one message on the log. At the bound
+/// the cursor waits.
+const KEY_BYTES_MAX: usize = 256 * 1024;
 
 /// Most deliveries of one project that are known to wait behind another, and of all projects of a track.
 /// Beyond, they are found again on the log.
@@ -61,6 +66,8 @@ pub(crate) struct Track {
     /// How many of `open` wait behind another of their project.
     queued: usize,
     queues: BTreeMap<Key, Queue>,
+    /// Bytes of the keys of `queues`.
+    key_bytes: usize,
     /// Queues of which nothing is known but where to look.
     walks: BTreeSet<(Offset, Key)>,
     /// The newest delivery of each burst that has not begun.
@@ -115,6 +122,7 @@ impl Track {
             held: 0,
             queued: 0,
             queues: BTreeMap::new(),
+            key_bytes: 0,
             walks: BTreeSet::new(),
             bursts: HashMap::new(),
         }
@@ -180,7 +188,15 @@ impl Track {
 
     /// Whether the cursor may pass another record that is wanted.
     pub(crate) fn has_room(&self) -> bool {
-        self.open.len() - self.queued < PENDING_MAX && self.held < HELD_MAX && self.queues.len() < BLOCKED_MAX
+        self.open.len() - self.queued < PENDING_MAX
+            && self.held < HELD_MAX
+            && self.queues.len() < BLOCKED_MAX
+            && self.key_bytes < KEY_BYTES_MAX
+    }
+
+    /// Bytes of the keys of projects with something that is not settled.
+    pub(crate) fn key_bytes(&self) -> usize {
+        self.key_bytes
     }
 
     /// Everything before `next` is looked at: what was passed is not wanted, or is not there.
@@ -394,12 +410,19 @@ impl Track {
 
     /// Changes a queue, which is made if it is not there, and goes when nothing is left of it.
     fn with_queue(&mut self, key: &Key, change: impl FnOnce(&mut Queue)) {
-        let queue = self.queues.entry(key.clone()).or_default();
+        let queue = match self.queues.entry(key.clone()) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => {
+                self.key_bytes += key.len();
+                place.insert(Queue::default())
+            }
+        };
         let before = queue.walks_at();
         change(queue);
         let (after, is_over) = (queue.walks_at(), queue.from().is_none());
         if is_over {
             self.queues.remove(key);
+            self.key_bytes -= key.len();
         }
         if before != after {
             if let Some(at) = before {

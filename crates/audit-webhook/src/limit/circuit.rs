@@ -96,9 +96,21 @@ impl Circuit {
         *self = Self::new(self.config);
     }
 
-    /// An attempt failed in a way that speaks of the receiver. `hold` is for how long it asked to be left
-    /// alone.
+    /// An attempt that was no probe failed in a way that speaks of the receiver. `hold` is for how long it
+    /// asked to be left alone.
     pub(super) fn failure(&mut self, now_ms: i64, hold: Option<Duration>) {
+        // While a probe is under way its answer counts, not that of what was in flight when it opened.
+        if self.state != State::Probing {
+            self.failed(now_ms, hold);
+        }
+    }
+
+    /// The same of the probe.
+    pub(super) fn probe_failed(&mut self, now_ms: i64, hold: Option<Duration>) {
+        self.failed(now_ms, hold);
+    }
+
+    fn failed(&mut self, now_ms: i64, hold: Option<Duration>) {
         self.streak = self.streak.saturating_add(1);
         let hold = hold.map(|hold| hold.min(HOLD_MAX));
         match self.state {
@@ -186,7 +198,7 @@ mod tests {
             now = until;
             assert_eq!(circuit.permission(now), Permission::Probe);
             circuit.begin_probe();
-            circuit.failure(now, None);
+            circuit.probe_failed(now, None);
         }
         assert_eq!(pauses[..6], [1, 2, 4, 8, 16, 32]);
         assert_eq!(pauses[17..], [86_400; 3]);
@@ -197,6 +209,11 @@ mod tests {
         let mut circuit = opened();
         circuit.failure(900, None);
         assert_eq!(circuit.open_until(), Some(1_000));
+        circuit.begin_probe();
+        circuit.failure(1_100, None);
+        assert_eq!(circuit.permission(1_100), Permission::NotYet, "the probe has not answered");
+        circuit.probe_failed(1_200, None);
+        assert_eq!(circuit.open_until(), Some(3_200));
     }
 
     #[test]
@@ -205,7 +222,7 @@ mod tests {
         circuit.failure(0, Some(Duration::from_secs(30)));
         assert_eq!(circuit.permission(0), Permission::NotBefore(30_000));
         circuit.begin_probe();
-        circuit.failure(30_000, Some(Duration::from_secs(1_000_000)));
+        circuit.probe_failed(30_000, Some(Duration::from_secs(1_000_000)));
         assert_eq!(circuit.open_until(), Some(30_000 + 3_600_000));
     }
 

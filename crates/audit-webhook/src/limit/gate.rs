@@ -153,9 +153,9 @@ impl Gate {
         Admission::Go(probes.then(|| Probe(Arc::clone(self))))
     }
 
-    /// Takes in an answer. `tells`: whether what follows from it is told of on the log; what becomes of
-    /// deliveries of records about deliveries is not, lest they go round in circles.
-    pub(crate) fn answered(&self, verdict: Verdict, now_ms: i64, tells: bool) -> Change {
+    /// Takes in an answer, the probe's or another. `tells`: whether what follows from it is told of on the
+    /// log; what becomes of deliveries of records about deliveries is not, lest they go round in circles.
+    pub(crate) fn answered(&self, verdict: Verdict, now_ms: i64, tells: bool, is_probe: bool) -> Change {
         let mut state = self.locked();
         let was_closed = state.circuit.is_closed();
         let mut change = Change::default();
@@ -175,12 +175,10 @@ impl Gate {
                 state.failing_since_ms.get_or_insert(now_ms);
             }
             Verdict::Fails => {
-                state.circuit.failure(now_ms, None);
-                state.failing_since_ms.get_or_insert(now_ms);
+                state.fail(now_ms, None, is_probe);
             }
             Verdict::Overloaded(hold) => {
-                state.circuit.failure(now_ms, hold);
-                state.failing_since_ms.get_or_insert(now_ms);
+                state.fail(now_ms, hold, is_probe);
                 self.window.narrow();
             }
         }
@@ -233,6 +231,17 @@ impl Gate {
     }
 }
 
+impl State {
+    fn fail(&mut self, now_ms: i64, hold: Option<Duration>, is_probe: bool) {
+        if is_probe {
+            self.circuit.probe_failed(now_ms, hold);
+        } else {
+            self.circuit.failure(now_ms, hold);
+        }
+        self.failing_since_ms.get_or_insert(now_ms);
+    }
+}
+
 impl Drop for Probe {
     fn drop(&mut self) {
         let now_ms = self.0.clock.now_ms();
@@ -256,12 +265,12 @@ mod tests {
     fn while_one_probe_is_under_way_no_other_begins_and_its_answer_opens_the_door() {
         let gate = gate();
         for _ in 0..5 {
-            gate.answered(Verdict::Fails, 0, true);
+            gate.answered(Verdict::Fails, 0, true, false);
         }
         assert!(matches!(gate.admit(999), Admission::NotBefore(1_000)));
         let Admission::Go(Some(probe)) = gate.admit(1_000) else { panic!("a probe") };
         assert!(matches!(gate.admit(1_000), Admission::NotYet));
-        assert!(gate.answered(Verdict::Takes, 1_001, true).opens);
+        assert!(gate.answered(Verdict::Takes, 1_001, true, true).opens);
         drop(probe);
         assert!(matches!(gate.admit(1_001), Admission::Go(None)));
     }
@@ -270,7 +279,7 @@ mod tests {
     fn a_record_that_is_refused_keeps_nothing_else_away() {
         let gate = gate();
         for _ in 0..50 {
-            gate.answered(Verdict::RefusesRecord, 0, true);
+            gate.answered(Verdict::RefusesRecord, 0, true, false);
         }
         assert!(matches!(gate.admit(0), Admission::Go(None)));
     }
@@ -278,28 +287,28 @@ mod tests {
     #[test]
     fn failing_is_told_once_after_a_minute_and_so_is_the_recovery() {
         let gate = gate();
-        assert_eq!(gate.answered(Verdict::Fails, 0, true).failing_since_ms, None);
-        assert_eq!(gate.answered(Verdict::Fails, FAILING_AFTER_MS, true).failing_since_ms, Some(0));
-        assert_eq!(gate.answered(Verdict::Fails, FAILING_AFTER_MS + 1, true).failing_since_ms, None);
-        assert!(gate.answered(Verdict::Takes, FAILING_AFTER_MS + 2, true).has_recovered);
-        assert!(!gate.answered(Verdict::Takes, FAILING_AFTER_MS + 3, true).has_recovered);
+        assert_eq!(gate.answered(Verdict::Fails, 0, true, false).failing_since_ms, None);
+        assert_eq!(gate.answered(Verdict::Fails, FAILING_AFTER_MS, true, false).failing_since_ms, Some(0));
+        assert_eq!(gate.answered(Verdict::Fails, FAILING_AFTER_MS + 1, true, false).failing_since_ms, None);
+        assert!(gate.answered(Verdict::Takes, FAILING_AFTER_MS + 2, true, false).has_recovered);
+        assert!(!gate.answered(Verdict::Takes, FAILING_AFTER_MS + 3, true, false).has_recovered);
     }
 
     #[test]
     fn what_becomes_of_records_about_deliveries_is_told_by_none() {
         let gate = gate();
         for now in [0, FAILING_AFTER_MS, 2 * FAILING_AFTER_MS] {
-            assert_eq!(gate.answered(Verdict::Fails, now, false).failing_since_ms, None);
+            assert_eq!(gate.answered(Verdict::Fails, now, false, false).failing_since_ms, None);
         }
-        assert!(!gate.answered(Verdict::Takes, 3 * FAILING_AFTER_MS, false).has_recovered);
+        assert!(!gate.answered(Verdict::Takes, 3 * FAILING_AFTER_MS, false, false).has_recovered);
     }
 
     #[test]
     fn what_failed_before_a_restart_counts_and_is_not_told_again() {
         let gate = gate();
         gate.remember_failures(0, FAILING_AFTER_MS);
-        let change = gate.answered(Verdict::Fails, FAILING_AFTER_MS + 5, true);
+        let change = gate.answered(Verdict::Fails, FAILING_AFTER_MS + 5, true, false);
         assert_eq!((change.failed_since_ms, change.failing_since_ms), (Some(0), None));
-        assert!(gate.answered(Verdict::Takes, FAILING_AFTER_MS + 6, true).has_recovered);
+        assert!(gate.answered(Verdict::Takes, FAILING_AFTER_MS + 6, true, false).has_recovered);
     }
 }

@@ -56,8 +56,6 @@ pub enum FailureClass {
     Protocol,
     /// The answer's status was not 2xx.
     Status,
-    /// The record no longer stands on the log: retention removed it before it was delivered.
-    Gone,
     /// The URL of a GET, with the record in it, would be longer than receivers take.
     UrlTooLong,
     /// The endpoint's format can't be made from this record.
@@ -72,7 +70,7 @@ impl FailureClass {
     /// Whether every further attempt would end in the same way, so that none is made: the delivery is given
     /// up at once, to be redriven when the endpoint has been changed.
     pub fn is_lasting(self) -> bool {
-        matches!(self, Self::Gone | Self::UrlTooLong | Self::Format)
+        matches!(self, Self::UrlTooLong | Self::Format)
     }
 
     /// The class of what an HTTP client reports, by the types in its chain of causes.

@@ -1,5 +1,6 @@
 //! Which records an endpoint gets: by action, by filter, by where it begins.
 
+use audit_webhook::EndpointState;
 use flagtrail_testkit::receiver::Receiver;
 use serde_json::json;
 
@@ -61,6 +62,7 @@ async fn a_moved_endpoint_begins_anew_there_and_a_disabled_one_keeps_its_place()
     running.caught_up(&endpoint.id).await;
 
     world.update(&endpoint.id, json!({ "enabled": false })).await;
+    running.hears_that_it_is(&endpoint.id, EndpointState::Disabled).await;
     world.append(&records("alpha", 3..5)).await;
     running.stop().await;
     let running = world.start();

@@ -7,6 +7,7 @@ use audit_webhook::{AttemptOutcome, Egress, FailureClass};
 use flagtrail_testkit::receiver::{Answer, Receiver};
 use flagtrail_testkit::wait;
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 use crate::world::{LIMIT, World, ids, record, records};
 
@@ -144,7 +145,10 @@ async fn each_way_to_fail_has_its_class() {
     let breaks = Receiver::start().expect("a receiver");
     breaks.answer(Answer::disconnect());
     let plain = Receiver::start().expect("a receiver");
-    let closed = Receiver::start().expect("a receiver").url("/");
+    // Bound, so that nobody else listens there either.
+    let bound = TcpSocket::new_v4().expect("a socket");
+    bound.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+    let closed = format!("http://{}/", bound.local_addr().expect("its address"));
     let https = plain.url("/").replace("http://", "https://");
     let cases = [
         (hangs.url("/"), FailureClass::Timeout),
@@ -155,7 +159,8 @@ async fn each_way_to_fail_has_its_class() {
     ];
     let mut expected = Vec::new();
     for (url, class) in cases {
-        let endpoint = world.endpoint(&url, json!({ "events": ["flag.*"], "timeout": "2s" })).await;
+        let timeout = if class == FailureClass::Timeout { "2s" } else { "60s" };
+        let endpoint = world.endpoint(&url, json!({ "events": ["flag.*"], "timeout": timeout })).await;
         expected.push((endpoint.id, url, class));
     }
     let running = world.start();

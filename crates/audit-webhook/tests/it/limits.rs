@@ -108,6 +108,33 @@ async fn after_five_days_of_failure_an_endpoint_is_disabled_and_enabled_again_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn enabled_again_an_endpoint_has_its_five_days_anew_whoever_delivers_to_it() {
+    let world = World::new().await.pauses_ms(&[20; 10_000]);
+    let receiver = Receiver::start().expect("a receiver");
+    receiver.answer(Answer::status(500));
+    let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
+    let id = endpoint.id.as_str().into();
+    let mut running = world.start();
+    world.append(&[record("alpha", 1)]).await;
+    receiver.wait_for(2, LIMIT).await;
+    world.put_clock_forward(5 * DAY);
+    wait::until(LIMIT, "the endpoint is disabled", || async {
+        world.endpoints.get(&id).is_ok_and(|view| !view.enabled)
+    })
+    .await;
+    running.hears_that_it_is(&endpoint.id, EndpointState::Disabled).await;
+    let tried = receiver.count();
+    world.update(&endpoint.id, json!({ "enabled": true })).await;
+    receiver.wait_for(tried + 2, LIMIT).await;
+    running.stop().await;
+    let tried = receiver.count();
+    running = world.start();
+    receiver.wait_for(tried + 3, LIMIT).await;
+    running.stop().await;
+    assert!(world.endpoints.get(&id).expect("it").enabled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gone_does_not_disable_an_endpoint_that_must_get_everything() {
     let world = World::new().await;
     let receiver = Receiver::start().expect("a receiver");
@@ -167,16 +194,12 @@ async fn paused_nothing_is_sent_and_resumed_it_goes_on_where_it_was() {
     let world = World::new().await;
     let receiver = Receiver::start().expect("a receiver");
     let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
-    let id = EndpointId::from(endpoint.id.as_str());
     let running = world.start();
     world.append(&records("alpha", 0..3)).await;
     receiver.wait_for(3, LIMIT).await;
     running.caught_up(&endpoint.id).await;
     world.update(&endpoint.id, json!({ "paused": true })).await;
-    wait::until(LIMIT, "it is paused", || async {
-        running.deliverer.status().await.iter().any(|s| s.id == id && s.state == EndpointState::Paused)
-    })
-    .await;
+    running.hears_that_it_is(&endpoint.id, EndpointState::Paused).await;
     world.append(&records("alpha", 3..6)).await;
     world
         .documents_are(&endpoint.id, "its place is written down", |documents| {

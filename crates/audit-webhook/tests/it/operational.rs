@@ -38,6 +38,9 @@ async fn two_endpoints_that_fail_and_watch_each_other_make_no_endless_talk() {
     world.append(&records("gamma", 0..3)).await;
     let all_dead = || async { world.records_of("webhook.dead_lettered").await.len() >= 2 * RECORDS };
     wait::until(LIMIT, "every record was given up by both", all_dead).await;
+    // Three attempts at each of these, and at what each was told of the other: its dead letters, and that it fails.
+    let attempts = 2 * 3 * (RECORDS + RECORDS + 1);
+    wait::until(LIMIT, "both were told", || async { world.attempts().await.len() >= attempts }).await;
     for endpoint in &endpoints {
         running.caught_up(&endpoint.id).await;
     }

@@ -5,6 +5,7 @@ use audit_record::Author;
 use audit_secret::{Keyring, SecretKey};
 use audit_webhook::{EndpointError, EndpointId, EndpointUpdate, EndpointView, Endpoints, KIND, NewEndpoint};
 use flagtrail_testkit::receiver::Receiver;
+use flagtrail_testkit::wait;
 use serde_json::{Value, json};
 
 use crate::world::{LIMIT, World, records};
@@ -125,6 +126,37 @@ async fn deliveries_wait_for_the_key_and_go_on_when_it_comes() {
     assert!(healthy.get(&EndpointId::from(view.id.as_str())).expect("it").locked.is_some());
     keyring.replace(key, vec![world.key.clone()]).expect("one former key");
     receiver.wait_for(3, LIMIT).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_others_seal_with_a_key_that_is_not_here_yet_misses_nothing() {
+    let mut world = World::new().await;
+    let receiver = Receiver::start().expect("a receiver");
+    let view = world.endpoint(&receiver.url("/hook"), json!({ "events": ["flag.*"] })).await;
+    let keyring = Keyring::new(world.key.clone(), Vec::new()).expect("one key");
+    world.config.keyring = keyring.clone();
+    let running = world.start();
+    world.append(&records("alpha", 0..3)).await;
+    receiver.wait_for(3, LIMIT).await;
+    running.caught_up(&view.id).await;
+    let next = SecretKey::generate();
+    let elsewhere = Keyring::new(next.clone(), vec![world.key.clone()]).expect("two keys");
+    let id = EndpointId::from(view.id.as_str());
+    seen_with(&world, elsewhere).reseal(&id, author()).await.expect("resealed");
+    wait::until(LIMIT, "the deliverer has heard of it", || async {
+        running.deliverer.status().await.is_empty()
+    })
+    .await;
+    world.append(&records("alpha", 3..6)).await;
+    world
+        .documents_are(&view.id, "its place is written down", |documents| {
+            documents.iter().any(|document| document["cursor"].is_u64())
+        })
+        .await;
+    assert_eq!(receiver.count(), 3);
+    keyring.replace(next, vec![world.key.clone()]).expect("one former key");
+    receiver.wait_for(6, LIMIT).await;
     running.stop().await;
 }
 

@@ -56,6 +56,15 @@ impl Running {
         let _ = self.task.await;
     }
 
+    /// Waits until it has heard that an endpoint is in a state.
+    pub(crate) async fn hears_that_it_is(&self, id: &str, state: EndpointState) {
+        let id = EndpointId::from(id);
+        wait::until(LIMIT, "the deliverer has heard of the change", || async {
+            self.deliverer.status().await.iter().any(|s| s.id == id && s.state == state)
+        })
+        .await;
+    }
+
     /// Waits until an endpoint has nothing left to do, in a deliverer that owns every partition.
     pub(crate) async fn caught_up(&self, id: &str) {
         let id = EndpointId::from(id);
@@ -67,6 +76,8 @@ impl Running {
                     && s.state == EndpointState::CaughtUp
                     && s.pending == 0
                     && s.in_flight == 0
+                    // What waits in a project is neither, while it is looked for on the log.
+                    && s.blocked == 0
             })
         })
         .await;

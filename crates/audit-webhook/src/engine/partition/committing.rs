@@ -41,7 +41,7 @@ impl Partition {
                 }
             }
         }
-        self.windows.rest();
+        self.windows.rest(began);
         let deleted = std::mem::take(&mut self.deleted);
         let messages = std::mem::take(&mut self.outbox);
         let is_quiet =

@@ -11,22 +11,28 @@ use crate::live::{Live, LiveEndpoints};
 impl Partition {
     /// Takes up the endpoints.
     pub(super) fn take_endpoints(&mut self, live: &LiveEndpoints) {
-        self.endpoints = live.clone();
-        let gone: Vec<EndpointId> = (self.slots.iter())
-            .filter(|(id, slot)| slot.live.is_some() && !live.contains(id))
-            .map(|(id, _)| id.clone())
-            .collect();
+        let before = std::mem::replace(&mut self.endpoints, live.clone());
+        let gone: Vec<EndpointId> =
+            self.slots.keys().filter(|id| before.contains(id) && !live.contains(id)).cloned().collect();
         for id in gone {
             self.remove(&id);
+        }
+        for (_, slot) in self.slots.iter_mut().filter(|(id, _)| live.get(id).is_none()) {
+            slot.set_aside(&self.tail);
         }
         let now_ms = self.shared.clock.now_ms();
         for (id, endpoint) in live.iter() {
             let life = self.life(endpoint);
             match self.slots.get_mut(id) {
-                Some(slot) if slot.live.as_ref().is_some_and(|known| known.version == endpoint.version) => {}
+                Some(slot) if slot.live.as_ref().is_some_and(|known| Arc::ptr_eq(known, endpoint)) => {}
                 Some(slot) => {
-                    if let Some(since) = slot.lane.first_failure_at().filter(|_| slot.live.is_none()) {
-                        endpoint.gate.remember_failures(since, now_ms);
+                    match (slot.live.as_deref(), slot.lane.first_failure_at()) {
+                        (None, Some(since)) => endpoint.gate.remember_failures(since, now_ms),
+                        // The next owner must not remember what was forgiven.
+                        (Some(known), Some(_)) if endpoint.forgives(known) => {
+                            slot.lane.forget_failures_before(now_ms);
+                        }
+                        _ => {}
                     }
                     slot.update(Arc::clone(endpoint), life, self.index, &self.tail);
                 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use audit_journal::Topic;
-use audit_record::{AuditRecord, Timestamp};
+use audit_record::AuditRecord;
 use serde_json::json;
 
 use super::Partition;
 use crate::attempt_log::{AttemptOf, AttemptOutcome, attempt_message};
+use crate::clock::rfc3339;
 use crate::engine::delivery::{Done, Ended, Of};
 use crate::engine::disable;
 use crate::engine::slot::Gap;
@@ -27,17 +28,15 @@ impl Partition {
     /// here, the delivery is repeated.
     pub(super) fn finish(&mut self, done: Done) {
         let now_ms = self.shared.clock.now_ms();
-        let Done { of, live, entry, ended, probe } = done;
+        let of = &done.of;
         let attempts =
             self.slot(&of.id, of.life).and_then(|slot| slot.lane.track(of.track)?.attempts(of.offset));
-        match (ended, attempts) {
-            (Ended::Answered(answer), Some(attempts)) => {
-                self.answered(&of, &live, &entry, &answer, attempts + 1, now_ms);
-            }
+        match (&done.ended, attempts) {
+            (Ended::Answered(answer), Some(attempts)) => self.answered(&done, answer, attempts + 1, now_ms),
             // It was moved, or its replay was cancelled, while this was under way: only the receiver's health
             // is still of interest.
             (Ended::Answered(answer), None) => {
-                let change = live.gate.answered(said(&answer), now_ms, false);
+                let change = done.live.gate.answered(said(answer), now_ms, false, done.probe.is_some());
                 self.open_doors(&change);
             }
             (Ended::TooLate, _) => {
@@ -47,20 +46,14 @@ impl Partition {
                 }
             }
         }
+        let Done { of, probe, .. } = done;
         // From here on another probe may begin.
         drop(probe);
         self.go(&of.id);
     }
 
-    fn answered(
-        &mut self,
-        of: &Of,
-        live: &Arc<Live>,
-        entry: &Entry,
-        answer: &Answer,
-        attempt: u32,
-        now_ms: i64,
-    ) {
+    fn answered(&mut self, done: &Done, answer: &Answer, attempt: u32, now_ms: i64) {
+        let Done { of, live, entry, probe, .. } = done;
         if answer.verdict == Verdict::Skipped {
             // Neither sent nor missed: the next one of its project does not name it.
             live.stats.skipped();
@@ -70,7 +63,7 @@ impl Partition {
             return;
         }
         let tells = !operational::is_operational(entry.action());
-        let change = live.gate.answered(said(answer), now_ms, tells);
+        let change = live.gate.answered(said(answer), now_ms, tells, probe.is_some());
         let is_gone = answer.verdict == Verdict::Unwanted && !live.endpoint.is_never_disabled();
         let mut next_due = None;
         let outcome = match answer.verdict.failure() {
@@ -140,7 +133,7 @@ impl Partition {
         let since = change.failed_since_ms.filter(|_| !live.endpoint.is_never_disabled())?;
         let limit = self.shared.disable_after;
         (now_ms.saturating_sub(since) >= limit.as_millis() as i64)
-            .then(|| format!("every delivery has failed since {}", at(since)))
+            .then(|| format!("every delivery has failed since {}", rfc3339(since)))
     }
 
     fn disable(&self, live: &Arc<Live>, because: String) {
@@ -153,9 +146,9 @@ impl Partition {
     fn tell(&mut self, live: &Live, change: &Change, answer: &Answer) {
         self.open_doors(change);
         if let Some(since) = change.failing_since_ms {
-            tracing::warn!(endpoint = %live.endpoint.id, name = live.endpoint.name, since = at(since), "an endpoint is failing");
+            tracing::warn!(endpoint = %live.endpoint.id, name = live.endpoint.name, since = rfc3339(since), "an endpoint is failing");
             let detail = json!({
-                "since": at(since), "error": answer.verdict.failure(), "status": answer.status,
+                "since": rfc3339(since), "error": answer.verdict.failure(), "status": answer.status,
             });
             self.push_record(&operational::failing(&live.endpoint, detail));
         }
@@ -241,8 +234,4 @@ fn said(answer: &Answer) -> Says {
         Verdict::Failed(class) if class.is_lasting() => Says::Nothing,
         Verdict::Failed(_) => Says::Fails,
     }
-}
-
-fn at(millis: i64) -> String {
-    Timestamp::from_micros(millis.saturating_mul(1_000)).map(|time| time.to_string()).unwrap_or_default()
 }

@@ -5,7 +5,7 @@ use audit_journal::{Offset, Partition};
 use super::reading::{Found, find};
 use super::{Slot, Surroundings, Work};
 use crate::endpoint::ReplayOrder;
-use crate::lane::{Hold, REPLAY_PENDING_MAX, TrackId};
+use crate::lane::{Hold, REPLAY_KEY_BYTES_MAX, REPLAY_PENDING_MAX, TrackId};
 use crate::live::Live;
 
 /// After so long a replay looks again that reaches past what the tail has brought.
@@ -62,7 +62,9 @@ impl Slot {
         let id = TrackId::Replay(order.number);
         loop {
             let track = self.lane.track_mut(id)?;
-            if !track.has_room() || track.unsettled() >= REPLAY_PENDING_MAX {
+            let is_full =
+                track.unsettled() >= REPLAY_PENDING_MAX || track.key_bytes() >= REPLAY_KEY_BYTES_MAX;
+            if !track.has_room() || is_full {
                 return None;
             }
             let next = track.next();
