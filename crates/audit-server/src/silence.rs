@@ -8,9 +8,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use audit_archive::{Query, QueryError, Reader, SourceHeard};
-use audit_journal::{AppendOutcome, Offset, ReadError, ReadLimit, Topic};
+use audit_journal::{AppendOutcome, Bounds, Offset, ReadError, ReadLimit, Topic};
 use audit_record::{ActionPattern, AuditRecord, Filter, Timestamp};
 use audit_webhook::Span;
 use serde::Deserialize;
@@ -34,6 +35,13 @@ const LOOK: ReadLimit = ReadLimit { messages: 1_000, bytes: 4 * 1024 * 1024 };
 
 /// Most reads of rejected requests in one look; the next look goes on.
 const READS_MAX: usize = 100;
+
+/// How long the archive may take to get to where the log ended when a look began: while records come in it is never at the
+/// end itself.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+
+/// Pause between two questions whether it is there.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(100);
 
 /// Most pages of the archive that are turned to find what was told last: the records that Flagtrail wrote about one
 /// source are few.
@@ -121,17 +129,35 @@ impl Watcher<'_> {
         }
         self.told.retain(|name, _| watched.iter().any(|(source, _)| source.name == *name));
         let Some(longest) = watched.iter().map(|(_, after)| *after).max() else { return Ok(()) };
-        // An archive that trails knows of no silence.
+        // What is judged is the moment before the ends: of what came later the archive need not know.
+        let at = now();
         let ends = self.app.journal().bounds(Topic::Records).await?;
-        let heard = self.ask(move |reader| reader.covers(&ends)?.then(|| reader.sources()).transpose());
-        let Some(heard) = heard.await? else { return Ok(()) };
+        let Some(heard) = self.heard_until(ends).await? else { return Ok(()) };
         if !self.rejected.read_on(self.app, longest).await? {
             return Ok(());
         }
         for (source, after) in watched {
-            self.judge(&source, after, &heard).await?;
+            self.judge(&source, after, &heard, at).await?;
         }
         Ok(())
+    }
+
+    /// What came from each source up to these ends of the log; `None` where the archive does not get there soon: one that
+    /// trails knows of no silence.
+    async fn heard_until(
+        &self,
+        ends: Vec<Bounds>,
+    ) -> Result<Option<BTreeMap<String, SourceHeard>>, LookError> {
+        let began = Instant::now();
+        loop {
+            let ends = ends.clone();
+            let heard = self.ask(move |reader| reader.covers(&ends)?.then(|| reader.sources()).transpose());
+            let heard = heard.await?;
+            if heard.is_some() || began.elapsed() >= CATCH_UP_MAX {
+                return Ok(heard);
+            }
+            tokio::time::sleep(CATCH_UP_PAUSE).await;
+        }
     }
 
     async fn judge(
@@ -139,9 +165,9 @@ impl Watcher<'_> {
         source: &Source,
         after: Span,
         heard: &BTreeMap<String, SourceHeard>,
+        at: Timestamp,
     ) -> Result<(), LookError> {
         let name = &source.name;
-        let at = now();
         let on_log = [
             heard.get(name).map(|heard| heard.last_appended_at_ms * 1_000),
             self.rejected.last_ms.get(name).map(|at_ms| at_ms * 1_000),
