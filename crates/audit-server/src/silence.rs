@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::clock::now;
-use crate::settings::change::{Told, author_of};
+use crate::settings::change::{OWN, Told, author_of};
 use crate::settings::source::Source;
 use crate::settings::stored::{Setting, Stored};
 
@@ -86,6 +86,8 @@ impl LastTold {
 struct RejectedTail {
     /// Where to go on; nothing was read before the first look that needs it.
     next: Option<Offset>,
+    /// The longest wait that was asked about: as far back it was read.
+    reach_ms: i64,
     /// By source, when the log took the last.
     last_ms: HashMap<String, i64>,
 }
@@ -217,6 +219,8 @@ impl Watcher<'_> {
             related_object_type: vec![Source::OBJECT_TYPE.to_owned()],
             action: vec![pattern(SILENT), pattern(HEARD)],
             author: author_of(None).name.into_iter().collect(),
+            // Nobody else's records have it.
+            source: vec![OWN.to_owned()],
             ..Filter::default()
         };
         let mut query = Query { filter, limit: 1, ..Query::default() };
@@ -246,9 +250,13 @@ impl Watcher<'_> {
 }
 
 impl RejectedTail {
-    /// Reads what was rejected since the last look; at first, as far back as the longest wait reaches. Whether the end is
-    /// reached.
+    /// Reads what was rejected since the last look; at first, and when a source waits for longer than any did before, as
+    /// far back as the longest wait reaches. Whether the end is reached.
     async fn read_on(&mut self, app: &App, longest: Span) -> Result<bool, ReadError> {
+        if longest.as_millis() > self.reach_ms {
+            self.reach_ms = longest.as_millis();
+            self.next = None;
+        }
         let mut next = match self.next {
             Some(next) => next,
             None => {
