@@ -267,7 +267,14 @@ impl RejectedTail {
             }
         };
         for _ in 0..READS_MAX {
-            let range = app.journal().read(Topic::Rejected, REJECTED, next, LOOK).await?;
+            let range = match app.journal().read(Topic::Rejected, REJECTED, next, LOOK).await {
+                // Retention was faster, or it is another topic by now: the next look begins anew.
+                Err(error @ ReadError::OutOfRange { .. }) => {
+                    self.next = None;
+                    return Err(error);
+                }
+                range => range?,
+            };
             for message in &range.messages {
                 let origin = message.value.as_deref().map(serde_json::from_slice::<Origin<'_>>);
                 if let Some(Ok(origin)) = origin {
