@@ -217,6 +217,10 @@ async fn prove_record(
         let head = borne_out(reader, partition, heads, Some(whole.index)).map_err(not_shown)?;
         let (checkpoint, note) = head.ok_or_else(not_sealed)?;
         let shown = reader.prove_inclusion(partition, seq, Some(checkpoint.size)).map_err(not_shown)?;
+        // A record of an epoch before may be in another tree than the one that was signed last.
+        if shown.tree.root != checkpoint.root {
+            return Err(not_sealed());
+        }
         let proof = TlogProof {
             extra: Some(shown.entry.clone()),
             index: shown.index,
