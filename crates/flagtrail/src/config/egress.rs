@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use audit_webhook::{Egress, EgressConfig, ProxyConfig, ProxyUrl};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serializer;
 
 use super::Config;
@@ -41,7 +41,7 @@ impl Config {
     fn proxy(&self) -> anyhow::Result<Option<ProxyConfig>> {
         let refuse = |text: String| Stop::error(Exit::Usage, text);
         let file = &self.egress.proxy_file;
-        let text = match (file.as_os_str().is_empty(), self.egress.proxy.is_empty()) {
+        let text: SecretString = match (file.as_os_str().is_empty(), self.egress.proxy.is_empty()) {
             (true, true) => return Ok(None),
             (true, false) => self.egress.proxy.as_str().into(),
             (false, true) => secret_file::read(file)
