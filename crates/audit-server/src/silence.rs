@@ -8,9 +8,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use audit_archive::{Query, QueryError, Reader, SourceHeard};
-use audit_journal::{AppendOutcome, Offset, ReadError, ReadLimit, Topic};
+use audit_journal::{AppendOutcome, Bounds, Offset, ReadError, ReadLimit, Topic};
 use audit_record::{ActionPattern, AuditRecord, Filter, Timestamp};
 use audit_webhook::Span;
 use serde::Deserialize;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::clock::now;
-use crate::settings::change::{Told, author_of};
+use crate::settings::change::{OWN, Told, author_of};
 use crate::settings::source::Source;
 use crate::settings::stored::{Setting, Stored};
 
@@ -34,6 +35,13 @@ const LOOK: ReadLimit = ReadLimit { messages: 1_000, bytes: 4 * 1024 * 1024 };
 
 /// Most reads of rejected requests in one look; the next look goes on.
 const READS_MAX: usize = 100;
+
+/// How long the archive may take to get to where the log ended when a look began: while records come in it is never at the
+/// end itself.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+
+/// Pause between two questions whether it is there.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(100);
 
 /// Most pages of the archive that are turned to find what was told last: the records that Flagtrail wrote about one
 /// source are few.
@@ -78,6 +86,8 @@ impl LastTold {
 struct RejectedTail {
     /// Where to go on; nothing was read before the first look that needs it.
     next: Option<Offset>,
+    /// The longest wait that was asked about: as far back it was read.
+    reach_ms: i64,
     /// By source, when the log took the last.
     last_ms: HashMap<String, i64>,
 }
@@ -121,17 +131,35 @@ impl Watcher<'_> {
         }
         self.told.retain(|name, _| watched.iter().any(|(source, _)| source.name == *name));
         let Some(longest) = watched.iter().map(|(_, after)| *after).max() else { return Ok(()) };
-        // An archive that trails knows of no silence.
+        // What is judged is the moment before the ends: of what came later the archive need not know.
+        let at = now();
         let ends = self.app.journal().bounds(Topic::Records).await?;
-        let heard = self.ask(move |reader| reader.covers(&ends)?.then(|| reader.sources()).transpose());
-        let Some(heard) = heard.await? else { return Ok(()) };
+        let Some(heard) = self.heard_until(ends).await? else { return Ok(()) };
         if !self.rejected.read_on(self.app, longest).await? {
             return Ok(());
         }
         for (source, after) in watched {
-            self.judge(&source, after, &heard).await?;
+            self.judge(&source, after, &heard, at).await?;
         }
         Ok(())
+    }
+
+    /// What came from each source up to these ends of the log; `None` where the archive does not get there soon: one that
+    /// trails knows of no silence.
+    async fn heard_until(
+        &self,
+        ends: Vec<Bounds>,
+    ) -> Result<Option<BTreeMap<String, SourceHeard>>, LookError> {
+        let began = Instant::now();
+        loop {
+            let ends = ends.clone();
+            let heard = self.ask(move |reader| reader.covers(&ends)?.then(|| reader.sources()).transpose());
+            let heard = heard.await?;
+            if heard.is_some() || began.elapsed() >= CATCH_UP_MAX {
+                return Ok(heard);
+            }
+            tokio::time::sleep(CATCH_UP_PAUSE).await;
+        }
     }
 
     async fn judge(
@@ -139,9 +167,9 @@ impl Watcher<'_> {
         source: &Source,
         after: Span,
         heard: &BTreeMap<String, SourceHeard>,
+        at: Timestamp,
     ) -> Result<(), LookError> {
         let name = &source.name;
-        let at = now();
         let on_log = [
             heard.get(name).map(|heard| heard.last_appended_at_ms * 1_000),
             self.rejected.last_ms.get(name).map(|at_ms| at_ms * 1_000),
@@ -191,6 +219,8 @@ impl Watcher<'_> {
             related_object_type: vec![Source::OBJECT_TYPE.to_owned()],
             action: vec![pattern(SILENT), pattern(HEARD)],
             author: author_of(None).name.into_iter().collect(),
+            // Nobody else's records have it.
+            source: vec![OWN.to_owned()],
             ..Filter::default()
         };
         let mut query = Query { filter, limit: 1, ..Query::default() };
@@ -220,9 +250,13 @@ impl Watcher<'_> {
 }
 
 impl RejectedTail {
-    /// Reads what was rejected since the last look; at first, as far back as the longest wait reaches. Whether the end is
-    /// reached.
+    /// Reads what was rejected since the last look; at first, and when a source waits for longer than any did before, as
+    /// far back as the longest wait reaches. Whether the end is reached.
     async fn read_on(&mut self, app: &App, longest: Span) -> Result<bool, ReadError> {
+        if longest.as_millis() > self.reach_ms {
+            self.reach_ms = longest.as_millis();
+            self.next = None;
+        }
         let mut next = match self.next {
             Some(next) => next,
             None => {
@@ -233,7 +267,14 @@ impl RejectedTail {
             }
         };
         for _ in 0..READS_MAX {
-            let range = app.journal().read(Topic::Rejected, REJECTED, next, LOOK).await?;
+            let range = match app.journal().read(Topic::Rejected, REJECTED, next, LOOK).await {
+                // Retention was faster, or it is another topic by now: the next look begins anew.
+                Err(error @ ReadError::OutOfRange { .. }) => {
+                    self.next = None;
+                    return Err(error);
+                }
+                range => range?,
+            };
             for message in &range.messages {
                 let origin = message.value.as_deref().map(serde_json::from_slice::<Origin<'_>>);
                 if let Some(Ok(origin)) = origin {

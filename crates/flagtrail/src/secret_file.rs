@@ -51,8 +51,14 @@ fn is_open_to_others(_: &std::fs::Metadata) -> bool {
 /// is no such file.
 pub(crate) fn write(path: &Path, secret: &SecretString) -> io::Result<()> {
     let beside = path.with_extension("tmp");
+    // One that is left there may be open to others, or lead elsewhere.
+    if let Err(error) = std::fs::remove_file(&beside)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file: File = options.open(&beside)?;
@@ -77,6 +83,12 @@ mod tests {
         write(&file, &"hush".into()).unwrap();
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read_private(&file).unwrap().expose_secret(), "hush\n");
+        // Whatever a crash or somebody else left beside it.
+        let beside = file.with_extension("tmp");
+        std::fs::write(&beside, "").unwrap();
+        std::fs::set_permissions(&beside, PermissionsExt::from_mode(0o666)).unwrap();
+        write(&file, &"hush again".into()).unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

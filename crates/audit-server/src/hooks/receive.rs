@@ -64,7 +64,8 @@ pub(crate) async fn take(app: &App, source: &Source, received: Received) -> Resu
         return reject(app, source, held, Why::TooLarge, Problem::new(Kind::TooLarge, detail)).await;
     }
     let held = Arc::new(held);
-    let records = match translate(app, source, &held).await? {
+    let (fingerprint, translated) = translate(app, source, &held).await?;
+    let records = match translated {
         Ok(records) => records,
         Err(Unfit::Signature(detail)) => {
             activity.bad_signature();
@@ -98,22 +99,26 @@ pub(crate) async fn take(app: &App, source: &Source, received: Received) -> Resu
     let waiting = Waiting::records(app.process(), &source.name, received_at, &records, message);
     let outcome = acknowledge(app, waiting).await?;
     let ids: Vec<String> = records.iter().map(|record| record.id().to_owned()).collect();
-    app.repeats().remember(Fingerprint::of(&source.name, &held), &ids, received_at);
+    app.repeats().remember(fingerprint, &ids, received_at);
     activity.accepted();
     Ok(Taken::new(&records, outcome == Acknowledged::InSpool))
 }
 
-/// Translates off the async threads where the body is large.
+/// Reads every byte of the body, and translates: off the async threads where it is large.
 async fn translate(
     app: &App,
     source: &Source,
     held: &Arc<HeldRequest>,
-) -> Result<Result<Vec<AuditRecord>, Unfit>, Problem> {
+) -> Result<(Fingerprint, Result<Vec<AuditRecord>, Unfit>), Problem> {
+    let read = |app: &App, source: &Source, held: &HeldRequest| {
+        let fingerprint = Fingerprint::of(&source.name, held);
+        (fingerprint, translated(app, source, held, Ids::New(fingerprint)))
+    };
     if held.body.len() <= INLINE_BYTES_MAX {
-        return Ok(translated(app, source, held, Ids::New));
+        return Ok(read(app, source, held));
     }
     let (app, source, held) = (app.clone(), source.clone(), held.clone());
-    tokio::task::spawn_blocking(move || translated(&app, &source, &held, Ids::New))
+    tokio::task::spawn_blocking(move || read(&app, &source, &held))
         .await
         .map_err(|error| Problem::new(Kind::Internal, "the webhook could not be read").cause(error))
 }

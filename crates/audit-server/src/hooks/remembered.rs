@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::settings::source::Source;
+use crate::settings::stored::Setting;
 
 /// The version of the file that this release writes; another one is not read.
 const VERSION: u32 = 1;
@@ -57,7 +59,7 @@ pub(crate) async fn keep(app: &App) {
         if is_over {
             app.spooling().finished().await;
         }
-        let counted = app.activity().all();
+        let counted = of_existing(app);
         if counted != written {
             if let Err(error) = write(path.clone(), counted.clone()).await {
                 tracing::warn!(file = %path.display(), %error, "the counters of sources can't be written");
@@ -68,6 +70,19 @@ pub(crate) async fn keep(app: &App) {
             return;
         }
     }
+}
+
+/// The counters of the sources that there are. Another process may have deleted some: they are forgotten.
+fn of_existing(app: &App) -> BTreeMap<String, SourceCounts> {
+    let mut counted = app.activity().all();
+    counted.retain(|name, _| {
+        let exists = app.control().get(Source::KIND, name).is_some();
+        if !exists {
+            app.activity().forget(name);
+        }
+        exists
+    });
+    counted
 }
 
 async fn write(path: PathBuf, sources: BTreeMap<String, SourceCounts>) -> io::Result<()> {

@@ -28,8 +28,8 @@ pub(crate) enum Unfit {
 
 /// Where the ids come from of records for which the platform gives none.
 pub(crate) enum Ids {
-    /// Made up; a probable repeat is linked.
-    New,
+    /// Made up; a probable repeat of a request of that fingerprint is linked.
+    New(Fingerprint),
     /// Derived from what is re-driven, so that re-driving it twice is the same records.
     Redriven(String),
 }
@@ -71,15 +71,15 @@ pub(crate) fn translated(
     let drafts = translate(source.platform(), &context, &request)
         .map_err(|refusal| Unfit::Refused(refusal.reason))?
         .drafts;
-    let repeated = match ids {
-        Ids::New => app.repeats().find(&Fingerprint::of(&source.name, held), held.received_at),
+    let repeated = match &ids {
+        Ids::New(fingerprint) => app.repeats().find(fingerprint, held.received_at),
         Ids::Redriven(_) => None,
     };
     let recorded_at = now();
     let record = |(index, mut draft): (usize, Draft)| {
         if draft.id.is_none() {
             match &ids {
-                Ids::New => {
+                Ids::New(_) => {
                     draft.id = Some(Uuid::now_v7().to_string());
                     if let Some(earlier) = repeated.as_ref().and_then(|ids| ids.get(index)) {
                         draft.attributes.insert(REPEAT_OF.to_owned(), earlier.as_str().into());

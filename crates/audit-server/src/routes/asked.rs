@@ -1,5 +1,8 @@
 //! What a query asks for, as parameters.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use audit_archive::{Cursor, Order, Query};
 use audit_record::{ActionPattern, Filter, Period, Timestamp, parse_moment};
 
@@ -49,14 +52,8 @@ impl Asked {
                 }
                 "text" => asked.text = Some(value),
                 "order" => asked.order = order(&value)?,
-                "limit" => asked.limit = Some(limit(&value)?),
-                "cursor" => {
-                    let cursor = value.parse();
-                    asked.cursor =
-                        Some(cursor.map_err(|e: audit_archive::CursorError| {
-                            Problem::field("cursor", e.to_string())
-                        })?);
-                }
+                "limit" => asked.limit = Some(limit(&value, LIMIT_MAX)?),
+                "cursor" => asked.cursor = Some(cursor(&value)?),
                 other => {
                     return Err(Problem::field(other, "is no parameter here")
                         .hint(format!("there are {FILTERS}, from, to, text, order, limit, cursor")));
@@ -154,9 +151,15 @@ fn order(value: &str) -> Result<Order, Problem> {
     }
 }
 
-fn limit(value: &str) -> Result<usize, Problem> {
-    let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or_else(|| Problem::field("limit", format!("must be a whole number from 1 to {LIMIT_MAX}")))
+/// How many rows of a page, `most` at most.
+pub(crate) fn limit(value: &str, most: usize) -> Result<usize, Problem> {
+    let limit = value.parse().ok().filter(|limit| (1..=most).contains(limit));
+    limit.ok_or_else(|| Problem::field("limit", format!("must be a whole number from 1 to {most}")))
+}
+
+/// Where a page begins.
+pub(crate) fn cursor<C: FromStr<Err: Display>>(value: &str) -> Result<C, Problem> {
+    value.parse().map_err(|error: C::Err| Problem::field("cursor", error.to_string()))
 }
 
 /// A moment: RFC 3339, a day, or a duration back from now.

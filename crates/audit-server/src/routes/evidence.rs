@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::problem::{Kind, Problem, ProblemBody};
-use crate::routes::records::{may_read, refused};
+use crate::routes::records::{ask_archive, may_read, on_archive, refused};
 
 /// How far back from a partition's end a checkpoint is looked for, in offsets: transactions leave holes.
 const LOOK_BACK_OFFSETS: u64 = 256;
@@ -158,21 +158,6 @@ fn not_sealed() -> Problem {
         .retry_after_s(SEALED_SOON_S)
 }
 
-/// Runs what reads the archive where it may block.
-async fn reading<T: Send + 'static>(
-    app: &App,
-    read: impl FnOnce(&Reader) -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    let reader = app.archive()?.clone();
-    let held = app.bounds().hold_query()?;
-    tokio::task::spawn_blocking(move || {
-        let _held = held;
-        read(&reader)
-    })
-    .await
-    .map_err(|error| Problem::new(Kind::Internal, "the query failed").cause(error))?
-}
-
 /// List the latest checkpoints
 ///
 /// Whoever keeps one finds out if anything before it is ever changed.
@@ -187,7 +172,8 @@ async fn list_checkpoints(State(app): State<App>) -> Result<Json<Checkpoints>, P
     let mut checkpoints = Vec::new();
     for partition in 0..app.journal().identity().partitions {
         let heads = sealed_heads(&app, partition).await?;
-        let found = reading(&app, move |reader| borne_out(reader, partition, heads, None).map_err(not_shown));
+        let found =
+            on_archive(&app, move |reader| borne_out(reader, partition, heads, None).map_err(not_shown));
         if let Some((checkpoint, note)) = found.await? {
             checkpoints.push(CheckpointView {
                 partition,
@@ -219,18 +205,22 @@ async fn prove_record(
     Path(id): Path<String>,
 ) -> Result<Json<ProofView>, Problem> {
     let wanted = id.clone();
-    let rows = reading(&app, move |reader| reader.get(&wanted).map_err(refused)).await?;
+    let rows = ask_archive(&app, move |reader| reader.get(&wanted)).await?;
     let row = rows
         .into_iter()
         .find(|row| may_read(&caller, &row.json))
         .ok_or_else(|| Problem::new(Kind::NotFound, format!("there is no record {id:?}")))?;
     let (partition, seq) = (row.partition, row.seq);
     let heads = sealed_heads(&app, partition).await?;
-    let view = reading(&app, move |reader| {
+    let view = on_archive(&app, move |reader| {
         let whole = reader.prove_inclusion(partition, seq, None).map_err(not_shown)?;
         let head = borne_out(reader, partition, heads, Some(whole.index)).map_err(not_shown)?;
         let (checkpoint, note) = head.ok_or_else(not_sealed)?;
         let shown = reader.prove_inclusion(partition, seq, Some(checkpoint.size)).map_err(not_shown)?;
+        // A record of an epoch before may be in another tree than the one that was signed last.
+        if shown.tree.root != checkpoint.root {
+            return Err(not_sealed());
+        }
         let proof = TlogProof {
             extra: Some(shown.entry.clone()),
             index: shown.index,
@@ -262,7 +252,7 @@ async fn prove_record(
 )]
 async fn tlog_checkpoint(State(app): State<App>, Path(partition): Path<u32>) -> Result<Response, Problem> {
     let heads = sealed_heads(&app, partition).await?;
-    let found = reading(&app, move |reader| borne_out(reader, partition, heads, None).map_err(not_shown));
+    let found = on_archive(&app, move |reader| borne_out(reader, partition, heads, None).map_err(not_shown));
     let (_, note) = found.await?.ok_or_else(not_sealed)?;
     Ok(([(header::CACHE_CONTROL, FRESH)], note.to_string()).into_response())
 }
@@ -297,10 +287,12 @@ async fn tlog_tile(
             ));
         }
         let (index, width) = TileId::parse_index(index).map_err(|_| missing())?;
-        reading(&app, move |reader| reader.entry_bundle(partition, index, width).map_err(not_shown)).await?
+        on_archive(&app, move |reader| reader.entry_bundle(partition, index, width).map_err(not_shown))
+            .await?
     } else {
         let (id, width) = TileId::parse(&path).map_err(|_| missing())?;
-        let tile = reading(&app, move |reader| reader.tile(partition, id, width).map_err(not_shown)).await?;
+        let tile =
+            on_archive(&app, move |reader| reader.tile(partition, id, width).map_err(not_shown)).await?;
         tile.map(|tile| tile.to_bytes())
     };
     let bytes = bytes.ok_or_else(missing)?;

@@ -25,6 +25,7 @@ use crate::problem::{Kind, Problem};
         (name = "sources", description = "Installations of platforms"),
         (name = "endpoints", description = "Where records are delivered to"),
         (name = "tokens", description = "Who may use this interface"),
+        (name = "keys", description = "What secrets among the settings are sealed with"),
         (name = "rejected", description = "Webhooks that could not become records"),
         (name = "operations", description = "Health and figures"),
     ),

@@ -65,21 +65,26 @@ fn split(row: Row) -> Result<(Box<RawValue>, Place), Problem> {
     Ok((record, place))
 }
 
-/// Asks the archive, on a thread that may block, within the bound on queries.
+/// Asks the archive one question.
 pub(crate) async fn ask_archive<T: Send + 'static>(
     app: &App,
     ask: impl FnOnce(&Reader) -> Result<T, QueryError> + Send + 'static,
 ) -> Result<T, Problem> {
+    on_archive(app, move |reader| ask(reader).map_err(refused)).await
+}
+
+/// Works on the archive, on a thread that may block, within the bound on queries.
+pub(crate) async fn on_archive<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce(&Reader) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     let reader = app.archive()?.clone();
     let held = app.bounds().hold_query()?;
-    let asked = tokio::task::spawn_blocking(move || {
+    let worked = tokio::task::spawn_blocking(move || {
         let _held = held;
-        ask(&reader)
+        work(&reader)
     });
-    asked
-        .await
-        .map_err(|error| Problem::new(Kind::Internal, "the query failed").cause(error))?
-        .map_err(refused)
+    worked.await.map_err(|error| Problem::new(Kind::Internal, "the query failed").cause(error))?
 }
 
 pub(crate) fn refused(error: QueryError) -> Problem {

@@ -31,6 +31,24 @@ pub(super) enum FindProblems {
     Missing(ProblemBody),
 }
 
+/// What asking for what was delivered to one may be refused with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers; problems make them")]
+pub(super) enum PageProblems {
+    /// A parameter is wrong; it is named
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(ProblemBody),
+    /// There is none
+    #[response(status = 404, content_type = "application/problem+json")]
+    Missing(ProblemBody),
+    /// Too many queries at a time
+    #[response(status = 429, content_type = "application/problem+json")]
+    Busy(ProblemBody),
+    /// There is no archive here
+    #[response(status = 503, content_type = "application/problem+json")]
+    NoArchive(ProblemBody),
+}
+
 /// What making one may be refused with.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes answers; problems make them")]

@@ -13,8 +13,8 @@ use crate::auth::Caller;
 use crate::clock::now;
 use crate::problem::{Kind, Problem};
 
-/// The organisation of our own records; see [`audit_record::RoutingKey::own`].
-const OWN: &str = "~flagtrail";
+/// The organisation and the source of our own records; see [`audit_record::RoutingKey::own`].
+pub(crate) const OWN: &str = "~flagtrail";
 
 /// What a settings change looks like in the audit log.
 pub(crate) struct Told<'a> {

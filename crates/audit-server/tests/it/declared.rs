@@ -229,10 +229,14 @@ async fn what_is_wrong_with_a_declared_setting_is_said_by_table_and_name() {
             json!({"endpoint": [{"name": "x", "url": "https://example.com", "paused": true}]}),
             "paused is no configuration",
         ),
+        (
+            json!({"endpoint": [{"name": "x", "url": "https://example.com", "secrets": SECRET}]}),
+            "a text, expected",
+        ),
     ];
     for (tables, named) in cases {
         let error = declaration(false, tables).check().unwrap_err().to_string();
-        assert!(error.contains(named), "{error}");
+        assert!(error.contains(named) && !error.contains(SECRET), "{error}");
     }
     let server = Server::start().await;
     let local = json!({"name": "x", "url": "http://127.0.0.1:1/x", "secrets": [SECRET]});

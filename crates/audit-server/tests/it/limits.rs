@@ -8,6 +8,9 @@ use tokio::net::TcpStream;
 use crate::client::{raw, send};
 use crate::server::{ADMIN, SOON, Server, record};
 
+/// What a server says that wants the body.
+const CONTINUE: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 #[tokio::test]
 async fn a_client_that_sends_its_headers_too_slowly_is_cut() {
     let server =
@@ -22,8 +25,7 @@ async fn a_client_that_sends_its_headers_too_slowly_is_cut() {
 
 #[tokio::test]
 async fn a_client_that_sends_its_body_too_slowly_is_answered_408_and_harms_nobody() {
-    let server =
-        Server::start_with(|wanted| wanted.config.request_timeout = Duration::from_millis(300)).await;
+    let server = Server::start_with(|wanted| wanted.config.request_timeout = Duration::from_secs(2)).await;
     let mut stream = TcpStream::connect(server.admin).await.unwrap();
     let head = format!(
         "POST /v1/records HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{{\"action\""
@@ -102,16 +104,19 @@ async fn a_request_under_way_is_finished_when_the_server_stops_and_a_hanging_one
     let server = Server::start().await;
     let body = record("a").to_string();
     let head = format!(
-        "POST /v1/records HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/records HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    let mut finishing = TcpStream::connect(server.admin).await.unwrap();
-    finishing.write_all(head.as_bytes()).await.unwrap();
-    let mut hanging = TcpStream::connect(server.admin).await.unwrap();
-    hanging.write_all(head.as_bytes()).await.unwrap();
-    // Both are being served once a third one is.
-    send("GET", &server.url("/healthz"), &[], "").await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Each is under way once it is asked for its body.
+    let begin = async || {
+        let mut stream = TcpStream::connect(server.admin).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut asked = [0; CONTINUE.len()];
+        stream.read_exact(&mut asked).await.unwrap();
+        assert_eq!(asked, *CONTINUE);
+        stream
+    };
+    let (mut finishing, hanging) = (begin().await, begin().await);
     let started = Instant::now();
     let stopping = tokio::spawn(server.stop());
     finishing.write_all(body.as_bytes()).await.unwrap();

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use audit_server::{Declaration, Named};
+use secrecy::ExposeSecret;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::Config;
 use crate::exit::{Exit, Stop};
+use crate::secret_file;
 
 /// What stands in place of a secret where a configuration is shown.
 const REDACTED: &str = "[REDACTED]";
@@ -144,9 +146,9 @@ fn with_files(table: Map<String, Value>, place: &str) -> anyhow::Result<Map<Stri
 }
 
 fn text_of(path: &str, place: &str) -> anyhow::Result<Value> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Stop::error(Exit::Usage, format!("{place}: {path:?} can't be read: {error}")))?;
-    Ok(text.trim_end_matches(['\r', '\n']).into())
+    let text = secret_file::read(path.as_ref())
+        .map_err(|error| Stop::error(Exit::Usage, format!("{place}: {path:?} {error}")))?;
+    Ok(text.expose_secret().trim_end_matches(['\r', '\n']).into())
 }
 
 #[cfg(test)]

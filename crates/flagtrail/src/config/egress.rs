@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 
 use audit_webhook::{Egress, EgressConfig, ProxyConfig, ProxyUrl};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serializer;
 
 use super::Config;
 use crate::exit::{Exit, Stop};
+use crate::secret_file;
 
 impl Config {
     /// Where endpoints may be.
@@ -39,17 +41,18 @@ impl Config {
     fn proxy(&self) -> anyhow::Result<Option<ProxyConfig>> {
         let refuse = |text: String| Stop::error(Exit::Usage, text);
         let file = &self.egress.proxy_file;
-        let text = match (file.as_os_str().is_empty(), self.egress.proxy.is_empty()) {
+        let text: SecretString = match (file.as_os_str().is_empty(), self.egress.proxy.is_empty()) {
             (true, true) => return Ok(None),
-            (true, false) => self.egress.proxy.clone(),
-            (false, true) => std::fs::read_to_string(file)
-                .map_err(|error| refuse(format!("egress.proxy_file {}: {error}", file.display())))?,
+            (true, false) => self.egress.proxy.as_str().into(),
+            (false, true) => secret_file::read(file)
+                .map_err(|error| refuse(format!("egress.proxy_file {} {error}", file.display())))?,
             (false, false) => {
                 return Err(refuse("egress.proxy and egress.proxy_file are both set: keep one".to_owned()));
             }
         };
         // What is wrong is told without the text, which may hold a password.
-        let url: ProxyUrl = text.trim().parse().map_err(|error| refuse(format!("egress.proxy {error}")))?;
+        let url = text.expose_secret().trim().parse::<ProxyUrl>();
+        let url = url.map_err(|error| refuse(format!("egress.proxy {error}")))?;
         Ok(Some(ProxyConfig { url, resolves: self.egress.proxy_resolves }))
     }
 }

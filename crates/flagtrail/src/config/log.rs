@@ -56,13 +56,11 @@ impl Config {
             match key.strip_suffix("_file") {
                 None => drop(librdkafka.insert(key.clone(), value.clone())),
                 Some(key) => {
-                    let secret = std::fs::read_to_string(value).map_err(|error| {
-                        Stop::error(
-                            Exit::Usage,
-                            format!("kafka.librdkafka.{key}_file: {value} can't be read: {error}"),
-                        )
+                    let secret = crate::secret_file::read(value.as_ref()).map_err(|error| {
+                        Stop::error(Exit::Usage, format!("kafka.librdkafka.{key}_file: {value} {error}"))
                     })?;
-                    librdkafka.insert(key.to_owned(), secret.trim_end_matches(['\r', '\n']).to_owned());
+                    let secret = secrecy::ExposeSecret::expose_secret(&secret).trim_end_matches(['\r', '\n']);
+                    librdkafka.insert(key.to_owned(), secret.to_owned());
                 }
             }
         }

@@ -365,7 +365,8 @@ fn flatten(prefix: &str, tree: figment::value::Dict, flat: &mut BTreeMap<String,
 
 /// `config show` never prints a secret.
 fn masked<S: Serializer>(settings: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
-    let secret = |key: &str| key.contains("password") || key.contains("secret") || key.contains("pem");
+    // A password or a passphrase, a secret, a key.
+    let secret = |key: &str| ["pass", "secret", "pem"].iter().any(|part| key.contains(part));
     serializer.collect_map(
         settings.iter().map(|(key, value)| (key, if secret(key) { "[REDACTED]" } else { value })),
     )

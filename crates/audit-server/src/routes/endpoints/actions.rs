@@ -310,10 +310,13 @@ async fn get_replay(
     State(app): State<App>,
     Path((id, replay)): Path<(String, String)>,
 ) -> Result<Json<ReplayView>, Problem> {
-    let replays = app.endpoints().replays(&EndpointId::from(id.as_str())).await.map_err(refused)?;
+    Ok(Json(find_replay(&app, &EndpointId::from(id.as_str()), &replay).await?))
+}
+
+async fn find_replay(app: &App, id: &EndpointId, replay: &str) -> Result<ReplayView, Problem> {
+    let replays = app.endpoints().replays(id).await.map_err(refused)?;
     let found = replays.into_iter().find(|view| view.id == replay);
-    let found = found.ok_or_else(|| Problem::new(Kind::NotFound, format!("there is no replay {replay:?}")));
-    Ok(Json(found?))
+    found.ok_or_else(|| Problem::new(Kind::NotFound, format!("there is no replay {replay:?}")))
 }
 
 /// End a replay where it is
@@ -333,10 +336,7 @@ async fn cancel_replay(
     Path((id, replay)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let id = EndpointId::from(id.as_str());
-    let replays = app.endpoints().replays(&id).await.map_err(refused)?;
-    if !replays.iter().any(|view| view.id == replay) {
-        return Err(Problem::new(Kind::NotFound, format!("there is no replay {replay:?}")));
-    }
+    find_replay(&app, &id, &replay).await?;
     app.endpoints().cancel_replay(&id, &replay, author_of(Some(&caller))).await.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
 }

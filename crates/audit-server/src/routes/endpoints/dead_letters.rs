@@ -14,11 +14,12 @@ use utoipa_axum::routes;
 use super::deliveries::Attempt;
 use crate::app::App;
 use crate::clock::now;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::Problem;
 use crate::query::pairs;
-use crate::routes::asked::moment;
+use crate::routes::asked::{cursor, limit, moment};
 use crate::routes::endpoints::refused;
 use crate::routes::records::ask_archive;
+use crate::routes::setting::PageProblems;
 
 /// The action of the records that tell of a delivery that was given up.
 const DEAD_LETTERED: &str = "webhook.dead_lettered";
@@ -90,13 +91,7 @@ struct Asked {
         ("limit" = Option<usize>, Query, description = "At most so many, 1 to 500; 50 by default"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before; the rest of the query must be the same"),
     ),
-    responses(
-        (status = 200, body = DeadLetterPage),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "There is no archive here", body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, body = DeadLetterPage), PageProblems),
 )]
 async fn list_dead_letters(
     State(app): State<App>,
@@ -164,20 +159,14 @@ fn asked(endpoint: &str, pairs: Vec<(String, String)>) -> Result<Asked, Problem>
     let now = now();
     for (name, value) in pairs {
         match name.as_str() {
-            "all" => asked.delivered_too = value == "true",
+            "all" => {
+                let all = value.parse::<bool>();
+                asked.delivered_too = all.map_err(|_| Problem::field("all", "must be true or false"))?;
+            }
             "from" => asked.query.period.from = Some(moment("from", &value, now)?),
             "to" => asked.query.period.to = Some(moment("to", &value, now)?),
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-                asked.query.limit = limit.ok_or_else(|| {
-                    Problem::field("limit", format!("must be a whole number from 1 to {LIMIT_MAX}"))
-                })?;
-            }
-            "cursor" => {
-                let cursor: Result<Cursor, _> = value.parse();
-                asked.query.cursor =
-                    Some(cursor.map_err(|error| Problem::field("cursor", error.to_string()))?);
-            }
+            "limit" => asked.query.limit = limit(&value, LIMIT_MAX)?,
+            "cursor" => asked.query.cursor = Some(cursor(&value)?),
             other => {
                 return Err(Problem::field(other, "is no parameter here")
                     .hint("there are all, from, to, limit and cursor"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use audit_archive::{ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptQuery, AttemptRow};
+use audit_archive::{ATTEMPTS_PAGE_MAX, AttemptQuery, AttemptRow};
 use audit_webhook::{AttemptEntry, AttemptOutcome, EndpointId, FailureClass};
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
@@ -13,11 +13,12 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::clock::now;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::Problem;
 use crate::query::pairs;
-use crate::routes::asked::moment;
+use crate::routes::asked::{cursor, limit, moment};
 use crate::routes::endpoints::refused;
 use crate::routes::records::ask_archive;
+use crate::routes::setting::PageProblems;
 
 /// Attempts of a page unless told otherwise.
 const ATTEMPTS_DEFAULT: usize = 50;
@@ -110,13 +111,7 @@ struct DeliveryPage {
         ("limit" = Option<usize>, Query, description = "At most so many, 1 to 500; 50 by default"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before; the rest of the query must be the same"),
     ),
-    responses(
-        (status = 200, body = DeliveryPage),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "There is no archive here", body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, body = DeliveryPage), PageProblems),
 )]
 async fn list_deliveries(
     State(app): State<App>,
@@ -149,16 +144,8 @@ fn question(endpoint: String, pairs: Vec<(String, String)>) -> Result<AttemptQue
             }
             "from" => question.from_ms = Some(millis("from", &value)?),
             "to" => question.to_ms = Some(millis("to", &value)?),
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=ATTEMPTS_PAGE_MAX).contains(limit));
-                question.limit = limit.ok_or_else(|| {
-                    Problem::field("limit", format!("must be a whole number from 1 to {ATTEMPTS_PAGE_MAX}"))
-                })?;
-            }
-            "cursor" => {
-                let cursor: Result<AttemptCursor, _> = value.parse();
-                question.cursor = Some(cursor.map_err(|error| Problem::field("cursor", error.to_string()))?);
-            }
+            "limit" => question.limit = limit(&value, ATTEMPTS_PAGE_MAX)?,
+            "cursor" => question.cursor = Some(cursor(&value)?),
             other => {
                 return Err(Problem::field(other, "is no parameter here")
                     .hint("there are record, outcome, from, to, limit and cursor"));

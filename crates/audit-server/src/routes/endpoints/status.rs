@@ -35,7 +35,7 @@ pub(crate) struct StatusAnswer {
     /// Why it is disabled, where Flagtrail did that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) because: Option<String>,
-    /// What lies between it and the end of the log.
+    /// What lies between it and the end of the log, as far as the archive has that.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) behind: Option<Lag>,

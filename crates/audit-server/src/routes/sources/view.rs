@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::clock::now;
+use crate::routes::records::ask_archive;
 use crate::settings::named::Named;
 use crate::settings::source::Source;
 use crate::settings::stored::Stored;
@@ -87,8 +88,7 @@ pub(super) struct SourceList {
 
 /// What the archive here has of each source; `None` where there is none, or it does not answer.
 pub(super) async fn archived(app: &App) -> Option<BTreeMap<String, SourceHeard>> {
-    let reader = app.archive().ok()?.clone();
-    tokio::task::spawn_blocking(move || reader.sources()).await.ok()?.ok()
+    ask_archive(app, |reader| reader.sources()).await.ok()
 }
 
 /// The view; with the URL where its `token` is known.

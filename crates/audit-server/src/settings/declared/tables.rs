@@ -142,7 +142,16 @@ fn each<T>(
 }
 
 fn from_table<T: for<'de> Deserialize<'de>>(table: Map) -> Result<T, String> {
-    serde_json::from_value(Value::Object(table)).map_err(|error| error.to_string())
+    serde_json::from_value(Value::Object(table)).map_err(|error| without_text(&error.to_string()))
+}
+
+/// What is said of a value of the wrong kind quotes it, and a secret may stand where a list of them should: its text is left
+/// out.
+fn without_text(problem: &str) -> String {
+    match problem.split_once(" string \"").zip(problem.rsplit_once("\", expected ")) {
+        Some(((what, _), (_, expected))) => format!("{what} a text, expected {expected}"),
+        None => problem.to_owned(),
+    }
 }
 
 fn problem(problem: Problem) -> String {

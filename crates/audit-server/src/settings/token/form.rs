@@ -15,6 +15,9 @@ use crate::settings::token::{MadeToken, Scope, Token, VERSION, make_up_token};
 /// Most projects that a token may be limited to.
 const PROJECTS_MAX: usize = 1_000;
 
+/// Longest id, key or name of one of them, in bytes: the record that tells of a token holds them all.
+const PROJECT_BYTES_MAX: usize = 200;
+
 /// A token to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +72,14 @@ impl NewToken {
         }
         if self.projects.as_ref().is_some_and(|own| own.is_empty() || own.len() > PROJECTS_MAX) {
             let problem = format!("must be 1 to {PROJECTS_MAX}, or be left out for all");
+            return Err(Problem::field("projects", problem));
+        }
+        let is_none = |project: &String| {
+            project.is_empty() || project.len() > PROJECT_BYTES_MAX || project.chars().any(char::is_control)
+        };
+        if self.projects.iter().flatten().any(is_none) {
+            let problem =
+                format!("must have 1 to {PROJECT_BYTES_MAX} bytes each, and no control characters in them");
             return Err(Problem::field("projects", problem));
         }
         let too_wide = |scope: &&Scope| self.projects.is_some() && !scope.fits_projects();
