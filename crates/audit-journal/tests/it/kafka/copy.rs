@@ -101,7 +101,7 @@ async fn live(journal: &Journal, name: &str) -> Bookmark {
                 };
                 let messages = (0..4).map(|_| (Topic::Deliveries, fixed(0, "an attempt"))).collect();
                 let commit = OwnedCommit { partitions: vec![state], messages };
-                in_time("committing", owned.committer().commit(commit)).await.expect("the owner may commit");
+                crate::contract::commit(&owned.committer(), commit).await.expect("the owner may commit");
             }
             OwnedEvent::Stopped(stop) => panic!("{stop}"),
             _ => {}

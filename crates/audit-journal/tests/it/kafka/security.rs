@@ -163,7 +163,7 @@ async fn the_rights_that_the_plan_grants_are_enough_and_without_them_the_refusal
     let state = PartitionCommit { partition: 0, generation, bookmark, documents: Vec::new() };
     let commit =
         OwnedCommit { partitions: vec![state], messages: vec![(Topic::Deliveries, fixed(0, "attempt"))] };
-    in_time("committing", owned.committer().commit(commit)).await.expect("the owner may commit");
+    crate::contract::commit(&owned.committer(), commit).await.expect("the owner may commit");
     in_time("leaving", owned.leave()).await;
     let now = audit_record::Timestamp::from_micros(0).expect("1970 is in range");
     for topic in Topic::ALL {
