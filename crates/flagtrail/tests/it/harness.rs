@@ -27,6 +27,10 @@ pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-only-0123456789";
 /// The secrets key of every system under test: its processes need the same.
 pub(crate) const SECRETS_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
+/// What is said of a change of settings that was surely not written. Brokers that have just started may need longer than a write
+/// waits, the first time above all; then it is made again.
+pub(crate) const NOT_WRITTEN: &str = "the change was not written: the log does not take it now";
+
 /// One process of a system.
 pub(crate) struct Node {
     pub(crate) name: String,
@@ -148,7 +152,12 @@ impl Node {
 
     /// Runs a command against this process and demands success.
     pub(crate) fn command(&self, arguments: &[&str]) -> String {
-        let output = self.try_command(arguments);
+        let began = Instant::now();
+        let mut output = self.try_command(arguments);
+        while String::from_utf8_lossy(&output.stderr).contains(NOT_WRITTEN) && began.elapsed() < READY_WITHIN
+        {
+            output = self.try_command(arguments);
+        }
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success(),

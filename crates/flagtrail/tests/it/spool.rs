@@ -93,9 +93,10 @@ async fn hooks_that_were_answered_during_an_outage_with_a_kill_are_on_the_log_in
 
 /// The numbers of a project's flags, in the order of the records.
 fn of_project(records: &[Value], project: &str) -> Vec<u64> {
-    let number =
-        |record: &Value| record["flag"]["key"].as_str().unwrap().trim_start_matches("flag-").parse().unwrap();
-    records.iter().filter(|record| record["project"]["key"] == project).map(number).collect()
+    let of_project = records.iter().filter(|record| record["project"]["key"] == project);
+    of_project
+        .map(|record| record["flag"]["key"].as_str().unwrap().trim_start_matches("flag-").parse().unwrap())
+        .collect()
 }
 
 /// A platform that sends one hook after the other and never retries; says which were answered 2xx, and how many

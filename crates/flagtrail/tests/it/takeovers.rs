@@ -12,7 +12,7 @@ use flagtrail_testkit::receiver::{Answer, Received, Receiver};
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_TOKEN, Node, PATIENT_APPENDS, http};
+use crate::harness::{ADMIN_TOKEN, NOT_WRITTEN, Node, PATIENT_APPENDS, http};
 
 const PROJECTS: usize = 4;
 const RECORDS: usize = 1_600;
@@ -156,12 +156,18 @@ async fn create(node: &Node, endpoint: Value) -> String {
 }
 
 async fn post(node: &Node, path: &str, body: Value, expected: u16) -> Value {
-    let request = http().post(format!("{}{path}", node.admin)).bearer_auth(ADMIN_TOKEN).json(&body);
-    let answer = request.send().await.unwrap();
-    let status = answer.status();
-    let body: Value = answer.json().await.unwrap();
-    assert_eq!(status, expected, "{path}: {body}");
-    body
+    wait::some(LIMIT, path, || async {
+        let request = http().post(format!("{}{path}", node.admin)).bearer_auth(ADMIN_TOKEN).json(&body);
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let answer: Value = answer.json().await.unwrap();
+        if answer["detail"] == NOT_WRITTEN {
+            return None;
+        }
+        assert_eq!(status, expected, "{path}: {answer}");
+        Some(answer)
+    })
+    .await
 }
 
 /// Writes one record after the other, each until it is taken.
