@@ -21,7 +21,7 @@ async fn open(journal: &Journal) -> Control {
 }
 
 /// Writes again what was not written because a busy broker needs more than a write waits.
-async fn write(
+pub(crate) async fn write(
     control: &Control,
     change: SettingsChange,
 ) -> Result<Option<std::sync::Arc<Entity>>, WriteError> {
