@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod clients;
 pub mod kafka;
+pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod receiver;

@@ -5,7 +5,7 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -23,6 +23,8 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, sync::oneshot};
+
+use crate::ports;
 
 /// The longest body that is taken.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -138,12 +140,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Listens on a free port of loopback and answers 200.
+    /// Listens on a free port of loopback, which stays free while it is away, and answers 200.
     ///
     /// # Errors
     /// When there is no free port.
     pub fn start() -> Result<Self> {
-        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        Self::serve(ports::free(1)?.remove(0))
     }
 
     /// Listens on a given address: that of a receiver dropped before, which so comes back with nothing received.
@@ -151,8 +153,10 @@ impl Receiver {
     /// # Errors
     /// When the address is taken.
     pub fn start_at(address: SocketAddr) -> Result<Self> {
-        let listener =
-            std::net::TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
+        Self::serve(std::net::TcpListener::bind(address).with_context(|| format!("listen on {address}"))?)
+    }
+
+    fn serve(listener: std::net::TcpListener) -> Result<Self> {
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let address = listener.local_addr()?;

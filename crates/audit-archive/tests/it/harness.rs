@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long an archive may take to catch up, on a busy machine.
-pub(crate) const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
+pub(crate) const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(300);
 
 /// A directory with a log and an archive.
 pub(crate) struct Place {

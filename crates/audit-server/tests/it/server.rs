@@ -23,8 +23,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Answer, send};
 
-/// Longest wait for anything that ought to happen soon.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// Longest wait for anything that ought to happen soon, on a machine busy with other tests.
+pub(crate) const SOON: Duration = Duration::from_secs(120);
+
+/// How long a hook waits for the log unless a test wants otherwise: a slow disk is no outage.
+const PATIENT: Duration = Duration::from_secs(60);
 
 /// The admin token of every test server.
 pub(crate) const ADMIN: &str = "ft_test_admin";
@@ -71,6 +74,7 @@ impl Server {
             config: ServerConfig {
                 hooks_public_url: format!("http://{hooks_address}"),
                 admin_token: Some(AdminToken { shown: ADMIN.into(), organisation: Named::by_key("acme") }),
+                hook_acknowledge_timeout: PATIENT,
                 ..ServerConfig::default()
             },
             limits: Limits { drain_timeout: Duration::from_secs(2), ..Limits::default() },
@@ -142,10 +146,12 @@ impl Server {
         self.dir.clone()
     }
 
-    /// Ends every task where it stands, as a kill would; files stay as they are.
-    pub(crate) async fn crash(mut self) -> Arc<TempDir> {
+    /// Ends every task where it stands, as a kill would; files stay as they are. `dying` happens when the tasks are gone, and what they
+    /// had asked of the log is still under way.
+    pub(crate) async fn crash(mut self, dying: impl FnOnce()) -> Arc<TempDir> {
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
+        dying();
         self.dir.clone()
     }
 

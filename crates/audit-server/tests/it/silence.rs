@@ -47,10 +47,14 @@ async fn a_silence_is_told_once_over_restarts_and_processes_and_so_is_its_end() 
     server.source("patient", "native", json!({"silent_after": "7d"})).await;
     server.source("unwatched", "native", json!({})).await;
     until_told(&server, "source.silent").await;
-    let list = server.call("GET", "/v1/sources", None).await.expect(200);
-    let silent: Vec<&Value> =
-        list["sources"].as_array().unwrap().iter().map(|s| &s["status"]["silent_since"]).collect();
-    assert!(silent[0].is_string() && silent[1].is_null() && silent[2].is_null(), "{list}");
+    wait::until(SOON, "the list shows it", || async {
+        let list = server.call("GET", "/v1/sources", None).await.expect(200);
+        let silent: Vec<&Value> =
+            list["sources"].as_array().unwrap().iter().map(|s| &s["status"]["silent_since"]).collect();
+        assert!(silent[1].is_null() && silent[2].is_null(), "{list}");
+        silent[0].is_string()
+    })
+    .await;
     let server = Server::start_in(server.stop().await, watching).await;
     // Another process that watches the same.
     let control = audit_journal::Control::open(server.journal.clone()).await.unwrap();

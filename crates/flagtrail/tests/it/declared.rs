@@ -1,6 +1,8 @@
 //! Settings that stand in the configuration, by the shipped binary.
 
-use crate::harness::{Node, flagtrail};
+use flagtrail_testkit::wait;
+
+use crate::harness::{Node, READY_WITHIN, flagtrail};
 
 /// But for the path of the token.
 const TABLES: &str = r#"
@@ -27,7 +29,12 @@ async fn declared_settings_are_there_after_a_start_and_config_diff_shows_what_an
     node.ready().await;
     let config = node.dir.join("flagtrail.toml");
     let config = config.to_str().unwrap();
-    assert!(node.command(&["--config", config, "config", "diff"]).contains("everything is as"));
+    // A start waits a few seconds for them and then goes on.
+    wait::until(READY_WITHIN, "everything is as the file says", || async {
+        let diff = node.try_command(&["--config", config, "config", "diff"]);
+        String::from_utf8_lossy(&diff.stdout).contains("everything is as")
+    })
+    .await;
     let listed = node.command(&["source", "list"]);
     assert!(listed.contains("shop"), "{listed}");
     let refused = node.try_command(&["source", "delete", "shop"]);

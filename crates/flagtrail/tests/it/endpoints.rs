@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{ADMIN_TOKEN, Node, http};
 
 /// How long anything may take, on a machine busy with other tests.
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_secs(180);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_is_made_tested_paused_resumed_and_rotated_by_commands() {
@@ -104,25 +104,24 @@ async fn it_is_paused_and_resumed(node: &Node, receiver: &Receiver) {
     .await;
 }
 
+/// Waits until deliveries bear so many signatures: the one under way when a secret is rotated may have the former ones.
+async fn signed_so_often(node: &Node, receiver: &Receiver, flag: &str, what: &str, wanted: usize) {
+    wait::until(WITHIN, what, || async {
+        let before = receiver.count();
+        let found = delivered(receiver, before, &append(node, flag).await).await;
+        let signatures = found.header("webhook-signature").unwrap().split(' ');
+        signatures.filter(|one| one.starts_with("v1,")).count() == wanted
+    })
+    .await;
+}
+
 async fn its_secret_is_rotated(node: &Node, receiver: &Receiver) {
-    let signatures = |request: &Received| {
-        request.header("webhook-signature").unwrap().split(' ').filter(|one| one.starts_with("v1,")).count()
-    };
-    let before = receiver.count();
     let rotated = node.json(&["endpoint", "rotate-secret", "cache", "--grace", "1h"]);
     assert!(rotated["secret"].as_str().is_some_and(|secret| secret.starts_with("whsec_")), "{rotated}");
     assert_eq!(rotated["retiring"].as_array().map(Vec::len), Some(1), "{rotated}");
-    let id = append(node, "rotated").await;
-    assert_eq!(
-        signatures(&delivered(receiver, before, &id).await),
-        2,
-        "the old secret signs beside the new one"
-    );
+    signed_so_often(node, receiver, "rotated", "the old secret signs beside the new one", 2).await;
     node.json(&["endpoint", "rotate-secret", "cache", "--grace", "0s"]);
-    let before = receiver.count();
-    let id = append(node, "rotated again").await;
-    let found = delivered(receiver, before, &id).await;
-    assert_eq!(signatures(&found), 1, "without grace only the new one signs");
+    signed_so_often(node, receiver, "rotated again", "without grace only the new one signs", 1).await;
 }
 
 async fn what_is_given_up_is_a_dead_letter(node: &Node, receiver: &Receiver) {

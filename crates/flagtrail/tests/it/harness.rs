@@ -1,22 +1,35 @@
 //! Runs the shipped binary as an operator would: processes with configuration files, spoken to over HTTP and
 //! by the command line.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use flagtrail_testkit::process::Process;
+use flagtrail_testkit::{ports, wait};
 use serde_json::Value;
 
 /// How long a process may take until it is ready, on a machine busy with other tests.
-pub(crate) const READY_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(180);
+
+/// How long one request may take there: longer than the server lets one take.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long what waits in the spool may take to reach a log that answers.
+const DRAINED_WITHIN: Duration = Duration::from_secs(180);
+
+/// How long an append to Kafka may take where no outage is what is tested: for `[kafka]`.
+pub(crate) const PATIENT_APPENDS: &str = "append_timeout = \"20s\"\n";
 
 /// The admin token of every system under test.
 pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests-only-0123456789";
 
 /// The secrets key of every system under test: its processes need the same.
 pub(crate) const SECRETS_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// What is said of a change of settings that was surely not written. Brokers that have just started may need longer than a write
+/// waits, the first time above all; then it is made again.
+pub(crate) const NOT_WRITTEN: &str = "the change was not written: the log does not take it now";
 
 /// One process of a system.
 pub(crate) struct Node {
@@ -33,11 +46,13 @@ impl Node {
     pub(crate) fn new(root: &Path, name: &str, arguments: &[&str], settings: &str) -> Self {
         let dir = root.join(name);
         std::fs::create_dir_all(&dir).unwrap();
-        let (admin, hooks) = (free_address(), free_address());
+        let [admin, hooks] = free_addresses();
         std::fs::write(dir.join("admin.token"), ADMIN_TOKEN).unwrap();
+        // Longer than the default: a busy machine is no reason for a drain that was cut short.
+        let shutdown = if settings.contains("[shutdown]") { "" } else { "[shutdown]\ndrain = \"60s\"\n" };
         let config = format!(
             "data_dir = {data:?}\n[hooks]\nlisten = \"{hooks}\"\n[admin]\nlisten = \"{admin}\"\ntoken_file = {token:?}\n\
-             [secrets]\nkey = {SECRETS_KEY:?}\n[egress]\nallow_networks = [\"127.0.0.1\"]\n[archive]\nfree_bytes_min = 0\n{settings}",
+             [secrets]\nkey = {SECRETS_KEY:?}\n[egress]\nallow_networks = [\"127.0.0.1\"]\n[archive]\nfree_bytes_min = 0\n{shutdown}{settings}",
             data = dir.join("data"),
             token = dir.join("admin.token"),
         );
@@ -85,6 +100,19 @@ impl Node {
         panic!("{} does not answer {path} after {READY_WITHIN:?}:\n{}", self.name, self.log_tail());
     }
 
+    /// What waits in the spool, where the process can be asked.
+    pub(crate) async fn spooled(&self) -> Option<usize> {
+        let asked = http().get(format!("{}/metrics", self.admin)).send().await.ok()?;
+        let figures = asked.text().await.ok()?;
+        let line = figures.lines().find_map(|line| line.strip_prefix("flagtrail_spool_entries "))?;
+        line.trim().parse().ok()
+    }
+
+    /// Waits until what was answered 202 is on the log: a hook for which the log was slow goes by way of the spool.
+    pub(crate) async fn drained(&self) {
+        wait::until(DRAINED_WITHIN, "the spool is empty", || async { self.spooled().await == Some(0) }).await;
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process.take().expect("it runs").kill().unwrap();
@@ -111,6 +139,12 @@ impl Node {
         self.process.take().expect("it runs").stop().unwrap();
     }
 
+    /// Everything that the process has logged, over all its starts.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read(self.dir.join("process.log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read(self.dir.join("process.log")).unwrap_or_default();
         String::from_utf8_lossy(&log[log.len().saturating_sub(4_000)..]).into_owned()
@@ -118,7 +152,12 @@ impl Node {
 
     /// Runs a command against this process and demands success.
     pub(crate) fn command(&self, arguments: &[&str]) -> String {
-        let output = self.try_command(arguments);
+        let began = Instant::now();
+        let mut output = self.try_command(arguments);
+        while String::from_utf8_lossy(&output.stderr).contains(NOT_WRITTEN) && began.elapsed() < READY_WITHIN
+        {
+            output = self.try_command(arguments);
+        }
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success(),
@@ -147,7 +186,7 @@ impl Node {
 pub(crate) fn http() -> reqwest::Client {
     // The product chooses its TLS provider itself; so does a test that uses the same client.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap()
+    reqwest::Client::builder().no_proxy().timeout(ANSWERED_WITHIN).build().unwrap()
 }
 
 /// The program, free of the caller's variables.
@@ -159,7 +198,8 @@ pub(crate) fn flagtrail() -> Command {
     command
 }
 
-/// A loopback address whose port is free. Another process may take it before it is bound: then the start fails.
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+/// Loopback addresses whose ports are free, and stay so while the process is down.
+fn free_addresses<const COUNT: usize>() -> [String; COUNT] {
+    let listeners = ports::free(COUNT).unwrap();
+    std::array::from_fn(|index| listeners[index].local_addr().unwrap().to_string())
 }

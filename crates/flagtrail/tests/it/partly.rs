@@ -4,7 +4,7 @@ use flagtrail_testkit::kafka::{self, Cluster};
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_TOKEN, Node, READY_WITHIN, http};
+use crate::harness::{ADMIN_TOKEN, Node, PATIENT_APPENDS, READY_WITHIN, http};
 
 /// The broker's tool for settings.
 const CONFIG_TOOL: &str = "kafka.admin.ConfigCommand";
@@ -30,7 +30,7 @@ async fn each_line_of_a_request_that_the_log_takes_in_part_is_told_what_became_o
     let cluster = tokio::task::spawn_blocking(Cluster::shared).await.unwrap();
     let (root, prefix) = (tempfile::tempdir().unwrap(), kafka::unique("partly"));
     let settings = format!(
-        "[log]\nbackend = \"kafka\"\n[kafka]\nbrokers = {:?}\nprefix = {prefix:?}\npartitions = 4\n",
+        "[log]\nbackend = \"kafka\"\n[kafka]\nbrokers = {:?}\nprefix = {prefix:?}\npartitions = 4\n{PATIENT_APPENDS}",
         cluster.bootstrap()
     );
     let mut node = Node::new(root.path(), "one", &["up"], &settings);

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use crate::harness::{ADMIN_TOKEN, Node, SECRETS_KEY, flagtrail, http};
 
 /// Files are looked at every five seconds.
-const RELOADED_WITHIN: Duration = Duration::from_secs(60);
+const RELOADED_WITHIN: Duration = Duration::from_secs(180);
 
 /// What is planted, and must be found nowhere but where it was put.
 const SIGNING: &str = "planted-signing-secret";
@@ -94,8 +94,10 @@ async fn no_secret_of_a_whole_run_is_in_its_log_its_answers_or_its_files() {
         let sent = http().post(url).header("content-type", "application/json");
         let sent = sent.header("x-flagsmith-signature", signature(secret, &body)).body(body);
         let status = sent.send().await.unwrap().status();
-        assert_eq!(status.as_u16(), if secret == SIGNING { 200 } else { 401 });
+        let is_right = secret == SIGNING;
+        assert!(if is_right { status.is_success() } else { status == 401 }, "{status}");
     }
+    node.drained().await;
     let received = receiver.wait_for(1, RELOADED_WITHIN).await.remove(0);
     assert_eq!(received.header("authorization"), Some(HEADER), "the receiver is meant to get it");
     let deliveries = format!("/v1/endpoints/{id}/deliveries");
@@ -221,7 +223,7 @@ fn trusting(certificate: &str) -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let trusted = reqwest::Certificate::from_pem(certificate.as_bytes()).unwrap();
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]);
-    client.timeout(Duration::from_secs(10)).build().unwrap()
+    client.timeout(RELOADED_WITHIN / 3).build().unwrap()
 }
 
 /// Whether a client that trusts this certificate alone is answered.
@@ -263,7 +265,8 @@ async fn certificate_secrets_and_token_are_in_force_when_their_files_change_and_
 
     std::fs::write(&chain, "no certificate").unwrap();
     wait::until(RELOADED_WITHIN, "the broken file is warned about", || async {
-        node.log_tail().contains("hooks.tls") && node.log_tail().contains("what was in force stays")
+        let log = node.log();
+        log.contains("hooks.tls") && log.contains("what was in force stays")
     })
     .await;
     assert!(is_shown(&address, &first.0).await);
@@ -280,7 +283,7 @@ async fn certificate_secrets_and_token_are_in_force_when_their_files_change_and_
         let url = format!("https://{address}/v1/hooks/fs/{SOURCE_TOKEN}");
         let sent = client.post(url).header("content-type", "application/json");
         let sent = sent.header("x-flagsmith-signature", signature(SIGNING, &flag_updated()));
-        sent.body(flag_updated()).send().await.unwrap().status() == 200
+        sent.body(flag_updated()).send().await.unwrap().status().is_success()
     })
     .await;
 
@@ -346,6 +349,6 @@ async fn a_key_is_rotated_while_the_process_runs() {
     let body = flag_updated();
     let sent = http().post(&url).header("content-type", "application/json");
     let sent = sent.header("x-flagsmith-signature", signature(SIGNING, &body)).body(body);
-    assert_eq!(sent.send().await.unwrap().status(), 200);
+    assert!(sent.send().await.unwrap().status().is_success());
     node.stop();
 }

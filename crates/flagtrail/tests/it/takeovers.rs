@@ -12,13 +12,13 @@ use flagtrail_testkit::receiver::{Answer, Received, Receiver};
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_TOKEN, Node, http};
+use crate::harness::{ADMIN_TOKEN, NOT_WRITTEN, Node, PATIENT_APPENDS, http};
 
 const PROJECTS: usize = 4;
 const RECORDS: usize = 1_600;
 
 /// How long anything may take.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Longer than a paused owner is waited for: its partitions are another's by then.
 const PAST_THE_SESSION: Duration = Duration::from_secs(14);
@@ -30,8 +30,10 @@ async fn through_takeovers_nothing_is_lost_for_any_endpoint_and_each_project_sta
     }
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(1).unwrap()).await.unwrap();
     let root = tempfile::tempdir().unwrap();
-    let settings =
-        format!("[log]\nbackend = \"kafka\"\n[kafka]\nbrokers = {:?}\npartitions = 4\n", cluster.bootstrap());
+    let settings = format!(
+        "[log]\nbackend = \"kafka\"\n[kafka]\nbrokers = {:?}\npartitions = 4\n{PATIENT_APPENDS}",
+        cluster.bootstrap()
+    );
     let node = |name, roles| Node::new(root.path(), name, &["serve", "--roles", roles], &settings);
     let mut ingest = node("ingest", "ingest");
     let mut owners = [node("one", "deliver"), node("two", "deliver")];
@@ -154,12 +156,18 @@ async fn create(node: &Node, endpoint: Value) -> String {
 }
 
 async fn post(node: &Node, path: &str, body: Value, expected: u16) -> Value {
-    let request = http().post(format!("{}{path}", node.admin)).bearer_auth(ADMIN_TOKEN).json(&body);
-    let answer = request.send().await.unwrap();
-    let status = answer.status();
-    let body: Value = answer.json().await.unwrap();
-    assert_eq!(status, expected, "{path}: {body}");
-    body
+    wait::some(LIMIT, path, || async {
+        let request = http().post(format!("{}{path}", node.admin)).bearer_auth(ADMIN_TOKEN).json(&body);
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let answer: Value = answer.json().await.unwrap();
+        if answer["detail"] == NOT_WRITTEN {
+            return None;
+        }
+        assert_eq!(status, expected, "{path}: {answer}");
+        Some(answer)
+    })
+    .await
 }
 
 /// Writes one record after the other, each until it is taken.

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -13,23 +12,19 @@ use super::{
     libs,
     security::{Security, Tls},
 };
-use crate::process::Process;
+use crate::{ports, process::Process};
 
 /// Memory of a broker's heap: three fit beside a build.
 const BROKER_HEAP_MIB: u32 = 320;
 
 /// How long a broker may take until it serves, on a machine busy with other tests.
-const READY_LIMIT: Duration = Duration::from_secs(120);
+const READY_LIMIT: Duration = Duration::from_secs(240);
 
 /// How often readiness is looked for.
 const READY_POLL: Duration = Duration::from_millis(50);
 
 /// What a broker logs once it is registered, unfenced and serving.
 const READY_LINE: &str = "Kafka Server started";
-
-/// Where ports are taken from: below the range that operating systems give to outgoing connections, so that the port of a broker that
-/// is down is still free when it comes back.
-const PORTS: std::ops::Range<u16> = 15_000..32_000;
 
 /// The ports of one broker.
 #[derive(Debug, Clone, Copy)]
@@ -42,21 +37,9 @@ pub(super) struct Ports {
 /// Finds free ports for `brokers` brokers. They are released before the brokers bind them: whoever starts brokers repeats
 /// both steps when another process was quicker.
 pub(super) fn free_ports(brokers: u16) -> Result<Vec<Ports>> {
-    // A random beginning keeps test binaries that start at the same time apart.
-    let span = usize::from(PORTS.end - PORTS.start);
-    let beginning = usize::try_from(uuid::Uuid::new_v4().as_u128() % 1_000_003)? % span;
-    let listeners: Vec<TcpListener> = PORTS
-        .cycle()
-        .skip(beginning)
-        .take(span)
-        .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
-        .take(usize::from(brokers) * 3)
-        .collect();
+    let listeners = ports::free(usize::from(brokers) * 3)?;
     let ports =
         listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<Result<Vec<u16>>>()?;
-    if ports.len() < usize::from(brokers) * 3 {
-        bail!("no free ports between {} and {}", PORTS.start, PORTS.end);
-    }
     Ok(ports
         .chunks(3)
         .map(|three| Ports { client: three[0], internal: three[1], controller: three[2] })

@@ -3,6 +3,7 @@
 use std::{
     io::Write,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +15,9 @@ const TOOL_HEAP_MIB: u32 = 128;
 
 /// The class behind `kafka-topics.sh`.
 const TOPIC_COMMAND: &str = "org.apache.kafka.tools.TopicCommand";
+
+/// How long new partitions may take until each has a leader, on a machine busy with other tests.
+const LED_LIMIT: Duration = Duration::from_secs(120);
 
 impl Cluster {
     /// Runs a command line class of Kafka's with `--bootstrap-server` set, and returns what it wrote to standard output.
@@ -35,29 +39,49 @@ impl Cluster {
         run(class, &arguments, input)
     }
 
-    /// Creates a topic, replicated to every broker up to three. `settings` are `name=value`.
+    /// Creates a topic, replicated to every broker up to three, and waits until it is there for clients. `settings` are `name=value`.
     ///
     /// # Errors
     /// When Kafka refuses, say because it exists.
     pub fn create_topic(&self, topic: &str, partitions: u32, settings: &[&str]) -> Result<()> {
-        let partitions = partitions.to_string();
-        let mut arguments = vec!["--create", "--topic", topic, "--partitions", &partitions];
+        let count = partitions.to_string();
+        let mut arguments = vec!["--create", "--topic", topic, "--partitions", &count];
         for setting in settings {
             arguments.extend(["--config", setting]);
         }
-        self.run_tool(TOPIC_COMMAND, &arguments).map(drop)
+        self.run_tool(TOPIC_COMMAND, &arguments)?;
+        self.wait_led(topic, partitions)
     }
 
-    /// Raises a topic's number of partitions to `partitions`, as an operator might behind our back.
+    /// Raises a topic's number of partitions to `partitions`, as an operator might behind our back, and waits until they are there for
+    /// clients.
     ///
     /// # Errors
     /// When Kafka refuses, say because the topic has as many already.
     pub fn add_partitions(&self, topic: &str, partitions: u32) -> Result<()> {
         let arguments = ["--alter", "--topic", topic, "--partitions", &partitions.to_string()];
-        self.run_tool(TOPIC_COMMAND, &arguments).map(drop)
+        self.run_tool(TOPIC_COMMAND, &arguments)?;
+        self.wait_led(topic, partitions)
     }
 
-    /// Deletes a topic. It is gone for clients when this returns; its files go later.
+    /// Waits until a broker that is asked names a leader of each partition: it hears of what the controller has made a moment later.
+    fn wait_led(&self, topic: &str, partitions: u32) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let described = self.run_tool(TOPIC_COMMAND, &["--describe", "--topic", topic]);
+            let is_led = |described: &String| {
+                (0..partitions).all(|partition| leader_in(described, partition).is_some())
+            };
+            if described.as_ref().is_ok_and(is_led) {
+                return Ok(());
+            }
+            if began.elapsed() > LED_LIMIT {
+                bail!("no leaders of {topic} within {LED_LIMIT:?}: {described:?}");
+            }
+        }
+    }
+
+    /// Deletes a topic. It is gone for clients at once or a moment later; its files go later.
     ///
     /// # Errors
     /// When Kafka refuses, say because there is no such topic.

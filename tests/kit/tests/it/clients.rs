@@ -19,7 +19,7 @@ use flagtrail_testkit::{
 const TOPIC: &str = "flagtrail.records";
 
 /// Long enough for a JVM that compiles its program on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(240);
 
 const RECORD: &str = r#"{"id":"r-1","schema_version":1,"action":"flag.created","log":"Flag checkout created","occurred_at":"2026-11-21T10:00:00.000001Z","recorded_at":"2026-11-21T10:00:00.100000Z","author":{"type":"user","email":"ada@example.com"},"organisation":{"key":"acme"},"project":{"id":"1"},"flag":{"key":"checkout"},"related_object_type":"FEATURE","related_object":{"id":"4"},"source":{"name":"web","system":"flagsmith","event":"AUDIT_LOG_CREATED","received_at":"2026-11-21T10:00:00.000001Z","authenticated":"signature"}}"#;
 

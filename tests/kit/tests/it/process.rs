@@ -4,7 +4,8 @@ use std::{fs, process::Command, time::Duration};
 
 use flagtrail_testkit::{process::Process, wait};
 
-const SOON: Duration = Duration::from_secs(10);
+/// Longer than anything takes, on a machine busy with other tests.
+const SOON: Duration = Duration::from_secs(60);
 
 fn sleeper() -> Command {
     let mut command = Command::new("sleep");

@@ -20,12 +20,23 @@ async fn open(journal: &Journal) -> Control {
     opening.expect("opening ends in time").expect("the settings can be read")
 }
 
-async fn write(
+/// Writes again what was not written because a busy broker needs more than a write waits.
+pub(crate) async fn write(
     control: &Control,
     change: SettingsChange,
 ) -> Result<Option<std::sync::Arc<Entity>>, WriteError> {
-    let writing = tokio::time::timeout(PATIENCE, control.write(change, None)).await;
-    writing.expect("a write is answered in time")
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let writing = tokio::time::timeout(PATIENCE, control.write(change.clone(), None)).await;
+        match writing.expect("a write is answered in time") {
+            Err(WriteError::NotWritten(reason))
+                if !reason.contains("later release") && tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// An event of `control` as another process, perhaps of another release, would write it.

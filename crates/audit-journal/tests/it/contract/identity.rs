@@ -83,7 +83,7 @@ pub(crate) async fn a_replaced_log_stops_its_owners_by_name<H: Harness>() {
     let state =
         audit_journal::PartitionCommit { partition: 0, generation, bookmark: foreign, documents: Vec::new() };
     let commit = audit_journal::OwnedCommit { partitions: vec![state], messages: Vec::new() };
-    owned.committer().commit(commit).await.expect("the owner may commit");
+    super::commit(&owned.committer(), commit).await.expect("the owner may commit");
     tokio::time::timeout(PATIENCE, owned.leave()).await.expect("leaving ends");
     let mut owned = journal.follow_owned(GROUP).await;
     loop {

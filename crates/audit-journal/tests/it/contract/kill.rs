@@ -65,7 +65,7 @@ async fn own_for_ever(journal: &Journal) {
                     let documents = vec![(bytes::Bytes::from_static(b"count"), Some(count))];
                     let state = PartitionCommit { partition: 0, generation, bookmark, documents };
                     let commit = OwnedCommit { partitions: vec![state], messages: Vec::new() };
-                    owned.committer().commit(commit).await.expect("the owner may commit");
+                    super::commit(&owned.committer(), commit).await.expect("the owner may commit");
                     say(&format!("committed {}", bookmark.next));
                 }
             }

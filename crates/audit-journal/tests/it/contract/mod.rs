@@ -13,16 +13,16 @@ use std::future::Future;
 use std::time::Duration;
 
 use audit_journal::{
-    AppendOutcome, Follow, FollowEvent, Journal, JournalConfig, Message, NewMessage, Owned, OwnedEvent,
-    Partition, Placement, Position, ReadLimit, Topic,
+    AppendError, AppendOutcome, CommitError, Committer, Follow, FollowEvent, Journal, JournalConfig, Message,
+    NewMessage, Owned, OwnedCommit, OwnedEvent, Partition, Placement, Position, ReadLimit, Topic,
 };
 use bytes::Bytes;
 
 /// N of every log under test.
 pub(crate) const PARTITIONS: u32 = 4;
 
-/// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for what must come, on a machine busy with others.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A backend under test: one log of its own, which can be opened again and again.
 pub(crate) trait Harness: Sized + Send + Sync {
@@ -155,6 +155,20 @@ pub(crate) async fn append_all(journal: &Journal, topic: Topic, messages: Vec<Ne
     outcomes.expect("an append is answered in time").into_iter().map(taken).collect()
 }
 
+/// Appends together, and expects everything to be taken: a busy broker may need more than that waits, and then nothing of it is there.
+pub(crate) async fn append_together(journal: &Journal, messages: Vec<(Topic, NewMessage)>) -> Vec<Position> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let outcome = tokio::time::timeout(PATIENCE, journal.append_together(messages.clone())).await;
+        match outcome.expect("it is answered in time") {
+            Err(AppendError::NotAppended(_)) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            outcome => return outcome.expect("all of them are taken"),
+        }
+    }
+}
+
 /// `count` messages of one partition, with the values `0`, `1`, …
 pub(crate) async fn append_numbers(journal: &Journal, partition: Partition, numbers: std::ops::Range<u32>) {
     let messages = numbers.map(|number| fixed(partition, number.to_string())).collect();
@@ -231,6 +245,20 @@ pub(crate) async fn until_holds(journal: &Journal, topic: Topic, partition: Part
         let may_come = expected.starts_with(&found.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(may_come && tokio::time::Instant::now() < deadline, "{found:?} instead of {expected:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Commits, and is refused only by a fence: a busy broker may need more than a commit waits, and then nothing of it is there.
+pub(crate) async fn commit(committer: &Committer, commit: OwnedCommit) -> Result<(), CommitError> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let outcome = tokio::time::timeout(PATIENCE, committer.commit(commit.clone())).await;
+        match outcome.expect("a commit is answered in time") {
+            Err(CommitError::NotCommitted(_)) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

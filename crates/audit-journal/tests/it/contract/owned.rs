@@ -77,8 +77,7 @@ fn document(key: &'static str, value: &'static str) -> (Bytes, Option<Bytes>) {
 }
 
 async fn must_commit(committer: &Committer, commit: OwnedCommit) {
-    let committed = tokio::time::timeout(PATIENCE, committer.commit(commit)).await;
-    committed.expect("a commit is answered in time").expect("the owner may commit");
+    super::commit(committer, commit).await.expect("the owner may commit");
 }
 
 /// Events until the journal is closed, with every partition given up at once.
@@ -243,8 +242,7 @@ pub(crate) async fn a_zombies_commit_is_refused_whole<H: Harness>() {
     let mut late = commit_of(1, assigned[&1].generation, bookmark);
     late.partitions[0].documents = vec![document("late", "x")];
     late.messages = vec![(Topic::Deliveries, fixed(1, "late"))];
-    let refused = tokio::time::timeout(PATIENCE, zombie.commit(late)).await;
-    let refused = refused.expect("a commit is answered in time");
+    let refused = super::commit(&zombie, late).await;
     assert!(matches!(refused, Err(CommitError::Fenced(_))), "{refused:?}");
     let mut timely = commit_of(1, new[&1].generation, bookmark);
     timely.messages = vec![(Topic::Deliveries, fixed(1, "timely"))];

@@ -11,10 +11,12 @@ use audit_journal::{
 };
 use bytes::Bytes;
 use flagtrail_testkit::kafka::{self, Cluster};
+use flagtrail_testkit::wait;
 
 use super::{blocking, config, in_time, topic_name};
 use crate::contract::{
-    PARTITIONS, append_all, append_numbers, collect, fixed, keyed, next, read_all, text, until,
+    PARTITIONS, PATIENCE, append_all, append_numbers, append_together, collect, fixed, keyed, next, read_all,
+    text, until,
 };
 
 async fn open(cluster: &Cluster, prefix: &str) -> Journal {
@@ -24,6 +26,8 @@ async fn open(cluster: &Cluster, prefix: &str) -> Journal {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_acknowledged_record_is_lost_when_leaders_are_killed_under_load() {
+    /// Before each kill and after the last so many are acknowledged.
+    const BETWEEN: usize = 100;
     if kafka::available().is_none() {
         return;
     }
@@ -32,10 +36,10 @@ async fn no_acknowledged_record_is_lost_when_leaders_are_killed_under_load() {
     let journal = open(&cluster, &prefix).await;
     let mut follow = journal.follow(Topic::Records, Vec::new()).await;
 
-    let stop = Arc::new(AtomicBool::new(false));
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let writers: Vec<_> = (0..8)
         .map(|writer| {
-            let (journal, stop) = (journal.clone(), Arc::clone(&stop));
+            let (journal, stop, count) = (journal.clone(), Arc::clone(&stop), Arc::clone(&count));
             tokio::spawn(async move {
                 let mut acknowledged = BTreeSet::new();
                 for number in 0.. {
@@ -48,6 +52,7 @@ async fn no_acknowledged_record_is_lost_when_leaders_are_killed_under_load() {
                     for (value, outcome) in values.into_iter().zip(outcomes) {
                         if matches!(outcome, AppendOutcome::Appended(_)) {
                             acknowledged.insert(value);
+                            count.fetch_add(1, Ordering::Relaxed);
                         }
                     }
                 }
@@ -55,18 +60,29 @@ async fn no_acknowledged_record_is_lost_when_leaders_are_killed_under_load() {
             })
         })
         .collect();
+    let more = async || {
+        let before = count.load(Ordering::Relaxed);
+        until(|| async { count.load(Ordering::Relaxed) >= before + BETWEEN }).await;
+    };
     for partition in 0..2 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        more().await;
         let (cluster, name) = (Arc::clone(&cluster), topic_name(&prefix, Topic::Records));
         blocking(move || {
-            let leader = cluster.leader_of(&name, partition).expect("there is a leader");
+            let mut leader = None;
+            wait::blocking(PATIENCE, "there is a leader", || {
+                leader = cluster.leader_of(&name, partition).ok();
+                leader.is_some()
+            });
+            let leader = leader.expect("there is one");
             cluster.kill_broker(leader).expect("it can be killed");
-            std::thread::sleep(Duration::from_secs(3));
+            wait::blocking(PATIENCE, "another leads", || {
+                cluster.leader_of(&name, partition).is_ok_and(|leads| leads != leader)
+            });
             cluster.restart_broker(leader).expect("it comes back");
         })
         .await;
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    more().await;
     stop.store(true, Ordering::Relaxed);
     let mut acknowledged = BTreeSet::new();
     for writer in writers {
@@ -76,7 +92,7 @@ async fn no_acknowledged_record_is_lost_when_leaders_are_killed_under_load() {
 
     // The follower that ran all the time has each of them, and in a writer's order.
     let mut there = Vec::new();
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     let mut missing = acknowledged.clone();
     while !missing.is_empty() {
         assert!(Instant::now() < deadline, "{} acknowledged records are missing", missing.len());
@@ -128,9 +144,7 @@ async fn a_broker_that_goes_and_comes_back_ends_nothing() {
     }
     let cluster = Arc::new(blocking(|| Cluster::start(1)).await.expect("the broker starts"));
     let prefix = kafka::unique("log");
-    let mut settings = config(&cluster.bootstrap(), &prefix);
-    settings.append_timeout = Duration::from_secs(2);
-    let journal = in_time("opening", Journal::open(JournalConfig::Kafka(settings))).await.expect("it opens");
+    let journal = open(&cluster, &prefix).await;
     append_numbers(&journal, 0, 0..5).await;
     let mut follow = journal.follow(Topic::Records, Vec::new()).await;
     let mut owned = journal.follow_owned("flagtrail-deliver").await;
@@ -167,9 +181,7 @@ async fn a_broker_that_goes_and_comes_back_ends_nothing() {
             after = batch.messages.iter().any(|message| text(message) == "after");
         }
     }
-    in_time("together", journal.append_together(vec![(Topic::Records, fixed(0, "both"))]))
-        .await
-        .expect("it is appended");
+    append_together(&journal, vec![(Topic::Records, fixed(0, "both"))]).await;
     in_time("leaving", owned.leave()).await;
     in_time("closing", journal.close()).await;
     assert_eq!(journal.identity().partitions, PARTITIONS);

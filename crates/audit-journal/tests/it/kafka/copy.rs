@@ -11,8 +11,11 @@ use flagtrail_testkit::kafka::{self, Cluster};
 use serde_json::json;
 
 use super::{blocking, config, in_time};
+use crate::contract::control::write;
 use crate::contract::kill::{child_arguments, kill_after, say};
-use crate::contract::{PARTITIONS, append_all, append_numbers, collect, fixed, next, next_owned};
+use crate::contract::{
+    PARTITIONS, append_all, append_numbers, append_together, collect, fixed, next, next_owned,
+};
 
 const GROUP: &str = "flagtrail-deliver";
 
@@ -75,10 +78,10 @@ async fn live(journal: &Journal, name: &str) -> Bookmark {
         let id = format!("{name}-{number}");
         let change =
             SettingsChange { kind: "source".to_owned(), id, base_version: 0, value: Some(json!({})) };
-        control.write(change, None).await.expect("it is written");
+        write(&control, change).await.expect("it is written");
         // With a record beside it, as the server writes it.
         let both = vec![(Topic::Records, fixed(1, "of the settings")), (Topic::Rejected, fixed(0, "other"))];
-        journal.append_together(both).await.expect("it is appended");
+        append_together(journal, both).await;
     }
     append_all(journal, Topic::Checkpoints, vec![fixed(2, "a checkpoint")]).await;
     let mut owned = journal.follow_owned(GROUP).await;
@@ -101,7 +104,7 @@ async fn live(journal: &Journal, name: &str) -> Bookmark {
                 };
                 let messages = (0..4).map(|_| (Topic::Deliveries, fixed(0, "an attempt"))).collect();
                 let commit = OwnedCommit { partitions: vec![state], messages };
-                in_time("committing", owned.committer().commit(commit)).await.expect("the owner may commit");
+                crate::contract::commit(&owned.committer(), commit).await.expect("the owner may commit");
             }
             OwnedEvent::Stopped(stop) => panic!("{stop}"),
             _ => {}

@@ -27,7 +27,7 @@ const BROKERS_VARIABLE: &str = "FLAGTRAIL_TEST_KAFKA_BROKERS";
 const PREFIX_VARIABLE: &str = "FLAGTRAIL_TEST_KAFKA_PREFIX";
 
 /// How long one append may take in tests: longer than an election.
-const APPEND_TIMEOUT: Duration = Duration::from_secs(20);
+const APPEND_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Which brokers a log is on.
 pub(crate) trait Brokers: Send + Sync + 'static {

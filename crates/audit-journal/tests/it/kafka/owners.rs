@@ -48,7 +48,7 @@ async fn a_child_process_owns_until_it_is_told_otherwise() {
                     }],
                     messages: attempts.collect(),
                 };
-                match owned.committer().commit(commit).await {
+                match crate::contract::commit(&owned.committer(), commit).await {
                     Ok(()) => println!("\ncommitted {partition}"),
                     Err(CommitError::Fenced(_)) => println!("\nfenced {partition}"),
                     Err(error) => println!("\nfailed {error}"),
@@ -158,7 +158,7 @@ async fn a_paused_process_that_wakes_after_the_takeover_commits_nothing() {
         documents: vec![(Bytes::from_static(b"by"), Some(Bytes::from_static(b"heir")))],
     };
     let commit = OwnedCommit { partitions: vec![state], messages: Vec::new() };
-    in_time("the heir's commit", heir.committer().commit(commit)).await.expect("the owner may commit");
+    crate::contract::commit(&heir.committer(), commit).await.expect("the owner may commit");
 
     // It wakes with its old assignment: what it tries is refused, until it has joined anew.
     zombie.signal("-CONT");

@@ -1,7 +1,6 @@
 //! A journal whose log does not answer at start, and the settings that are known without it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use audit_journal::{
     AppendError, AppendOutcome, Control, Journal, JournalConfig, OpenError, OwnedEvent, ReadError,
@@ -11,6 +10,7 @@ use flagtrail_testkit::kafka::{self, Cluster};
 use serde_json::json;
 
 use super::{blocking, config, in_time};
+use crate::contract::control::write;
 use crate::contract::{PARTITIONS, append_all, collect, fixed, next_owned, text, until};
 
 fn change(id: &str, base_version: u64) -> SettingsChange {
@@ -29,9 +29,7 @@ async fn a_log_that_is_away_at_start_is_refused_by_word_and_followed_when_it_com
         return;
     }
     let cluster = Arc::new(blocking(|| Cluster::start(1)).await.expect("the broker starts"));
-    let mut settings = config(&cluster.bootstrap(), &kafka::unique("log"));
-    settings.append_timeout = Duration::from_secs(2);
-    let settings = JournalConfig::Kafka(settings);
+    let settings = JournalConfig::Kafka(config(&cluster.bootstrap(), &kafka::unique("log")));
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("settings.json");
 
@@ -39,7 +37,7 @@ async fn a_log_that_is_away_at_start_is_refused_by_word_and_followed_when_it_com
     let identity = journal.identity().clone();
     let file = SettingsFile::open(path.clone()).expect("there is none yet");
     let control = in_time("reading", Control::open_with(journal.clone(), file)).await.expect("it opens");
-    in_time("writing", control.write(change("kept", 0), None)).await.expect("it is written");
+    write(&control, change("kept", 0)).await.expect("it is written");
     copied(&path, "kept").await;
     append_all(&journal, Topic::Records, vec![fixed(1, "before")]).await;
     // One that nobody has a copy of: only the log knows.
@@ -47,7 +45,7 @@ async fn a_log_that_is_away_at_start_is_refused_by_word_and_followed_when_it_com
     drop((control, journal));
     let journal = in_time("opening", Journal::open(settings.clone())).await.expect("it opens");
     let control = in_time("reading", Control::open(journal.clone())).await.expect("it opens");
-    in_time("writing", control.write(change("later", 0), None)).await.expect("it is written");
+    write(&control, change("later", 0)).await.expect("it is written");
     in_time("closing", journal.close()).await;
     drop((control, journal));
     let down = Arc::clone(&cluster);
@@ -84,8 +82,9 @@ async fn a_log_that_is_away_at_start_is_refused_by_word_and_followed_when_it_com
     }
     in_time("leaving", owned.leave()).await;
     in_time("the fold", revision.changed()).await.expect("the settings are kept current");
-    assert!(control.get("source", "later").is_some(), "the log's word took the copy's place");
-    in_time("writing", control.write(change("new", 0), None)).await.expect("it is written");
+    // The log's word takes the copy's place, event by event.
+    until(|| async { control.get("source", "later").is_some() }).await;
+    write(&control, change("new", 0)).await.expect("it is written");
     copied(&path, "new").await;
     in_time("closing", journal.close()).await;
 }
