@@ -2,11 +2,14 @@
 //! counts. They drive the shipped binary where there is one to drive.
 
 mod figure;
+mod live;
 mod load;
 mod product;
 mod raw;
 mod row;
 mod sample;
+mod sink;
+mod topic;
 
 use std::process::ExitCode;
 
@@ -72,5 +75,10 @@ async fn run(row: Row, scale: Scale) -> Result<Vec<Figure>> {
         Row::IngestNdjson => row::ingest_ndjson::measure(scale).await,
         Row::IngestSingle => row::ingest_single::measure(scale).await,
         Row::Arrival => row::arrival::measure(scale).await,
+        Row::ArrivalFlood => row::arrival_flood::measure(scale).await,
+        Row::WebhookBacklog => row::webhook_backlog::measure(scale).await,
+        Row::ManyEndpoints => row::many_endpoints::measure(scale).await,
+        Row::CatchingUp => row::catching_up::measure(scale).await,
+        Row::BacklogMemory => row::backlog_memory::measure(scale).await,
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use flagtrail_testkit::process::Process;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The admin token of every process under measurement.
 pub(crate) const TOKEN: &str = "a-token-for-benchmarks-only-0123456789";
@@ -84,14 +84,13 @@ impl Product {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// Makes a webhook endpoint for everything from now on.
-    pub(crate) async fn endpoint(&self, url: &str) -> Result<()> {
-        let body = json!({"name": "bench", "url": url, "events": ["flag.*"], "start": "now"});
+    /// Makes a webhook endpoint.
+    pub(crate) async fn endpoint(&self, settings: &Value) -> Result<()> {
         let answer = self
             .client
             .post(format!("{}/v1/endpoints", self.admin))
             .bearer_auth(TOKEN)
-            .json(&body)
+            .json(settings)
             .send()
             .await?;
         ensure!(answer.status().is_success(), "{}", answer.json::<Value>().await?);

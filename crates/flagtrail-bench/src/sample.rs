@@ -3,7 +3,7 @@
 use audit_record::AuditRecord;
 
 /// Projects.
-const PROJECTS: usize = 40;
+pub(crate) const PROJECTS: usize = 100;
 
 /// Flags in all.
 const FLAGS: usize = 2_000;

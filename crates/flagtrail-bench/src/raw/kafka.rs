@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use flagtrail_testkit::kafka::{self, Cluster};
-use flagtrail_testkit::receiver::Receiver;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -18,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::figure::quantile;
 use crate::sample;
+use crate::sink::Sink;
 
 /// Rows of one transaction of the bare loop.
 const BATCH: usize = 10_000;
@@ -98,7 +98,7 @@ pub(crate) fn consume_and_insert(brokers: &str, topic: &str, records: usize, dir
     Ok(rows as f64 / began.elapsed().as_secs_f64())
 }
 
-fn consumer(brokers: &str, topic: &str) -> Result<BaseConsumer> {
+pub(super) fn consumer(brokers: &str, topic: &str) -> Result<BaseConsumer> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", kafka::unique("raw"))
@@ -126,7 +126,7 @@ pub(crate) async fn produce_fetch_post(cluster: &Cluster, rounds: usize) -> Resu
         .set("acks", "all")
         .set("linger.ms", "0")
         .create()?;
-    let receiver = Receiver::start()?;
+    let sink = Sink::counting()?;
     let client = reqwest::Client::builder().no_proxy().build()?;
     let record = sample::record(1);
     let send =
@@ -140,7 +140,7 @@ pub(crate) async fn produce_fetch_post(cluster: &Cluster, rounds: usize) -> Resu
         send().await.map_err(|(error, _)| error)?;
         let body =
             consumer.poll(POLL).context("a message did not come")??.payload().unwrap_or_default().to_vec();
-        client.post(receiver.url("/raw")).body(body).send().await?.error_for_status()?;
+        client.post(sink.url("/raw")).body(body).send().await?.error_for_status()?;
         millis.push(began.elapsed().as_secs_f64() * 1e3);
     }
     millis.sort_by(f64::total_cmp);

@@ -5,20 +5,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use audit_archive::Reader;
-use audit_journal::{AppendOutcome, Journal, JournalConfig, KafkaConfig, Topic};
 use flagtrail_testkit::kafka::{self, Cluster};
 
 use crate::Scale;
 use crate::figure::Figure;
 use crate::product::Product;
 use crate::raw;
-use crate::sample;
+use crate::topic;
 
 /// Records.
 const RECORDS: usize = 1_000_000;
-
-/// Records appended at once while filling the topic.
-const BATCH: usize = 2_000;
 
 /// Pause between two looks at the archive.
 const POLL: Duration = Duration::from_millis(20);
@@ -30,7 +26,7 @@ pub(crate) async fn measure(scale: Scale) -> Result<Vec<Figure>> {
     let records = scale.of(RECORDS);
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(1)).await??;
     let (brokers, prefix) = (cluster.bootstrap(), kafka::unique("bench"));
-    fill(&brokers, &prefix, records).await?;
+    topic::fill(&brokers, &prefix, 0..records).await?;
     let root = tempfile::tempdir()?;
     let log = (brokers.as_str(), prefix.as_str());
     let least = archive(&root.path().join("least"), log, records, "full_text = false").await?;
@@ -107,28 +103,4 @@ async fn archive(
     };
     product.stop()?;
     Ok(archived)
-}
-
-async fn fill(brokers: &str, prefix: &str, records: usize) -> Result<()> {
-    let config = KafkaConfig {
-        brokers: brokers.to_owned(),
-        prefix: prefix.to_owned(),
-        partitions: 4,
-        create_topics: true,
-        append_timeout: Duration::from_secs(30),
-        librdkafka: Default::default(),
-    };
-    let journal = Journal::open(JournalConfig::Kafka(config)).await?;
-    for first in (0..records).step_by(BATCH) {
-        let messages = (first..records.min(first + BATCH))
-            .map(|number| journal.record_message(&sample::record(number)))
-            .collect();
-        let outcomes = journal.append(Topic::Records, messages).await;
-        ensure!(
-            outcomes.iter().all(|outcome| matches!(outcome, AppendOutcome::Appended(_))),
-            "the topic could not be filled"
-        );
-    }
-    journal.close().await;
-    Ok(())
 }

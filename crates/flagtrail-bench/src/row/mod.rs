@@ -2,10 +2,15 @@
 
 pub(crate) mod archive;
 pub(crate) mod arrival;
+pub(crate) mod arrival_flood;
+pub(crate) mod backlog_memory;
+pub(crate) mod catching_up;
 pub(crate) mod embedded_journal;
 pub(crate) mod ingest_ndjson;
 pub(crate) mod ingest_single;
+pub(crate) mod many_endpoints;
 pub(crate) mod startup;
+pub(crate) mod webhook_backlog;
 
 /// A benchmark by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -22,6 +27,16 @@ pub(crate) enum Row {
     IngestSingle,
     /// POST a record until it arrives at an endpoint, 200 a second
     Arrival,
+    /// POST records as fast as they are answered until all have arrived at an endpoint
+    ArrivalFlood,
+    /// A backlog on Kafka drained to one webhook endpoint
+    WebhookBacklog,
+    /// 200 records a second to 1,000 endpoints, 20 of them bad
+    ManyEndpoints,
+    /// A backlog that drains beside live traffic
+    CatchingUp,
+    /// Memory with ten million records waiting for an endpoint: fills a topic of 8 GB
+    BacklogMemory,
 }
 
 impl Row {
@@ -33,6 +48,11 @@ impl Row {
         Self::IngestNdjson,
         Self::IngestSingle,
         Self::Arrival,
+        Self::ArrivalFlood,
+        Self::WebhookBacklog,
+        Self::ManyEndpoints,
+        Self::CatchingUp,
+        Self::BacklogMemory,
     ];
 
     /// Its name on the command line.
