@@ -3,6 +3,8 @@
 use audit_archive::QueryError;
 use audit_journal::ReadError;
 
+use crate::state::STATE_VERSION;
+
 /// Each names the thing and the mend. What was written stays beside the destination, and the same job goes on
 /// from there.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,16 @@ pub enum ExportError {
     /// Another job was interrupted there.
     #[error("{0} holds the unfinished export of another job: finish that one, or remove the folder")]
     OtherJob(String),
+    /// A later release was interrupted there.
+    #[error(
+        "{folder} holds an unfinished export of version {found}, this release goes on with those up to {STATE_VERSION}: finish it with the release that began it, or remove the folder"
+    )]
+    Newer {
+        /// Where.
+        folder: String,
+        /// Its version.
+        found: u32,
+    },
     /// The archive did not pass the log's end in time.
     #[error(
         "the archive did not reach the log's end within {seconds} s: wait for it (`flagtrail archive status`), or ask again"

@@ -7,11 +7,12 @@
 //! to `.removed-<id>` before anything in it is deleted: what bears that name is no job any more.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use audit_archive::Reader;
-use audit_journal::Journal;
+use audit_journal::{Journal, Partition};
 use audit_record::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -25,6 +26,10 @@ use crate::run::{Progress, run_export};
 
 /// Most jobs that wait; more are refused.
 pub const JOBS_WAITING_MAX: usize = 16;
+
+/// Most jobs that are kept, whatever became of them; then one has to be removed before another is taken. None is
+/// removed by itself: whoever asked for an export may still be about to fetch it.
+pub const EXPORTS_KEPT_MAX: usize = 1_000;
 
 /// What the folder of a removed job begins with until all of it is deleted.
 const REMOVED_PREFIX: &str = ".removed-";
@@ -74,12 +79,61 @@ pub enum ExportState {
     },
 }
 
+/// Where a job is, as lists have it: without what its manifest says of every file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum StateSummary {
+    /// Behind others.
+    Waiting,
+    /// Being made.
+    Running {
+        /// Records written so far.
+        records: u64,
+    },
+    /// There, whole.
+    Done {
+        /// Records in all files.
+        records: u64,
+        /// The partitions that it does not cover to their end.
+        incomplete: Vec<Partition>,
+    },
+    /// Given up; a restart of the process tries again.
+    Failed {
+        /// Why, and the mend.
+        problem: String,
+    },
+}
+
+impl ExportState {
+    fn summary(&self) -> StateSummary {
+        match self {
+            Self::Waiting => StateSummary::Waiting,
+            Self::Running { records } => StateSummary::Running { records: *records },
+            Self::Done { manifest } => StateSummary::Done {
+                records: manifest.records,
+                incomplete: manifest
+                    .partitions
+                    .iter()
+                    .filter(|entry| !entry.complete)
+                    .map(|entry| entry.partition)
+                    .collect(),
+            },
+            Self::Failed { problem } => StateSummary::Failed { problem: problem.clone() },
+        }
+    }
+}
+
 /// Why a job is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     /// Too many wait.
     #[error("{JOBS_WAITING_MAX} exports wait already: ask again when one is done")]
     Full,
+    /// Too many are kept.
+    #[error(
+        "{EXPORTS_KEPT_MAX} exports are kept already: delete those that are no longer needed here (`flagtrail export delete ID`), and ask again"
+    )]
+    TooManyKept,
     /// The request can't be written down.
     #[error("the export can't be written down: {0}")]
     Write(#[from] std::io::Error),
@@ -103,6 +157,8 @@ pub struct ExportJobs {
 struct Shared {
     dir: PathBuf,
     states: Mutex<BTreeMap<String, (ExportRequest, ExportState)>>,
+    /// Held while a job is taken, which writes files: one at a time, so that no two take the last place.
+    taking: Mutex<()>,
     queue: mpsc::Sender<String>,
 }
 
@@ -123,7 +179,8 @@ impl ExportJobs {
         delete_removed(&dir)?;
         let states = found(&dir)?;
         let (sender, queue) = mpsc::channel(JOBS_WAITING_MAX);
-        let shared = Arc::new(Shared { dir, states: Mutex::new(states), queue: sender });
+        let shared =
+            Arc::new(Shared { dir, states: Mutex::new(states), taking: Mutex::new(()), queue: sender });
         Ok((Self { shared: shared.clone() }, ExportRunner { shared, queue }))
     }
 
@@ -138,6 +195,11 @@ impl ExportJobs {
         let asked_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
         let request = ExportRequest { v: JOB_VERSION, id: id.clone(), query, format, asked_by, asked_at };
         period(&request.query)?;
+        let _taking = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.shared.lock().len();
+        if kept >= EXPORTS_KEPT_MAX {
+            return Err(SubmitError::TooManyKept);
+        }
         // The place in the queue comes first: a job that is written down has one.
         let place = self.shared.queue.try_reserve().map_err(|_| SubmitError::Full)?;
         let folder = self.shared.dir.join(&id);
@@ -155,9 +217,24 @@ impl ExportJobs {
         self.shared.lock().get(id).cloned()
     }
 
-    /// Every job, the latest first.
-    pub fn list(&self) -> Vec<(ExportRequest, ExportState)> {
-        self.shared.lock().values().rev().cloned().collect()
+    /// The latest `limit` jobs that `wanted` admits, the latest first; of those older than the job `before`, where
+    /// one is named.
+    pub fn list(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+        wanted: impl Fn(&ExportRequest) -> bool,
+    ) -> Vec<(ExportRequest, StateSummary)> {
+        let older: (Bound<&str>, Bound<&str>) =
+            (Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded));
+        let states = self.shared.lock();
+        states
+            .range::<str, _>(older)
+            .rev()
+            .filter(|(_, (request, _))| wanted(request))
+            .take(limit)
+            .map(|(_, (request, state))| (request.clone(), state.summary()))
+            .collect()
     }
 
     /// The folder of a finished export.
@@ -381,6 +458,44 @@ mod tests {
         assert_eq!(state(), ExportState::Waiting, "the process died before the log answered");
         std::fs::write(folder.join(ON_RECORD), "").expect("written");
         assert!(matches!(state(), ExportState::Done { .. }));
+    }
+
+    #[test]
+    fn beyond_the_most_that_are_kept_an_export_is_refused_until_one_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (jobs, _runner) = ExportJobs::open(dir.path()).expect("opened");
+        let submit = || jobs.submit(QueryText::default(), Format::Ndjson, "a test".to_owned());
+        let first = submit().expect("taken");
+        jobs.shared.set(&first.id, ExportState::Failed { problem: "the disk is full".to_owned() });
+        for number in 1..EXPORTS_KEPT_MAX {
+            let other = ExportRequest { id: format!("another-{number}"), ..first.clone() };
+            jobs.shared.lock().insert(other.id.clone(), (other, ExportState::Waiting));
+        }
+
+        let refused = submit().expect_err("there is no place");
+        assert!(matches!(refused, SubmitError::TooManyKept), "{refused}");
+        assert!(refused.to_string().contains("flagtrail export delete"), "{refused}");
+        assert!(jobs.remove(&first.id).expect("removed"));
+        submit().expect("there is one place");
+        assert!(matches!(submit(), Err(SubmitError::TooManyKept)));
+    }
+
+    #[test]
+    fn pages_of_jobs_follow_each_other_the_latest_first_and_leave_out_what_is_not_wanted() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (jobs, _runner) = ExportJobs::open(dir.path()).expect("opened");
+        let submit =
+            || jobs.submit(QueryText::default(), Format::Ndjson, "a test".to_owned()).expect("taken").id;
+        let mut ids = [submit(), submit(), submit(), submit()];
+        ids.sort();
+        let [oldest, second, hidden, latest] = ids;
+        let page = |before: Option<&str>| -> Vec<String> {
+            let listed = jobs.list(before, 2, |request| request.id != hidden);
+            listed.into_iter().map(|(request, _)| request.id).collect()
+        };
+        assert_eq!(page(None), [latest, second.clone()]);
+        assert_eq!(page(Some(&second)), [oldest.clone()]);
+        assert!(page(Some(&oldest)).is_empty());
     }
 
     #[test]

@@ -19,7 +19,10 @@ mod state;
 
 pub use error::ExportError;
 pub use job::{ExportJob, Format};
-pub use jobs::{ExportJobs, ExportRequest, ExportRunner, ExportState, JOBS_WAITING_MAX, SubmitError};
+pub use jobs::{
+    EXPORTS_KEPT_MAX, ExportJobs, ExportRequest, ExportRunner, ExportState, JOBS_WAITING_MAX, StateSummary,
+    SubmitError,
+};
 pub use manifest::{FileEntry, Manifest, PartitionEntry, QueryText};
 pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export};
 pub use seal::{KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig};

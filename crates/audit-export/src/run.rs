@@ -32,7 +32,7 @@ const ARCHIVE_POLL: Duration = Duration::from_millis(100);
 /// Rows gathered before they are written and hashed, in bytes.
 const CHUNK_BYTES: usize = 128 * 1024;
 
-/// Progress is told, and a stop heeded, once in so many records.
+/// Progress is told once in so many records.
 const PROGRESS_RECORDS: u64 = 1_000;
 
 /// How far an export is.
@@ -55,35 +55,70 @@ pub async fn run_export(
     progress: impl Fn(Progress) + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Result<Manifest, ExportError> {
-    if let Some(finished) = finished(job)? {
-        put_on_record(journal, job, Moment::Completed(finished.records, finished.files.len())).await?;
-        return Ok(finished);
-    }
     let root = unfinished(&job.destination);
-    let state = match State::read(&root)? {
-        Some(state) if state.is_of(job) => state,
-        Some(_) => return Err(ExportError::OtherJob(root.display().to_string())),
-        None => {
-            if root.exists() {
-                std::fs::remove_dir_all(&root)?;
-            }
-            std::fs::create_dir_all(root.join("data"))?;
+    let (folder, asked) = (root.clone(), job.clone());
+    let state = match blocking(move || left(&folder, &asked)).await? {
+        Left::Finished(manifest) => {
+            put_on_record(journal, job, Moment::Completed(manifest.records, manifest.files.len())).await?;
+            return Ok(*manifest);
+        }
+        Left::Unfinished(state) => *state,
+        Left::Nothing => {
             put_on_record(journal, job, Moment::Requested).await?;
             let asked_at = now();
             let state = State::begin(job, asked_at, cut(journal, reader, &stop).await?);
-            state.write(&root)?;
-            state
+            let folder = root.clone();
+            blocking(move || {
+                state.write(&folder)?;
+                Ok(state)
+            })
+            .await?
         }
     };
     let deployment = journal.identity().deployment.to_string();
     let (reader, job_for_files) = (reader.clone(), job.clone());
-    let written = tokio::task::spawn_blocking(move || {
+    let manifest = blocking(move || {
         let state = write_payload(&root, state, &reader, &job_for_files, &progress, &stop)?;
         finish(&root, &state, &job_for_files, deployment)
-    });
-    let manifest = written.await.map_err(|error| std::io::Error::other(error.to_string()))??;
+    })
+    .await?;
     put_on_record(journal, job, Moment::Completed(manifest.records, manifest.files.len())).await?;
     Ok(manifest)
+}
+
+/// Runs what blocks on a thread for it: it reads, writes, fsyncs and deletes.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ExportError> + Send + 'static,
+) -> Result<T, ExportError> {
+    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
+}
+
+/// What earlier runs left of a job.
+enum Left {
+    /// All of it.
+    Finished(Box<Manifest>),
+    /// Some of it.
+    Unfinished(Box<State>),
+    /// Nothing that can be gone on with; its folder is there, and empty.
+    Nothing,
+}
+
+/// Looks for what earlier runs left of a job under `root`.
+fn left(root: &Path, job: &ExportJob) -> Result<Left, ExportError> {
+    if let Some(manifest) = finished(job)? {
+        return Ok(Left::Finished(Box::new(manifest)));
+    }
+    match State::read(root)? {
+        Some(state) if state.is_of(job) => Ok(Left::Unfinished(Box::new(state))),
+        Some(_) => Err(ExportError::OtherJob(root.display().to_string())),
+        None => {
+            if root.exists() {
+                std::fs::remove_dir_all(root)?;
+            }
+            std::fs::create_dir_all(root.join("data"))?;
+            Ok(Left::Nothing)
+        }
+    }
 }
 
 /// The manifest that stands at the destination if it is this job's.
@@ -105,11 +140,8 @@ async fn cut(journal: &Journal, reader: &Reader, stop: &CancellationToken) -> Re
     let log = journal.bounds(Topic::Records).await?;
     let began = Instant::now();
     loop {
-        let look = {
-            let (reader, log) = (reader.clone(), log.clone());
-            tokio::task::spawn_blocking(move || look(&reader, &log)).await
-        };
-        if let Some(cuts) = look.map_err(|error| std::io::Error::other(error.to_string()))?? {
+        let (archive, ends) = (reader.clone(), log.clone());
+        if let Some(cuts) = blocking(move || look(&archive, &ends)).await? {
             return Ok(cuts);
         }
         if began.elapsed() > ARCHIVE_WAIT_MAX {
@@ -161,8 +193,16 @@ fn write_payload(
     let mut records: u64 = state.files.iter().map(|file| file.records).sum();
     let mut chunk = Chunk::default();
     let mut open: Option<OpenFile> = None;
-    while let Some(row) = scan.next() {
-        let row = row?;
+    loop {
+        // Not once in so many records: where little matches, it is long from one to the next.
+        if stop.is_cancelled() {
+            return Err(ExportError::Stopped);
+        }
+        let row = match scan.look_on().transpose()? {
+            None => break,
+            Some(None) => continue,
+            Some(Some(row)) => row,
+        };
         if open.is_none() {
             open = Some(OpenFile::create(root, state.files.len() + 1, job.format)?);
             if job.format == Format::Csv {
@@ -176,9 +216,6 @@ fn write_payload(
         records += 1;
         if records.is_multiple_of(PROGRESS_RECORDS) {
             progress(Progress { covered, records });
-            if stop.is_cancelled() {
-                return Err(ExportError::Stopped);
-            }
         }
         if chunk.bytes.len() >= CHUNK_BYTES
             && let Some(file) = &mut open
@@ -272,4 +309,34 @@ fn finish(root: &Path, state: &State, job: &ExportJob, deployment: String) -> Re
 
 fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use audit_record::{Filter, Period};
+
+    use super::*;
+
+    #[test]
+    fn a_stop_is_heeded_though_nothing_matches() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(dir.path().join("data")).expect("made");
+        let job = ExportJob {
+            id: "nothing".to_owned(),
+            filter: Filter::default(),
+            period: Period::default(),
+            text: None,
+            format: Format::Ndjson,
+            destination: dir.path().join("bag"),
+            asked_by: "a test".to_owned(),
+        };
+        let (stop, reader) = (CancellationToken::new(), Reader::open(dir.path()));
+        let write = || {
+            let state = State::begin(&job, now(), Vec::new());
+            write_payload(dir.path(), state, &reader, &job, &|_: Progress| {}, &stop)
+        };
+        assert_eq!(write().expect("written").files.len(), 1);
+        stop.cancel();
+        assert!(matches!(write(), Err(ExportError::Stopped)));
+    }
 }

@@ -7,11 +7,12 @@ use audit_journal::{Offset, Partition};
 use serde::{Deserialize, Serialize};
 
 use crate::durable::write_whole;
+use crate::error::ExportError;
 use crate::job::{ExportJob, Format};
 use crate::manifest::{FileEntry, QueryText};
 
-/// The version of this document; another one is not resumed.
-const STATE_VERSION: u32 = 1;
+/// The version of this document; a later one is not resumed.
+pub(crate) const STATE_VERSION: u32 = 1;
 
 /// Where one partition is cut: every message before is covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,11 @@ pub(crate) struct State {
     pub(crate) next: Option<(Partition, u64)>,
 }
 
+#[derive(Deserialize)]
+struct Versioned {
+    v: u32,
+}
+
 impl State {
     /// The beginning of `job`.
     pub(crate) fn begin(job: &ExportJob, asked_at: String, cuts: Vec<Cut>) -> Self {
@@ -62,12 +68,17 @@ impl State {
     }
 
     /// Reads what an interrupted run left; `None` where there is nothing.
-    pub(crate) fn read(root: &Path) -> io::Result<Option<Self>> {
-        match std::fs::read(place(root)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+    pub(crate) fn read(root: &Path) -> Result<Option<Self>, ExportError> {
+        let bytes = match std::fs::read(place(root)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes?,
+        };
+        // First: of a later version nothing else is known.
+        let Versioned { v } = serde_json::from_slice(&bytes).map_err(io::Error::from)?;
+        if v > STATE_VERSION {
+            return Err(ExportError::Newer { folder: root.display().to_string(), found: v });
         }
+        Ok(Some(serde_json::from_slice(&bytes).map_err(io::Error::from)?))
     }
 
     /// Makes it durable.
@@ -91,4 +102,20 @@ impl State {
 
 fn place(root: &Path) -> PathBuf {
     root.join("state.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_later_release_began_is_refused_by_its_version() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(State::read(dir.path()).expect("read").is_none());
+        std::fs::write(place(dir.path()), r#"{"v": 2, "cuts": "in another way"}"#).expect("written");
+        let refused = State::read(dir.path()).expect_err("of a later release");
+        assert!(matches!(refused, ExportError::Newer { found: 2, .. }), "{refused}");
+        let text = refused.to_string();
+        assert!(text.contains(&dir.path().display().to_string()) && text.contains("version 2"), "{text}");
+    }
 }

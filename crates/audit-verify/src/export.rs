@@ -8,7 +8,7 @@ use audit_record::AuditRecord;
 
 use crate::bag;
 use crate::manifest::{MANIFEST_VERSION, Manifest};
-use crate::report::{FindingKind, Report};
+use crate::report::Report;
 
 /// Longest line of an NDJSON file that is read, in bytes: a record's bound, with room for its end.
 const LINE_BYTES_MAX: usize = audit_record::RECORD_BYTES_MAX + 2;
@@ -101,7 +101,7 @@ fn compare(
 fn tell(manifest: &Manifest, report: &mut Report) {
     let (files, format) = (manifest.files.len(), &manifest.format);
     let is_counted = manifest.files.iter().all(|file| is_ndjson(&file.path));
-    if report.findings.iter().all(|finding| finding.kind == FindingKind::Gap) {
+    if !report.is_damaged() {
         let records = if is_counted { format!("{} records in ", manifest.records) } else { String::new() };
         report
             .shown

@@ -11,6 +11,16 @@ pub enum FindingKind {
     Gap,
 }
 
+impl FindingKind {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Damage => "damage",
+            Self::Gap => "gap",
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -43,6 +53,11 @@ impl Report {
     /// Whether nothing is wrong.
     pub fn passes(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Whether something is not what was written; what is missing by its own account is not meant.
+    pub fn is_damaged(&self) -> bool {
+        self.findings.iter().any(|finding| finding.kind == FindingKind::Damage)
     }
 
     pub(crate) fn find(&mut self, file: impl Into<String>, problem: impl Into<String>) {

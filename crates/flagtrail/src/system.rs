@@ -139,7 +139,7 @@ impl System {
             deliverer: deliverer.clone(),
         };
         let app = App::new(parts, server_config(config, hooks.as_ref())?, shutdown.clone());
-        let reloader = reloader(config, &app, &keyring, hooks_tls.as_ref());
+        let reloader = reloader(config, roles, &app, &keyring, hooks_tls.as_ref());
         Ok(Some(Self {
             journal,
             app,
@@ -336,7 +336,13 @@ fn admin_token(config: &Config) -> Result<Option<AdminToken>> {
 }
 
 /// What is read again when it changes. Values that stand in the configuration itself are those of the start.
-fn reloader(config: &Config, app: &App, keyring: &Keyring, hooks_tls: Option<&ServerTls>) -> Reloader {
+fn reloader(
+    config: &Config,
+    roles: &[Role],
+    app: &App,
+    keyring: &Keyring,
+    hooks_tls: Option<&ServerTls>,
+) -> Reloader {
     let mut reloader = Reloader::default();
     let (from, keyring) = (config.clone(), keyring.clone());
     reloader.apply("secrets", config.key_files(), move || {
@@ -366,5 +372,8 @@ fn reloader(config: &Config, app: &App, keyring: &Keyring, hooks_tls: Option<&Se
     reloader.tell("kafka.librdkafka", config.kafka_secret_files());
     let proxy = Some(&config.egress.proxy_file).filter(|file| !file.as_os_str().is_empty());
     reloader.tell("egress.proxy_file", proxy.cloned().into_iter().collect());
+    if roles.contains(&Role::Seal) {
+        reloader.tell("seal.key_file", vec![config.seal_key_file()]);
+    }
     reloader
 }

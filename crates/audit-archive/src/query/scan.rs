@@ -66,6 +66,25 @@ impl Scan {
         self.position
     }
 
+    /// The next row, for which the files are looked at in one short session at most: `None` inside where that found
+    /// nothing and more may be left. Whoever may be told to stop asks this way: what matches seldom takes many
+    /// sessions a row.
+    pub fn look_on(&mut self) -> Option<Result<Option<Row>, QueryError>> {
+        if self.ahead.is_empty() {
+            if self.left.is_empty() {
+                return None;
+            }
+            if let Err(error) = self.read_ahead() {
+                return Some(Err(error));
+            }
+        }
+        let row = self.ahead.pop_front();
+        if let Some(row) = &row {
+            self.position = ScanPosition { partition: row.partition, seq: row.seq + 1 };
+        }
+        Some(Ok(row))
+    }
+
     /// Reads on in one short session. May find nothing although more is left.
     fn read_ahead(&mut self) -> Result<(), QueryError> {
         let Some((partition, left)) = self.left.front_mut() else { return Ok(()) };
@@ -118,16 +137,10 @@ impl Iterator for Scan {
     type Item = Result<Row, QueryError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.ahead.is_empty() {
-            if self.left.is_empty() {
-                return None;
-            }
-            if let Err(error) = self.read_ahead() {
-                return Some(Err(error));
+        loop {
+            if let Some(found) = self.look_on()?.transpose() {
+                return Some(found);
             }
         }
-        let row = self.ahead.pop_front()?;
-        self.position = ScanPosition { partition: row.partition, seq: row.seq + 1 };
-        Some(Ok(row))
     }
 }

@@ -266,10 +266,9 @@ fn a_period_includes_its_start_and_excludes_its_end() {
     assert_eq!(ids(&Reader::open(dir.path()).query(&query).expect("a page").rows), ["r1", "r0"]);
 }
 
-#[test]
-fn a_rare_conjunction_gives_partial_pages_that_go_on() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut store = store(dir.path());
+/// An archive in which one record matches the filter, which no index narrows.
+fn with_one_match(dir: &std::path::Path) -> Filter {
+    let mut store = store(dir);
     let batch: Vec<Message> = (0..30_000)
         .map(|n| {
             let action = if n == 7 { "flag.deleted" } else { "flag.created" };
@@ -279,16 +278,42 @@ fn a_rare_conjunction_gives_partial_pages_that_go_on() {
     for chunk in batch.chunks(10_000) {
         store.append(chunk, 0, 30_000).expect("appended");
     }
+    let action = vec![ActionPattern::try_new("flag.deleted").expect("a pattern")];
+    Filter { action, ..Filter::default() }
+}
+
+#[test]
+fn a_rare_conjunction_gives_partial_pages_that_go_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let filter = with_one_match(dir.path());
     let reader = Reader::open(dir.path());
-    let filter = Filter {
-        action: vec![ActionPattern::try_new("flag.deleted").expect("a pattern")],
-        ..Filter::default()
-    };
     let mut query = Query { filter, limit: 10, ..Query::default() };
     let first = reader.query(&query).expect("a page");
     assert!(first.partial && first.rows.is_empty());
     query.cursor = first.next;
     assert_eq!(all_pages(&reader, &query, || {}), ["r7"]);
+}
+
+#[test]
+fn a_scan_that_finds_little_comes_back_after_every_session() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let filter = with_one_match(dir.path());
+    let reader = Reader::open(dir.path());
+    let query = Query { filter, ..Query::default() };
+    let ends = reader.ends().expect("ends");
+    let mut scan = reader.scan(&query, ends.clone(), None).expect("a scan");
+    let (mut found, mut sessions_in_vain) = (Vec::new(), 0);
+    while let Some(looked) = scan.look_on() {
+        match looked.expect("a session") {
+            Some(row) => found.push(row),
+            None => sessions_in_vain += 1,
+        }
+    }
+    assert_eq!(ids(&found), ["r7"]);
+    assert!(sessions_in_vain > 1, "{sessions_in_vain}");
+    let rows: Vec<_> =
+        reader.scan(&query, ends, None).expect("a scan").map(|row| row.expect("a row")).collect();
+    assert_eq!(rows, found);
 }
 
 #[test]

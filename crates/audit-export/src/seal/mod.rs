@@ -2,7 +2,8 @@
 //!
 //! What is signed can't be taken back: whoever kept a checkpoint finds out if the log is ever changed before it.
 //! So the sealer signs nothing that does not extend what was signed last, and keeps that in the same transaction
-//! as the checkpoint itself: there is no moment at which one is known and the other is not.
+//! as the checkpoint itself: there is no moment at which one is known and the other is not. What stands there counts
+//! only with a signature of a key that the sealer has: it is on the log, and others can write to the log.
 
 mod keys;
 mod partition;

@@ -2,10 +2,12 @@
 
 use audit_journal::{Batch, Bookmark, Message, Offset, Partition, SALT_HEADER, TAGS_HEADER};
 use audit_proof::{
-    Checkpoint, Cosigner, Frontier, InvalidNote, InvalidSealed, Leaf, NoteSigner, SEALED_VERSION, Sealed,
-    origin,
+    Checkpoint, CheckpointError, Cosigner, Frontier, InvalidKey, InvalidNote, InvalidSealed, Leaf,
+    NoteSigner, SEALED_VERSION, Sealed, SignedNote, Unverified, origin,
 };
 use uuid::Uuid;
+
+use super::keys::SealKeys;
 
 /// The key of the document in `progress` that holds what was signed last.
 pub(super) const DOCUMENT: &[u8] = b"sealed";
@@ -34,6 +36,26 @@ pub(super) enum Refusal {
     Forgotten(Offset),
     #[error("the last checkpoint is of {found}, not of {wanted}: the group's progress is of another log")]
     OtherLog { found: String, wanted: String },
+    #[error(
+        "the last checkpoint of {origin} is signed with {keys}, which the key file does not hold: put that key back beside the one in use and start again; if nobody here ever had it, the group's progress was altered"
+    )]
+    UnknownKey { origin: String, keys: String },
+    #[error("the last checkpoint's signatures: {0}: the group's progress was altered")]
+    Forged(CheckpointError),
+    #[error("the log's keys can't be used: {0}")]
+    Keys(#[from] InvalidKey),
+}
+
+impl Refusal {
+    /// Why a note is not one that the log's keys vouch for.
+    fn not_ours(error: CheckpointError, note: &SignedNote, origin: &str) -> Self {
+        let CheckpointError::Unverified(Unverified::Unknown(_)) = error else { return Self::Forged(error) };
+        let by_log = note.signatures().iter().filter(|signature| signature.name == origin);
+        let keys: Vec<String> =
+            by_log.map(|signature| format!("key {}", hex::encode(signature.key_id))).collect();
+        let keys = if keys.is_empty() { "no key of the log".to_owned() } else { keys.join(" and ") };
+        Self::UnknownKey { origin: origin.to_owned(), keys }
+    }
 }
 
 /// A partition that is being sealed.
@@ -53,8 +75,11 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    /// Takes a partition up where its last owner stood.
+    /// Takes a partition up where its last owner stood. What it signed last counts only if one of the log's keys,
+    /// the former one among them, did sign it: whoever can write to the log can write the document, and the next
+    /// checkpoint extends what stands there.
     pub(super) fn take_up(
+        keys: &SealKeys,
         deployment: Uuid,
         partition: Partition,
         generation: u64,
@@ -75,7 +100,7 @@ impl Sealing {
         let Some(document) = document else {
             return if next == 0 { Ok(sealing) } else { Err(Refusal::Forgotten(next)) };
         };
-        let (sealed, _, checkpoint, frontier) = Sealed::read(document)?;
+        let (sealed, note, checkpoint, frontier) = Sealed::read(document)?;
         if sealed.next != next {
             return Err(Refusal::Elsewhere { bookmark: next, sealed: sealed.next });
         }
@@ -83,6 +108,8 @@ impl Sealing {
         if checkpoint.origin != wanted {
             return Err(Refusal::OtherLog { found: checkpoint.origin, wanted });
         }
+        Checkpoint::open(&note, &wanted, &keys.verifiers(&wanted, &deployment)?)
+            .map_err(|error| Refusal::not_ours(error, &note, &wanted))?;
         sealing.tree_epoch = sealed.epoch;
         // When it was signed is not kept: the first look at the clock signs again, if only as a sign of life.
         sealing.sealed = Some((checkpoint.size, i64::MIN));
@@ -167,7 +194,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::SealKeys;
 
     const PACE: Pace = Pace { interval_ms: 60_000, idle_ms: 3_600_000, leaves: 10 };
 
@@ -184,17 +210,32 @@ mod tests {
     }
 
     fn fresh() -> Sealing {
-        Sealing::take_up(Uuid::nil(), 3, 1, None, None).expect("nothing stands against it")
+        Sealing::take_up(&keys(), Uuid::nil(), 3, 1, None, None).expect("nothing stands against it")
+    }
+
+    fn keys() -> SealKeys {
+        SealKeys::new([1; 32])
     }
 
     fn sign(sealing: &Sealing) -> (Sealed, Bookmark) {
-        let keys = SealKeys::new([1; 32]);
+        sign_with(sealing, &keys())
+    }
+
+    fn sign_with(sealing: &Sealing, keys: &SealKeys) -> (Sealed, Bookmark) {
         let signers = keys.signers(&sealing.origin()).expect("keys");
         sealing.sign(&signers, &keys.cosigner(&Uuid::nil()).expect("a key"), 1).expect("signed")
     }
 
     fn again(bookmark: Option<Bookmark>, sealed: Option<&Sealed>) -> Result<Sealing, Refusal> {
-        Sealing::take_up(Uuid::nil(), 3, 2, bookmark, sealed.map(Sealed::to_json).as_deref())
+        again_with(&keys(), bookmark, sealed)
+    }
+
+    fn again_with(
+        keys: &SealKeys,
+        bookmark: Option<Bookmark>,
+        sealed: Option<&Sealed>,
+    ) -> Result<Sealing, Refusal> {
+        Sealing::take_up(keys, Uuid::nil(), 3, 2, bookmark, sealed.map(Sealed::to_json).as_deref())
     }
 
     #[test]
@@ -229,12 +270,51 @@ mod tests {
             Err(Refusal::Elsewhere { bookmark: 4, sealed: 5 })
         ));
         assert!(matches!(again(Some(bookmark), None), Err(Refusal::Forgotten(5))));
-        let other = Sealing::take_up(Uuid::max(), 3, 2, Some(bookmark), Some(&sealed.to_json()));
+        let other = Sealing::take_up(&keys(), Uuid::max(), 3, 2, Some(bookmark), Some(&sealed.to_json()));
         assert!(matches!(other, Err(Refusal::OtherLog { .. })));
         let altered = Sealed { peaks: sealed.peaks.iter().rev().copied().collect(), ..sealed.clone() };
         assert!(matches!(again(Some(bookmark), Some(&altered)), Err(Refusal::Unreadable(_))));
         let later = Sealed { v: SEALED_VERSION + 1, ..sealed };
         assert!(matches!(again(Some(bookmark), Some(&later)), Err(Refusal::Unreadable(_))));
+    }
+
+    #[test]
+    fn what_none_of_the_keys_signed_is_not_taken_up_and_the_key_that_did_is_named() {
+        let mut sealing = fresh();
+        sealing.append(&batch(0..5, 0));
+        let (sealed, bookmark) = sign(&sealing);
+        // Whoever can write to the log makes up another history, and signs it with a key of his own.
+        let mut other = fresh();
+        other.append(&batch(0..5, 7));
+        other.tree_epoch = 0;
+        assert_ne!(other.frontier, sealing.frontier);
+        let stranger = SealKeys::new([2; 32]);
+        let (forged, _) = sign_with(&other, &stranger);
+        let refusal = again(Some(bookmark), Some(&forged)).expect_err("nobody vouches for it");
+        let note = SignedNote::parse(forged.note.as_bytes()).expect("a note");
+        let key = hex::encode(note.signatures()[0].key_id);
+        assert!(matches!(&refusal, Refusal::UnknownKey { keys, .. } if keys.contains(&key)), "{refusal}");
+        assert!(refusal.to_string().contains(&sealing.origin()), "{refusal}");
+        // Or says that the log's own key did, whose signature is of another text.
+        let (others_text, _) = forged.note.split_once("\n\n").expect("a text");
+        let (_, own_signatures) = sealed.note.split_once("\n\n").expect("signatures");
+        let pasted = Sealed { note: format!("{others_text}\n\n{own_signatures}"), ..forged };
+        assert!(matches!(again(Some(bookmark), Some(&pasted)), Err(Refusal::Forged(_))));
+    }
+
+    #[test]
+    fn what_the_former_key_signed_is_taken_up_until_that_key_is_left_behind() {
+        let mut sealing = fresh();
+        sealing.append(&batch(0..5, 0));
+        let (by_former, bookmark) = sign(&sealing);
+        let rotated = keys().rotated();
+        let taken_up =
+            again_with(&rotated, Some(bookmark), Some(&by_former)).expect("the former key signed it");
+        let (by_both, _) = sign_with(&taken_up, &rotated);
+        let finished = rotated.without_former();
+        assert!(again_with(&finished, Some(bookmark), Some(&by_both)).is_ok());
+        let too_early = again_with(&finished, Some(bookmark), Some(&by_former));
+        assert!(matches!(too_early, Err(Refusal::UnknownKey { .. })));
     }
 
     #[test]

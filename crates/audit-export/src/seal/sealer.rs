@@ -77,7 +77,9 @@ impl Sealer {
             OwnedEvent::Assigned { partition, generation, bookmark, documents, .. } => {
                 let document = documents.iter().find(|(key, _)| key == DOCUMENT).map(|(_, value)| &value[..]);
                 let deployment = self.journal.identity().deployment;
-                match Sealing::take_up(deployment, partition, generation, bookmark, document) {
+                let taken_up =
+                    Sealing::take_up(&self.keys, deployment, partition, generation, bookmark, document);
+                match taken_up {
                     Ok(sealing) => drop(self.partitions.insert(partition, sealing)),
                     // What was published stays as it is: no checkpoint is better than one that contradicts it.
                     Err(refusal) => tracing::error!(partition, %refusal, "sealing: partition is not sealed"),

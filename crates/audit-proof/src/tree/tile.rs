@@ -29,7 +29,7 @@ pub enum InvalidTile {
     #[error("it is not the path of a tile, such as 0/x001/234 or 1/000.p/17")]
     Path,
     /// Not the bytes of a tile.
-    #[error("a tile is 1 to {TILE_WIDTH} hashes of 32 bytes")]
+    #[error("a tile is at most {TILE_WIDTH} hashes of 32 bytes")]
     Bytes,
 }
 

@@ -2,16 +2,16 @@
 
 use std::path::{Component, PathBuf};
 
-use audit_export::{ExportRequest, ExportState, Format, QueryText, SubmitError};
+use audit_export::{ExportRequest, ExportState, Format, QueryText, StateSummary, SubmitError};
 use audit_record::Filter;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio_util::io::ReaderStream;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,6 +20,12 @@ use crate::auth::Caller;
 use crate::clock::now;
 use crate::problem::{Kind, Problem, ProblemBody};
 use crate::routes::asked::{moment, narrow};
+
+/// Most jobs of one list.
+const LIST_MAX: usize = 200;
+
+/// Jobs of a list unless told otherwise.
+const LIST_DEFAULT: usize = 50;
 
 /// How much of a file is held at a time while it is sent.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -71,11 +77,36 @@ struct ExportView {
     state: ExportState,
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+struct ListExports {
+    /// Only older ones than this id: the last of the previous page.
+    before: Option<String>,
+    /// At most so many, up to 200; 50 by default.
+    limit: Option<usize>,
+}
+
+/// An export job as lists have it.
+#[derive(Serialize, ToSchema)]
+struct ListedExport {
+    /// What was asked: `id`, `query`, `format`, `asked_by`, `asked_at`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    request: ExportRequest,
+    /// `state`: waiting, running (with `records`), done (with `records`, and in `incomplete` the partitions that it does not
+    /// cover to their end) or failed (with `problem`). The manifest stands in the job itself.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    state: StateSummary,
+}
+
 /// Export jobs.
 #[derive(Serialize, ToSchema)]
 struct ExportList {
     /// The latest first.
-    exports: Vec<ExportView>,
+    exports: Vec<ListedExport>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
 }
 
 /// Whether the caller may see a job: one limited to projects sees what stays within them.
@@ -94,11 +125,25 @@ fn find(app: &App, caller: &Caller, id: &str) -> Result<(ExportRequest, ExportSt
 }
 
 /// List exports
-#[utoipa::path(get, path = "/v1/exports", tag = "exports", responses((status = 200, body = ExportList)))]
-async fn list_exports(State(app): State<App>, caller: Caller) -> Result<Json<ExportList>, Problem> {
-    let jobs = app.exports()?.list().into_iter().filter(|(request, _)| may_see(&caller, request));
-    let exports = jobs.map(|(request, state)| ExportView { request, state }).collect();
-    Ok(Json(ExportList { exports }))
+#[utoipa::path(
+    get, path = "/v1/exports", tag = "exports",
+    params(ListExports),
+    responses((status = 200, body = ExportList)),
+)]
+async fn list_exports(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ListExports>,
+) -> Result<Json<ExportList>, Problem> {
+    let limit = query.limit.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX);
+    let seen = |request: &ExportRequest| may_see(&caller, request);
+    // One more than is shown tells whether there is another page.
+    let mut jobs = app.exports()?.list(query.before.as_deref(), limit + 1, seen);
+    let is_last = jobs.len() <= limit;
+    jobs.truncate(limit);
+    let before = jobs.last().filter(|_| !is_last).map(|(request, _)| request.id.clone());
+    let exports = jobs.into_iter().map(|(request, state)| ListedExport { request, state }).collect();
+    Ok(Json(ExportList { exports, before }))
 }
 
 /// Ask for an export
@@ -111,6 +156,7 @@ async fn list_exports(State(app): State<App>, caller: Caller) -> Result<Json<Exp
         (status = 202, body = ExportView, headers(("Location" = String))),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "The token may not read that project", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Too many are kept: delete one", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "Too many wait", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "This process makes no exports", body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -141,6 +187,7 @@ async fn request_export(
         .map_err(|error| Problem::new(Kind::Internal, "the export could not be written down").cause(error))?
         .map_err(|error| match error {
             SubmitError::Full => Problem::new(Kind::Busy, error.to_string()).retry_after_s(10),
+            SubmitError::TooManyKept => Problem::new(Kind::Conflict, error.to_string()),
             SubmitError::Write(_) => {
                 Problem::new(Kind::Unavailable, "the export could not be written down").cause(error)
             }

@@ -145,6 +145,30 @@ async fn an_export_is_asked_for_waited_for_and_fetched() {
 }
 
 #[tokio::test]
+async fn exports_are_listed_page_by_page_without_their_files() {
+    let server = archived().await;
+    append(&server, &["a", "b"]).await;
+    for _ in 0..3 {
+        server.call("POST", "/v1/exports", Some(json!({}))).await.expect(202);
+    }
+    let exports = wait::some(SOON, "the exports are done", || async {
+        let list = server.call("GET", "/v1/exports", None).await.expect(200);
+        let exports = list["exports"].as_array().unwrap().clone();
+        exports.iter().all(|export| export["state"] == "done").then_some(exports)
+    })
+    .await;
+    assert_eq!(exports.len(), 3);
+    assert!(exports[0]["records"].as_u64().unwrap() >= 2, "{exports:?}");
+    assert_eq!((&exports[0]["incomplete"], &exports[0]["manifest"]), (&json!([]), &Value::Null));
+    let page = server.call("GET", "/v1/exports?limit=2", None).await.expect(200);
+    assert_eq!(page["exports"], json!(exports[..2]));
+    let path = format!("/v1/exports?limit=2&before={}", page["before"].as_str().unwrap());
+    let last = server.call("GET", &path, None).await.expect(200);
+    assert_eq!(last, json!({"exports": exports[2..]}));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn without_an_archive_queries_and_exports_say_so() {
     let server = Server::start().await;
     server.call("GET", "/v1/records", None).await.problem(503);

@@ -17,8 +17,8 @@ pub(crate) enum Command {
     Init,
     /// Make a new key that signs checkpoints; the one in use signs beside it until --finish
     ///
-    /// Between the two, tell everybody who checks checkpoints the new verifier keys. Sealers take the file up when they are started
-    /// again.
+    /// Between the two, tell everybody who checks checkpoints the new verifier keys, and start every sealer again: one goes on only
+    /// from what a key of its file signed.
     Rotate {
         /// Leave the former key behind
         #[arg(long)]

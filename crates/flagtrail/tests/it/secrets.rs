@@ -352,3 +352,19 @@ async fn a_key_is_rotated_while_the_process_runs() {
     assert!(sent.send().await.unwrap().status().is_success());
     node.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_logs_keys_is_told_to_wait_for_the_next_start() {
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::new(root.path(), "one", &["up"], "");
+    node.start();
+    node.ready().await;
+    let config = node.dir.join("flagtrail.toml");
+    node.command(&["--config", config.to_str().unwrap(), "keys", "rotate"]);
+    wait::until(RELOADED_WITHIN, "the change is told of", || async {
+        let log = node.log_tail();
+        log.contains("seal.key_file") && log.contains("when the process is started again")
+    })
+    .await;
+    node.stop();
+}

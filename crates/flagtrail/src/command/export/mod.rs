@@ -12,10 +12,14 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::filter::{FilterArgs, PeriodArgs};
+use crate::client::Client;
 use crate::exit::{Exit, Stop};
 use crate::print;
 
 pub(crate) use fetch::{ask, receive};
+
+/// How many exports are asked for at a time.
+const PAGE: usize = 200;
 
 /// Makes an export, or does something with those that the server keeps.
 #[derive(Debug, clap::Args)]
@@ -76,7 +80,7 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
     let path = |id: &str| format!("/v1/exports/{id}");
     match args.command {
         None => make(&context, args.make).await,
-        Some(Command::List) => list(&context, &client.get("/v1/exports").await?),
+        Some(Command::List) => list(&context, &kept(&client).await?),
         Some(Command::Show { id }) => {
             let job = client.get(&path(&id)).await?;
             print::line(&serde_json::to_string_pretty(&job)?)?;
@@ -140,16 +144,28 @@ fn complete(manifest: &Value) -> Result<()> {
     Err(Stop::error(Exit::Failed, problem))
 }
 
+/// Every export that the server keeps, page by page.
+async fn kept(client: &Client) -> Result<Value> {
+    let mut exports = Vec::new();
+    let mut path = format!("/v1/exports?limit={PAGE}");
+    loop {
+        let mut page = client.get(&path).await?;
+        if let Some(found) = page["exports"].as_array_mut() {
+            exports.append(found);
+        }
+        let Some(before) = page["before"].as_str() else { return Ok(json!({"exports": exports})) };
+        path = format!("/v1/exports?limit={PAGE}&before={before}");
+    }
+}
+
 fn list(context: &Context, answer: &Value) -> Result<()> {
     if context.json {
         return print::json(answer);
     }
     let row = |job: &Value| {
-        let records = job["manifest"]["records"].as_u64().or(job["records"].as_u64());
+        let records = job["records"].as_u64();
         let records = records.map_or_else(|| "–".to_owned(), |records| records.to_string());
-        let partitions = job["manifest"]["partitions"].as_array();
-        let is_whole =
-            partitions.is_none_or(|all| all.iter().all(|partition| partition["complete"] != false));
+        let is_whole = job["incomplete"].as_array().is_none_or(Vec::is_empty);
         let state = if is_whole { print::cell(&job["state"]) } else { "incomplete".to_owned() };
         let [id, format, by, at] =
             ["id", "format", "asked_by", "asked_at"].map(|field| print::cell(&job[field]));
