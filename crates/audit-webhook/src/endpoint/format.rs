@@ -33,6 +33,29 @@ impl Format {
         Renderer::try_new(&self.0, carry).map_err(|error| format!("can't be used: {error}"))
     }
 
+    /// Whether it says what happened in another platform's words. Such a format may have none for a record, and then
+    /// nothing is sent of it.
+    pub(crate) fn is_of_a_platform(&self) -> bool {
+        match self.0 {
+            BodyFormat::Flagsmith
+            | BodyFormat::FlagsmithAudit
+            | BodyFormat::Zenmanage
+            | BodyFormat::Abtasty
+            | BodyFormat::Unleash
+            | BodyFormat::Mozhno { .. } => true,
+            BodyFormat::StandardWebhooks
+            | BodyFormat::Record
+            | BodyFormat::CloudeventsStructured
+            | BodyFormat::CloudeventsBinary
+            | BodyFormat::Template { .. }
+            | BodyFormat::Slack
+            | BodyFormat::Teams
+            | BodyFormat::SplunkHec
+            | BodyFormat::Datadog
+            | BodyFormat::None => false,
+        }
+    }
+
     /// Whether its platform signs in a header of its own, with a secret that is any text.
     pub(crate) fn has_signature(&self) -> bool {
         matches!(self.0, BodyFormat::Flagsmith | BodyFormat::FlagsmithAudit)
