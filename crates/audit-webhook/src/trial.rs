@@ -103,7 +103,7 @@ impl Endpoints {
             detail: answer.detail,
             duration_ms: answer.took.as_millis() as u64,
             request_headers: masked(&answer.sent).collect(),
-            excerpt: excerpt(&endpoint, &answer.excerpt),
+            excerpt: excerpt(&answer.sent, &answer.excerpt),
         })
     }
 
