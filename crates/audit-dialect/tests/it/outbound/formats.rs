@@ -222,10 +222,6 @@ fn settings_name_the_format_and_what_it_asks_for() {
     for underscored in BodyFormat::NAMES.map(|name| name.replace('-', "_")).iter().filter(|n| n.contains('_'))
     {
         assert!(BodyFormat::from_value(&json!(underscored)).is_ok(), "{underscored}");
-        assert!(
-            serde_json::from_value::<BodyFormat>(json!({ "format": underscored })).is_ok(),
-            "{underscored}"
-        );
     }
     let mozhno = json!({"format": "mozhno", "template": "{}", "escape": "none"});
     assert_eq!(serde_json::to_value(BodyFormat::from_value(&mozhno).unwrap()).unwrap(), mozhno);
