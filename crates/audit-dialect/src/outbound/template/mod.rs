@@ -2,8 +2,8 @@
 //!
 //! **What it may use.** `{{ … }}`, `{% if %}`, `{% for %}` and comments; the record's fields by their names
 //! (`log`, `flag.key`, `author.email`, `change.after`, `attributes.…`) and the whole of it as `record`; the
-//! filters of [`filters`] and the tests `defined` and `none`. Nothing that could grow a value (`~`, `+`, `*`,
-//! `set`, macros) exists, so what is bounded is bounded: see [`sandbox`].
+//! filters and tests of [`filters`]. Nothing that could grow a value (`~`, `+`, `*`, `set`, macros) exists, and a value is
+//! compared with what is written out alone, so what is bounded is bounded: see [`sandbox`].
 //!
 //! **Undefined.** A field that the record's schema has and a record lacks is null: written inside a string it is
 //! nothing, elsewhere `null`, and an `if` takes it for false. A name that no record has is a mistake, and the delivery
