@@ -84,10 +84,11 @@ impl Entry {
         self.message.offset
     }
 
-    /// What it occupies, about.
+    /// What it comes to occupy, about: its value twice, for the first endpoint that is sent it makes the envelope, which
+    /// holds the value and stays.
     pub(crate) fn bytes(&self) -> usize {
         let headers: usize = self.message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.message.key.len() + headers + self.message.value.as_ref().map_or(0, bytes::Bytes::len)
+        self.message.key.len() + headers + 2 * self.message.value.as_ref().map_or(0, bytes::Bytes::len)
     }
 
     /// What is sent; `None` for a message that is no record, which is sent to nobody.
