@@ -11,9 +11,8 @@ use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::rfc3339;
-use crate::endpoint::Endpoint;
 use crate::live::Live;
-use crate::send::{Answer, FailureClass};
+use crate::send::{Answer, EXCERPT_BYTES_MAX, FailureClass};
 
 /// The version of the entry that this release writes.
 pub const ATTEMPT_VERSION: u32 = 1;
@@ -106,7 +105,7 @@ pub(crate) fn attempt_message(
         error: answer.verdict.failure(),
         detail: answer.detail.clone(),
         request_headers: masked(&answer.sent).collect(),
-        excerpt: excerpt(&live.endpoint, &answer.excerpt),
+        excerpt: excerpt(&answer.sent, &answer.excerpt),
         next_due: next_due_ms.map(rfc3339),
     };
     NewMessage {
@@ -135,17 +134,76 @@ const MASKED_BYTES_MIN: usize = 6;
 /// Long enough, and no secret.
 const BEARER: &str = "bearer";
 
-/// The beginning of an answer, without what it echoes of the endpoint's secret headers: of the whole value, or
-/// of a part of it that stands by itself, as the token does behind `Bearer`.
-pub(crate) fn excerpt(endpoint: &Endpoint, bytes: &[u8]) -> String {
+/// The beginning of an answer, without what it echoes of the secrets that were sent.
+pub(crate) fn excerpt(sent: &HeaderMap, bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
-    for (_, value) in &endpoint.headers {
-        let value = value.expose();
-        for secret in std::iter::once(value).chain(value.split_ascii_whitespace()) {
-            if secret.len() >= MASKED_BYTES_MIN && !secret.eq_ignore_ascii_case(BEARER) {
-                text = text.replace(secret, MASK);
-            }
-        }
+    let secrets = secrets(sent);
+    for secret in &secrets {
+        text = text.replace(secret, MASK);
+    }
+    // The bound may have cut a secret anywhere; an answer that broke off earlier seldom ends in one.
+    let least = if bytes.len() < EXCERPT_BYTES_MAX { MASKED_BYTES_MIN } else { 1 };
+    if let Some(at) = secrets.iter().filter_map(|secret| begins_at_end(&text, secret, least)).min() {
+        text.truncate(at);
+        text.push_str(MASK);
     }
     text
+}
+
+/// The secret values among headers, the longest first, so that none is left of one that holds another. Of
+/// `Authorization` what follows the scheme is a secret by itself, too.
+fn secrets(sent: &HeaderMap) -> Vec<&str> {
+    let sensitive = sent.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    let mut secrets: Vec<&str> = sensitive
+        .flat_map(|value| std::iter::once(value).chain(value.split_ascii_whitespace()))
+        .filter(|secret| secret.len() >= MASKED_BYTES_MIN && !secret.eq_ignore_ascii_case(BEARER))
+        .collect();
+    secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets
+}
+
+/// Where a secret begins of which a text ends in the first `least` bytes or more. A secret is ASCII.
+fn begins_at_end(text: &str, secret: &str, least: usize) -> Option<usize> {
+    let length = (least..secret.len()).rev().find(|length| text.ends_with(&secret[..*length]))?;
+    Some(text.len() - length)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+
+    use super::{EXCERPT_BYTES_MAX, excerpt};
+
+    fn sent() -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static("flagtrail/0"));
+        let key = HeaderName::from_static("x-key");
+        for (name, text) in [(AUTHORIZATION, "Bearer s3cr3t-token"), (key, "s3cr3t-token-of-more")] {
+            let mut value = HeaderValue::from_static(text);
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        headers
+    }
+
+    #[test]
+    fn whatever_an_answer_echoes_of_a_secret_that_was_sent_is_masked() {
+        let text = |answer: &str| excerpt(&sent(), answer.as_bytes());
+        assert_eq!(text("flagtrail/0 sent Bearer s3cr3t-token!"), "flagtrail/0 sent ***!");
+        assert_eq!(text("unknown token s3cr3t-token"), "unknown token ***");
+        assert_eq!(text("x-key: s3cr3t-token-of-more"), "x-key: ***");
+        assert_eq!(text("it broke off after s3cr3t-to"), "it broke off after ***");
+        assert_eq!(text("this one was whole: s"), "this one was whole: s");
+    }
+
+    #[test]
+    fn a_secret_that_the_bound_cuts_is_masked_wherever_it_is_cut() {
+        for length in 1.."Bearer s3cr3t-token".len() {
+            let mut answer = "-".repeat(EXCERPT_BYTES_MAX - length);
+            let before = format!("{answer}***");
+            answer.push_str(&"Bearer s3cr3t-token"[..length]);
+            assert_eq!(answer.len(), EXCERPT_BYTES_MAX);
+            assert_eq!(excerpt(&sent(), answer.as_bytes()), before, "{length}");
+        }
+    }
 }

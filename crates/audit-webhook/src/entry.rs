@@ -19,7 +19,6 @@ pub(crate) struct Entry {
     /// When it came.
     pub(crate) arrived: Instant,
     head: OnceLock<Option<Head>>,
-    record: OnceLock<Option<AuditRecord>>,
     burst: OnceLock<Option<Burst>>,
 }
 
@@ -74,13 +73,7 @@ const FLAG_ACTIONS: &str = "flag.";
 
 impl Entry {
     pub(crate) fn new(message: Message) -> Self {
-        Self {
-            message,
-            arrived: Instant::now(),
-            head: OnceLock::new(),
-            record: OnceLock::new(),
-            burst: OnceLock::new(),
-        }
+        Self { message, arrived: Instant::now(), head: OnceLock::new(), burst: OnceLock::new() }
     }
 
     pub(crate) fn message(&self) -> &Message {
@@ -91,10 +84,11 @@ impl Entry {
         self.message.offset
     }
 
-    /// What it occupies, about.
+    /// What it comes to occupy, about: its value twice, for the first endpoint that is sent it makes the envelope, which
+    /// holds the value and stays.
     pub(crate) fn bytes(&self) -> usize {
         let headers: usize = self.message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.message.key.len() + headers + self.message.value.as_ref().map_or(0, bytes::Bytes::len)
+        self.message.key.len() + headers + 2 * self.message.value.as_ref().map_or(0, bytes::Bytes::len)
     }
 
     /// What is sent; `None` for a message that is no record, which is sent to nobody.
@@ -158,9 +152,8 @@ impl Entry {
         self.head.get_or_init(read).as_ref()
     }
 
-    /// The whole record, for filters.
+    /// The whole record, for filters; formats have it from the parcel, too.
     pub(crate) fn record(&self) -> Option<&AuditRecord> {
-        let value = self.message.value.as_ref()?;
-        self.record.get_or_init(|| AuditRecord::from_json(value).ok()).as_ref()
+        self.parcel()?.stored().record().ok()
     }
 }

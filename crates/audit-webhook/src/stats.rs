@@ -1,7 +1,8 @@
 //! What deliveries add up to, an endpoint in a process: plain numbers, which the server renders.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -18,9 +19,10 @@ pub(crate) struct EndpointStats {
     delivered: AtomicU64,
     failed: AtomicU64,
     dead_lettered: AtomicU64,
-    skipped: AtomicU64,
     latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
     last: Mutex<Last>,
+    /// By the reason, of which a format has a few.
+    skipped: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -50,8 +52,9 @@ pub struct Totals {
     pub failed: u64,
     /// Deliveries given up.
     pub dead_lettered: u64,
-    /// Records that the endpoint's format has no word for, which were not sent.
-    pub skipped: u64,
+    /// Records that the endpoint's format has no word for, which were not sent, by the reason: `no_event` where the
+    /// platform has no such event, `lacks` where its event needs what the record does not have.
+    pub skipped: BTreeMap<&'static str, u64>,
     /// Attempts by how long they took: one number a bucket of [`LATENCY_BOUNDS_MS`], and one for beyond.
     pub latency: Vec<u64>,
     /// The last failure; absent after a success.
@@ -66,30 +69,30 @@ impl EndpointStats {
     pub(crate) fn delivered(&self, took: Duration, now_ms: i64) {
         self.delivered.fetch_add(1, Ordering::Relaxed);
         self.observe(took);
-        *self.last() = Last { error: None, success_at_ms: Some(now_ms) };
+        *locked(&self.last) = Last { error: None, success_at_ms: Some(now_ms) };
     }
 
     pub(crate) fn failed(&self, took: Duration, error: LastError) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         self.observe(took);
-        self.last().error = Some(error);
+        locked(&self.last).error = Some(error);
     }
 
     pub(crate) fn dead_lettered(&self) {
         self.dead_lettered.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn skipped(&self) {
-        self.skipped.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn skipped(&self, reason: &'static str) {
+        *locked(&self.skipped).entry(reason).or_default() += 1;
     }
 
     pub(crate) fn totals(&self) -> Totals {
-        let last = self.last().clone();
+        let last = locked(&self.last).clone();
         Totals {
             delivered: self.delivered.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             dead_lettered: self.dead_lettered.load(Ordering::Relaxed),
-            skipped: self.skipped.load(Ordering::Relaxed),
+            skipped: locked(&self.skipped).clone(),
             latency: self.latency.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect(),
             last_error: last.error,
             last_success_at_ms: last.success_at_ms,
@@ -101,9 +104,9 @@ impl EndpointStats {
         let bucket = LATENCY_BOUNDS_MS.iter().position(|bound| millis <= *bound);
         self.latency[bucket.unwrap_or(LATENCY_BOUNDS_MS.len())].fetch_add(1, Ordering::Relaxed);
     }
+}
 
-    fn last(&self) -> std::sync::MutexGuard<'_, Last> {
-        // What is behind the lock is whole at every moment, whatever happened to who held it.
-        self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind the locks is whole at every moment, whatever happened to who held them.
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use crate::entry::Entry;
 
-/// Most messages kept, and most bytes. When it is full the tail waits for its lanes, but never longer
+/// Most messages kept, and most bytes, envelopes included. When it is full the tail waits for its lanes, but never longer
 /// than until its oldest message is [`UNSETTLED_MAX`] old: slower lanes fall behind and read for themselves.
 const MESSAGES_MAX: usize = 4_096;
-const BYTES_MAX: usize = 4 * 1024 * 1024;
+const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long a delivery may keep the watermark back. After that it is written down as pending.
 pub(crate) const UNSETTLED_MAX: Duration = Duration::from_millis(400);

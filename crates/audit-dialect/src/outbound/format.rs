@@ -12,20 +12,16 @@ use super::rendered::InvalidFormat;
 pub enum BodyFormat {
     /// Standard Webhooks: `{"type", "timestamp", "data"}`, the record spliced in as it stands on the log.
     #[default]
-    #[serde(alias = "standard_webhooks")]
     StandardWebhooks,
     /// The record alone, byte for byte as it stands on the log.
     Record,
     /// CloudEvents 1.0 over HTTP, structured: one object with the attributes and the record as `data`.
-    #[serde(alias = "cloudevents_structured")]
     CloudeventsStructured,
     /// CloudEvents 1.0 over HTTP, binary: the attributes as `ce-…` headers, the record as the body.
-    #[serde(alias = "cloudevents_binary")]
     CloudeventsBinary,
     /// Flagsmith's four events, as its webhooks send them.
     Flagsmith,
     /// Flagsmith's audit entry without the envelope, as its documentation shows it.
-    #[serde(alias = "flagsmith_audit")]
     FlagsmithAudit,
     /// Zenmanage's four events.
     Zenmanage,
@@ -56,7 +52,6 @@ pub enum BodyFormat {
     /// An adaptive card for a workflow webhook of Microsoft Teams.
     Teams,
     /// An event for Splunk's HTTP Event Collector. Its token goes into the endpoint's `authorization` header.
-    #[serde(alias = "splunk_hec")]
     SplunkHec,
     /// A log line for Datadog's intake. Its key goes into the endpoint's `dd-api-key` header.
     Datadog,

@@ -10,20 +10,19 @@ mod flagsmith;
 mod format;
 mod json_value;
 mod mozhno;
-mod preview;
 mod rendered;
+mod sample;
 mod standard;
+mod stored;
 mod template;
 mod unleash;
 mod zenmanage;
 
-use audit_record::AuditRecord;
-use bytes::Bytes;
-
 pub use format::{BodyFormat, Escape};
-pub use preview::{Preview, PreviewError, preview, sample_record};
 pub use rendered::{Carry, InvalidFormat, Outcome, RenderError, Rendered, Skip, URL_BYTES_MAX};
+pub use sample::sample_record;
 pub use standard::envelope;
+pub use stored::StoredRecord;
 
 /// A format, ready to render.
 #[derive(Clone, Debug)]
@@ -83,10 +82,9 @@ impl Renderer {
         Ok(Self { carry, kind })
     }
 
-    /// Renders one record. `stored` is its value as it stands on the log; `secret` is what a platform's own
-    /// signature header is made with (the secret's text in UTF-8, as platforms take it), and only Flagsmith
-    /// has one. The headers of Standard Webhooks are not made here.
-    pub fn render(&self, stored: &Bytes, secret: Option<&[u8]>) -> Result<Outcome, RenderError> {
+    /// Renders one record. `secret` is what a platform's own signature header is made with (the secret's text in UTF-8,
+    /// as platforms take it), and only Flagsmith has one. The headers of Standard Webhooks are not made here.
+    pub fn render(&self, stored: &StoredRecord, secret: Option<&[u8]>) -> Result<Outcome, RenderError> {
         let mut rendered = match self.fill(stored)? {
             Ok(rendered) => rendered,
             Err(skip) => return Ok(Outcome::Skipped(skip)),
@@ -108,22 +106,21 @@ impl Renderer {
         Ok(Outcome::Rendered(rendered))
     }
 
-    fn fill(&self, stored: &Bytes) -> Result<Result<Rendered, Skip>, RenderError> {
-        let read =
-            || AuditRecord::from_json(stored).map_err(|error| RenderError::NotARecord(error.to_string()));
+    fn fill(&self, stored: &StoredRecord) -> Result<Result<Rendered, Skip>, RenderError> {
+        let bytes = stored.bytes();
         Ok(match &self.kind {
-            Kind::StandardWebhooks => Ok(standard::standard_webhooks(stored)?),
-            Kind::Record => Ok(standard::record(stored)?),
-            Kind::CloudeventsStructured => Ok(standard::cloudevents_structured(stored, &read()?)),
-            Kind::CloudeventsBinary => Ok(standard::cloudevents_binary(stored, &read()?)),
-            Kind::Flagsmith => flagsmith::event(&read()?),
-            Kind::FlagsmithAudit => flagsmith::audit_body(&read()?),
-            Kind::Zenmanage => zenmanage::event(&read()?),
-            Kind::Abtasty => abtasty::event(&read()?),
-            Kind::Unleash => unleash::event(&read()?),
-            Kind::Mozhno(template) => mozhno::event(&read()?, template.as_ref()),
-            Kind::Template(template) => Ok(template.fill(&read()?)?),
-            Kind::Nothing => Ok(standard::nothing(stored)?),
+            Kind::StandardWebhooks => Ok(standard::standard_webhooks(bytes)?),
+            Kind::Record => Ok(standard::record(bytes)?),
+            Kind::CloudeventsStructured => Ok(standard::cloudevents_structured(bytes, stored.record()?)),
+            Kind::CloudeventsBinary => Ok(standard::cloudevents_binary(bytes, stored.record()?)),
+            Kind::Flagsmith => flagsmith::event(stored.record()?),
+            Kind::FlagsmithAudit => flagsmith::audit_body(stored.record()?),
+            Kind::Zenmanage => zenmanage::event(stored.record()?),
+            Kind::Abtasty => abtasty::event(stored.record()?),
+            Kind::Unleash => unleash::event(stored.record()?),
+            Kind::Mozhno(template) => mozhno::event(stored.record()?, template.as_ref()),
+            Kind::Template(template) => Ok(template.fill(stored.record()?)?),
+            Kind::Nothing => Ok(standard::nothing(bytes)?),
         })
     }
 }

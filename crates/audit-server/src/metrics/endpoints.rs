@@ -26,6 +26,12 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SkipLabels {
+    endpoint: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     endpoint: String,
     state: &'static str,
@@ -103,6 +109,15 @@ fn attempts(encoder: &mut DescriptorEncoder, shown: &[EndpointStatus]) -> fmt::R
     for status in shown {
         let count = status.totals.dead_lettered;
         family.encode_family(&label(status))?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+    }
+    let (name, help) =
+        ("endpoint_skipped", "Records not sent, for the endpoint's format has no word for them");
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for status in shown {
+        for (reason, count) in &status.totals.skipped {
+            let labels = SkipLabels { endpoint: status.id.to_string(), reason: *reason };
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+        }
     }
     let (name, help) = ("endpoint_attempt_seconds", "How long delivery attempts took");
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;

@@ -64,6 +64,20 @@ fn until(
     }
 }
 
+/// Waits until the figures have these lines.
+async fn metrics_tell(server: &Server, lines: &[String]) {
+    let began = std::time::Instant::now();
+    loop {
+        let metrics = server.call("GET", "/metrics", None).await.text;
+        let missing: Vec<&String> = lines.iter().filter(|line| !metrics.contains(*line)).collect();
+        if missing.is_empty() {
+            return;
+        }
+        assert!(began.elapsed() < SOON, "{missing:?} are not in\n{metrics}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 fn count(page: &Value, list: &str) -> usize {
     page[list].as_array().map_or(0, Vec::len)
 }
@@ -108,16 +122,24 @@ async fn an_endpoint_shows_its_state_its_figures_and_the_last_error_until_a_succ
         format!("flagtrail_endpoint_attempt_seconds_count{{endpoint=\"{id}\"}} {attempts}"),
         "flagtrail_endpoints_without_figures 0".to_owned(),
     ];
-    let began = std::time::Instant::now();
-    loop {
-        let metrics = server.call("GET", "/metrics", None).await.text;
-        let missing: Vec<&String> = lines.iter().filter(|line| !metrics.contains(*line)).collect();
-        if missing.is_empty() {
-            break;
-        }
-        assert!(began.elapsed() < SOON, "{missing:?} are not in\n{metrics}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    metrics_tell(&server, &lines).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn records_that_a_format_has_no_word_for_are_counted_by_the_reason() {
+    let (server, receiver) = (server().await, Receiver::start().unwrap());
+    let path = endpoint(&server, &receiver, json!({"format": "zenmanage"})).await;
+    append(&server, "without-a-new-value").await;
+    let mut archived = record("archived");
+    archived["action"] = json!("flag.archived");
+    server.append("application/json", archived.to_string()).await.expect(201);
+    let both = until(&server, path, "both are skipped", |answer| answer["status"]["skipped"] == 2).await;
+    let id = both["id"].as_str().unwrap();
+    let line =
+        |reason: &str| format!("flagtrail_endpoint_skipped_total{{endpoint=\"{id}\",reason=\"{reason}\"}} 1");
+    metrics_tell(&server, &[line("lacks"), line("no_event")]).await;
+    assert_eq!(receiver.count(), 0);
     server.stop().await;
 }
 

@@ -14,8 +14,10 @@ pub enum CollapseBy {
 }
 
 /// One delivery a burst: records whose action begins with `flag.` and that name a flag are held back for
-/// `window` from the first of them on; then the newest is sent, as `flag.changed`, and stands for all. Other
-/// records are sent as they are.
+/// `window` from the first of them on; then the newest is sent and stands for all, in Standard Webhooks as
+/// `flag.changed`. Other records are sent as they are.
+///
+/// Not in a platform's format: where that has no word for the newest, nothing would be sent of the whole burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Collapse {

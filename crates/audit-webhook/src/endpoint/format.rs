@@ -2,7 +2,7 @@
 
 use audit_dialect::outbound::{BodyFormat, Carry, Renderer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::SendMethod;
 
@@ -33,6 +33,29 @@ impl Format {
         Renderer::try_new(&self.0, carry).map_err(|error| format!("can't be used: {error}"))
     }
 
+    /// Whether it says what happened in another platform's words. Such a format may have none for a record, and then
+    /// nothing is sent of it.
+    pub(crate) fn is_of_a_platform(&self) -> bool {
+        match self.0 {
+            BodyFormat::Flagsmith
+            | BodyFormat::FlagsmithAudit
+            | BodyFormat::Zenmanage
+            | BodyFormat::Abtasty
+            | BodyFormat::Unleash
+            | BodyFormat::Mozhno { .. } => true,
+            BodyFormat::StandardWebhooks
+            | BodyFormat::Record
+            | BodyFormat::CloudeventsStructured
+            | BodyFormat::CloudeventsBinary
+            | BodyFormat::Template { .. }
+            | BodyFormat::Slack
+            | BodyFormat::Teams
+            | BodyFormat::SplunkHec
+            | BodyFormat::Datadog
+            | BodyFormat::None => false,
+        }
+    }
+
     /// Whether its platform signs in a header of its own, with a secret that is any text.
     pub(crate) fn has_signature(&self) -> bool {
         matches!(self.0, BodyFormat::Flagsmith | BodyFormat::FlagsmithAudit)
@@ -42,9 +65,7 @@ impl Format {
 impl TryFrom<Value> for Format {
     type Error = String;
     fn try_from(value: Value) -> Result<Self, String> {
-        let value = if value.is_string() { json!({ NAME: value }) } else { value };
-        let format = BodyFormat::deserialize(value);
-        format.map(Self).map_err(|error| format!("must be a format or its name: {error}"))
+        BodyFormat::from_value(&value).map(Self).map_err(|error| error.to_string())
     }
 }
 
@@ -68,6 +89,7 @@ mod tests {
     #[rstest]
     #[case::by_name(json!("flagsmith"), json!("flagsmith"))]
     #[case::by_an_object_with_the_name_alone(json!({ "format": "record" }), json!("record"))]
+    #[case::with_an_underscore(json!("splunk_hec"), json!("splunk-hec"))]
     #[case::with_a_template(
         json!({ "format": "mozhno", "template": "{}" }), json!({ "format": "mozhno", "template": "{}" })
     )]
@@ -77,11 +99,15 @@ mod tests {
     }
 
     #[rstest]
-    #[case::of_another_release(json!("carrier_pigeon"))]
-    #[case::no_format(json!(1))]
-    #[case::without_its_template(json!({ "format": "template" }))]
-    fn what_is_no_format_is_refused(#[case] written: Value) {
-        assert!(serde_json::from_value::<Format>(written).is_err());
+    #[case::of_another_release(json!("carrier_pigeon"), "there are standard-webhooks, record")]
+    #[case::no_format(json!(1), "a format is its name")]
+    #[case::without_its_template(json!({ "format": "template" }), "missing field `template`")]
+    #[case::with_what_it_does_not_ask_for(
+        json!({ "format": "slack", "template": "{}" }), "the format slack has no template"
+    )]
+    fn what_is_no_format_is_refused_with_what_is_wrong(#[case] written: Value, #[case] words: &str) {
+        let error = serde_json::from_value::<Format>(written).expect_err("no format").to_string();
+        assert!(error.contains(words), "{error}");
     }
 
     #[test]

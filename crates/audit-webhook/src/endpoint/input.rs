@@ -84,7 +84,7 @@ pub struct NewEndpoint {
     pub format: Option<Format>,
     /// Each project's records in order; false when left out.
     pub ordered: Option<bool>,
-    /// One delivery a burst.
+    /// One delivery a burst; not in a platform's format.
     pub collapse: Option<Collapse>,
     /// The age at which retries end.
     pub max_age: Option<Span>,
@@ -189,7 +189,8 @@ pub(crate) struct Choices {
 impl NewEndpoint {
     /// With what its preset fills in.
     pub(crate) fn filled_in(self) -> Self {
-        let Some(filling) = self.preset.map(Preset::filling) else { return self };
+        let format = self.format.clone().unwrap_or_default();
+        let Some(filling) = self.preset.map(|preset| preset.filling(&format)) else { return self };
         Self {
             events: if self.events.is_empty() { filling.events.unwrap_or_default() } else { self.events },
             ordered: self.ordered.or(filling.ordered),
@@ -239,6 +240,15 @@ impl NewEndpoint {
         if self.collapse.is_some_and(|collapse| !windows.contains(&collapse.window)) {
             problem("collapse.window", format!("must be {} to {}", windows.start(), windows.end()));
         }
+        if self.collapse.is_some() && format.is_of_a_platform() {
+            let name = format.body().name();
+            problem(
+                "collapse",
+                format!(
+                    "sends the newest record of a burst alone, and {name} may have no word for that one: set collapse to null, or choose a format that tells of every record"
+                ),
+            );
+        }
         if self.max_age.is_some_and(|age| age < Span::from_secs(1)) {
             problem("max_age", "must be at least 1s".to_owned());
         }
@@ -283,7 +293,8 @@ impl NewEndpoint {
 impl EndpointUpdate {
     /// The endpoint as it would be written down anew.
     pub(crate) fn over(self, endpoint: &Endpoint) -> NewEndpoint {
-        let filling = self.preset.flatten().map(Preset::filling);
+        let format = self.format.unwrap_or_else(|| endpoint.format.clone());
+        let filling = self.preset.flatten().map(|preset| preset.filling(&format));
         let filling = filling.as_ref();
         let events = || endpoint.events.iter().map(|pattern| pattern.as_str().to_owned()).collect();
         NewEndpoint {
@@ -297,7 +308,7 @@ impl EndpointUpdate {
             secrets: self.secrets.unwrap_or_else(|| endpoint.secrets.clone()),
             tls: self.tls.unwrap_or_else(|| endpoint.tls.clone()),
             preset: self.preset.unwrap_or(endpoint.preset),
-            format: Some(self.format.unwrap_or_else(|| endpoint.format.clone())),
+            format: Some(format),
             ordered: self.ordered.or_else(|| filling?.ordered).or(Some(endpoint.ordered)),
             collapse: self.collapse.unwrap_or_else(|| filling.and_then(|f| f.collapse).or(endpoint.collapse)),
             max_age: self.max_age.unwrap_or_else(|| filling.and_then(|f| f.max_age).or(endpoint.max_age)),

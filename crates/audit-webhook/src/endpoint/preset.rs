@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Collapse, CollapseBy, Span};
+use super::{Collapse, CollapseBy, Format, Span};
 
 /// What an endpoint is for. A preset fills in what was not chosen; what was chosen stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
-    /// Refreshes a cache of flags: `flag.*` only, each project in order, bursts collapsed, and no retry of
-    /// what is no longer news.
+    /// Refreshes a cache of flags: `flag.*` only, each project in order, bursts collapsed (but in a platform's
+    /// format, which may have no word for the newest record), and no retry of what is no longer news.
     Cache,
     /// Must get everything: it is never disabled by itself, however long it fails and even if it answers 410.
     Audit,
@@ -31,12 +31,13 @@ pub(super) struct Filling {
 }
 
 impl Preset {
-    pub(super) fn filling(self) -> Filling {
+    /// What it fills in beside `format`.
+    pub(super) fn filling(self, format: &Format) -> Filling {
         match self {
             Self::Cache => Filling {
                 events: Some(vec!["flag.*".to_owned()]),
                 ordered: Some(true),
-                collapse: Some(CACHE_COLLAPSE),
+                collapse: (!format.is_of_a_platform()).then_some(CACHE_COLLAPSE),
                 max_age: Some(CACHE_MAX_AGE),
             },
             Self::Audit => Filling { events: None, ordered: None, collapse: None, max_age: None },

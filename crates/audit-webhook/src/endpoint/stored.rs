@@ -161,9 +161,10 @@ impl Endpoint {
             secrets,
             tls: tls.unwrap_or_default(),
             preset: stored.preset,
-            format: stored.format,
             ordered: stored.ordered,
-            collapse: stored.collapse,
+            // An earlier release let the two be chosen together, and lost changes by it.
+            collapse: stored.collapse.filter(|_| !stored.format.is_of_a_platform()),
+            format: stored.format,
             max_age: stored.max_age,
             rate_limit_per_second: stored.rate_limit_per_second,
             max_in_flight: stored.max_in_flight,

@@ -15,8 +15,8 @@ use crate::entry::Entry;
 /// What one read brings.
 pub(super) const WINDOW: ReadLimit = ReadLimit { messages: 1_024, bytes: 512 * 1024 };
 
-/// Most bytes of windows that a partition keeps; those used last are kept.
-const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes of windows that a partition keeps, envelopes included; those used last are kept.
+const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Windows that nobody looked at for so long are not kept.
 const KEPT_UNUSED: Duration = Duration::from_secs(2);
@@ -232,7 +232,7 @@ mod tests {
             let from = index * 10;
             assert!(windows.look(from, &who("a")).is_none());
             assert_eq!(windows.next_read(now), Some(from));
-            windows.arrived(from, Ok(range(from..from + 10, KEPT_BYTES_MAX / 40)), now).expect("read");
+            windows.arrived(from, Ok(range(from..from + 10, KEPT_BYTES_MAX / 80)), now).expect("read");
             assert!(windows.look(0, &who("a")).is_some(), "in use");
         }
         assert!(windows.bytes <= KEPT_BYTES_MAX);
@@ -253,6 +253,15 @@ mod tests {
         windows.rest(now + KEPT_UNUSED * 2);
         assert!(windows.look(5, &who("a")).is_none());
         assert_eq!(windows.bytes, 0);
+    }
+
+    #[test]
+    fn the_envelope_that_a_record_comes_to_have_is_counted_before_it_is_made() {
+        let mut windows = Windows::default();
+        assert!(windows.look(0, &who("a")).is_none());
+        assert_eq!(windows.next_read(Instant::now()), Some(0));
+        windows.arrived(0, Ok(range(0..3, 1_000)), Instant::now()).expect("read");
+        assert_eq!(windows.bytes, 6_000);
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Names that are being resolved at a time: each occupies a thread.
 pub(crate) const RESOLUTIONS_MAX: usize = 32;
 
+/// Names that are being resolved at a time to check what people write: each occupies a thread, too.
+pub(crate) const CHECKS_MAX: usize = 4;
+
 /// Addresses of one name that are tried through a proxy, one after the other.
 pub(crate) const ADDRESSES_TRIED_MAX: usize = 4;
 

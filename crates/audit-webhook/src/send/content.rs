@@ -1,6 +1,6 @@
 //! What a delivery carries: the endpoint's format, filled from a record.
 
-use audit_dialect::outbound::{BodyFormat, Outcome, RenderError, Rendered, Renderer};
+use audit_dialect::outbound::{BodyFormat, Outcome, RenderError, Rendered, Renderer, Skip};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -32,7 +32,7 @@ pub(super) enum Content {
 #[derive(Debug)]
 pub(crate) enum Nothing {
     /// The format has no word for the record.
-    Skipped,
+    Skipped(Skip),
     /// It has, and fails.
     Failed(Failure),
 }
@@ -71,7 +71,7 @@ impl Content {
                 let secret = secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
                 match renderer.render(parcel.stored(), secret) {
                     Ok(Outcome::Rendered(rendered)) => Ok(rendered),
-                    Ok(Outcome::Skipped(_)) => Err(Nothing::Skipped),
+                    Ok(Outcome::Skipped(skip)) => Err(Nothing::Skipped(skip)),
                     Err(error) => Err(error.into()),
                 }
             }
@@ -86,7 +86,7 @@ impl Content {
 impl std::fmt::Display for Nothing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Skipped => f.write_str("the format has no event for the record"),
+            Self::Skipped(skip) => write!(f, "{skip}"),
             Self::Failed(failure) => f.write_str(&failure.detail),
         }
     }

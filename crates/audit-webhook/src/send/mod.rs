@@ -22,6 +22,7 @@ pub use failure::FailureClass;
 pub use tls::{TlsError, Unusable};
 pub use transport::ClientError;
 
+pub(crate) use bounds::EXCERPT_BYTES_MAX;
 pub(crate) use marks::Marks;
 pub(crate) use parcel::Parcel;
 pub(crate) use sender::{Answer, Sender, Verdict};

@@ -2,16 +2,16 @@
 
 use std::sync::OnceLock;
 
-use audit_dialect::outbound::envelope;
+use audit_dialect::outbound::{StoredRecord, envelope};
 use bytes::Bytes;
 
 /// A record, ready for every endpoint.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Parcel {
     /// The record's id: `webhook-id`, the same on every attempt.
     pub(crate) id: String,
-    /// The record's bytes as they stand on the log.
-    stored: Bytes,
+    /// The record as it stands on the log, read for the first endpoint that asks.
+    stored: StoredRecord,
     action: String,
     occurred_at: String,
     /// The body of Standard Webhooks, made for the first endpoint that is sent it: many records match none.
@@ -25,7 +25,13 @@ impl Parcel {
     /// Wraps a record's bytes as they stand on the log; `action` and `occurred_at` are the record's own.
     /// The record is spliced in, never re-serialised: what a receiver hashes is what the archive holds.
     pub(crate) fn new(id: String, action: &str, occurred_at: String, stored: Bytes) -> Self {
-        Self { id, stored, action: action.to_owned(), occurred_at, envelope: OnceLock::new() }
+        Self {
+            id,
+            stored: StoredRecord::new(stored),
+            action: action.to_owned(),
+            occurred_at,
+            envelope: OnceLock::new(),
+        }
     }
 
     /// The same under another id.
@@ -33,15 +39,15 @@ impl Parcel {
         Self { id: id.to_owned(), ..self }
     }
 
-    /// The record's bytes.
-    pub(super) fn stored(&self) -> &Bytes {
+    /// The record.
+    pub(crate) fn stored(&self) -> &StoredRecord {
         &self.stored
     }
 
     /// The body of Standard Webhooks: `{"type", "timestamp", "data"}`. One that stands for a burst says so by
     /// its type.
     pub(crate) fn envelope(&self, collapsed: bool) -> Bytes {
-        let named = |event: &str| envelope(event, &self.occurred_at, &self.stored);
+        let named = |event: &str| envelope(event, &self.occurred_at, self.stored.bytes());
         if collapsed { named(COLLAPSED) } else { self.envelope.get_or_init(|| named(&self.action)).clone() }
     }
 }

@@ -41,8 +41,8 @@ pub(crate) struct Answer {
 pub(crate) enum Verdict {
     /// 2xx.
     Delivered,
-    /// Nothing was sent: the endpoint's format has no word for the record.
-    Skipped,
+    /// Nothing was sent: the endpoint's format has no word for the record. Why not, in the word that it is counted by.
+    Skipped(&'static str),
     /// To be tried again, unless the class is lasting.
     Failed(FailureClass),
     /// 410: nothing more is wanted.
@@ -53,7 +53,7 @@ impl Verdict {
     /// Why it failed, if it did.
     pub(crate) fn failure(self) -> Option<FailureClass> {
         match self {
-            Self::Delivered | Self::Skipped => None,
+            Self::Delivered | Self::Skipped(_) => None,
             Self::Failed(class) => Some(class),
             Self::Unwanted => Some(FailureClass::Status),
         }
@@ -123,8 +123,8 @@ impl Sender {
     ) {
         let mut response = match self.execute(target, parcel, marks, now_s, &mut answer.sent).await {
             Ok(response) => response,
-            Err(Nothing::Skipped) => {
-                answer.verdict = Verdict::Skipped;
+            Err(Nothing::Skipped(skip)) => {
+                answer.verdict = Verdict::Skipped(skip.label());
                 return;
             }
             Err(Nothing::Failed(Failure { class, detail })) => {

@@ -293,3 +293,22 @@ async fn no_secret_reaches_the_log_of_attempts_though_a_receiver_echoes_it() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_of_a_url_does_not_reach_the_log_of_attempts_though_a_receiver_echoes_it() {
+    let world = World::new().await;
+    let receiver = Receiver::start().expect("a receiver");
+    receiver.answer_by(|request| {
+        Answer::status(400).body(format!("you sent {}", request.header("authorization").unwrap_or("none")))
+    });
+    let url = receiver.url("/").replace("://", "://ada:s3cr3t-pass@");
+    world.endpoint(&url, json!({ "events": ["flag.*"] })).await;
+    let running = world.start();
+    world.append(&[record("alpha", 1)]).await;
+    wait::until(LIMIT, "an attempt", || async { !world.attempts().await.is_empty() }).await;
+    running.stop().await;
+    // ada:s3cr3t-pass, in base64
+    let header = "Basic YWRhOnMzY3IzdC1wYXNz";
+    assert_eq!(receiver.received()[0].header("authorization"), Some(header));
+    assert_eq!(world.attempts().await[0].excerpt, "you sent ***");
+}

@@ -1,7 +1,8 @@
 //! Making and changing endpoints.
 
+use audit_journal::SettingsChange;
 use audit_record::Author;
-use audit_webhook::{EndpointError, EndpointUpdate, NewEndpoint};
+use audit_webhook::{EndpointError, EndpointUpdate, KIND, NewEndpoint};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -131,4 +132,58 @@ async fn a_preset_fills_in_what_was_not_chosen() {
     assert!(!later.ordered && later.collapse.is_none());
     let audit = world.endpoint("https://example.com/audit", json!({ "preset": "audit" })).await;
     assert!(!audit.ordered && audit.collapse.is_none() && audit.max_age.is_none());
+}
+
+#[tokio::test]
+async fn bursts_are_not_collapsed_in_a_format_that_may_have_no_word_for_the_newest_record() {
+    let world = World::new().await;
+    let url = "https://127.0.0.1/hook";
+    for format in ["flagsmith", "flagsmith-audit", "zenmanage", "abtasty", "unleash", "mozhno"] {
+        let collapse = json!({ "window": "2s" });
+        let new =
+            json!({ "name": "a", "url": url, "format": format, "preset": "cache", "collapse": collapse });
+        let found = problems(&world, new).await;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, "collapse");
+        assert!(found[0].1.contains(format) && found[0].1.contains("set collapse to null"), "{}", found[0].1);
+        // What only the preset asks for is left out.
+        let cache = world.endpoint(url, json!({ "preset": "cache", "format": format })).await;
+        assert!(cache.ordered && cache.collapse.is_none(), "{format}");
+        let plain = world.endpoint(url, json!({ "format": format })).await;
+        let changed = world.update(&plain.id, json!({ "preset": "cache" })).await;
+        assert!(changed.ordered && changed.collapse.is_none(), "{format}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_collapses_gets_a_platforms_format_once_it_no_longer_does() {
+    let world = World::new().await;
+    let cache = world.endpoint("https://127.0.0.1/hook", json!({ "preset": "cache" })).await;
+    let (id, to) = (cache.id.as_str().into(), json!({ "format": "unleash" }));
+    let update: EndpointUpdate = serde_json::from_value(to).expect("the fields of an update");
+    let refused = world.endpoints.update(&id, cache.version, update, author()).await;
+    let found = match refused {
+        Err(EndpointError::Invalid(found)) => found,
+        other => panic!("not refused: {other:?}"),
+    };
+    assert_eq!(found.iter().map(|problem| problem.field.as_str()).collect::<Vec<_>>(), ["collapse"]);
+    let changed = world.update(&cache.id, json!({ "format": "unleash", "collapse": null })).await;
+    assert!(changed.collapse.is_none() && changed.preset.is_some());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_an_earlier_release_let_collapse_in_a_platforms_format_no_longer_does() {
+    let world = World::new().await;
+    let view = world.endpoint("https://127.0.0.1/hook", json!({ "format": "unleash" })).await;
+    let mut old = world.control.get(KIND, &view.id).expect("it is there").value.clone();
+    old["collapse"] = json!({ "window": "2s" });
+    let change = SettingsChange {
+        kind: KIND.to_owned(),
+        id: view.id.clone(),
+        base_version: view.version,
+        value: Some(old),
+    };
+    world.control.write(change, None).await.expect("written");
+    let read = world.endpoints.get(&view.id.as_str().into()).expect("it is there");
+    assert!(read.version > view.version && read.collapse.is_none());
 }

@@ -1,6 +1,6 @@
 //! What a template can name: the record's fields, those it lacks as null, and the whole as `record`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use audit_record::{AuditRecord, Map};
 use minijinja::Value;
@@ -17,7 +17,7 @@ const RECORD: &str = "record";
 const PROGRESS: &str = " progress";
 
 /// Every field of the record's schema, as one that lacks all has them.
-fn empty() -> Json {
+static EMPTY: LazyLock<Json> = LazyLock::new(|| {
     let thing = || json!({"id": null, "key": null, "name": null});
     json!({
         "id": null, "schema_version": null, "action": null, "log": null, "occurred_at": null, "recorded_at": null,
@@ -43,23 +43,27 @@ fn empty() -> Json {
         },
         "attributes": {},
     })
-}
+});
 
 /// Whether a template may name it.
 pub(super) fn is_name(name: &str) -> bool {
-    name == RECORD || empty().get(name).is_some()
+    name == RECORD || EMPTY.get(name).is_some()
 }
 
-/// The context of one rendering.
-pub(super) fn of(record: &AuditRecord, progress: Arc<Progress>) -> Value {
+/// The context of one rendering: what the template names of the record, and nothing else.
+pub(super) fn of(record: &AuditRecord, names: &[String], progress: Arc<Progress>) -> Value {
     let whole = record.draft().to_value();
-    let mut fields = empty();
-    let said = value(&whole);
-    fill(&mut fields, whole);
-    let Json::Object(fields) = fields else { return Value::UNDEFINED };
-    let mut entries: Vec<(String, Value)> =
-        fields.iter().map(|(name, field)| (name.clone(), value(field))).collect();
-    entries.push((RECORD.to_owned(), said));
+    let named = |name: &String| {
+        if name == RECORD {
+            return (name.clone(), value(&whole));
+        }
+        let mut field = EMPTY[name.as_str()].clone();
+        if let Some(said) = whole.get(name) {
+            fill(&mut field, said);
+        }
+        (name.clone(), value(&field))
+    };
+    let mut entries: Vec<(String, Value)> = names.iter().map(named).collect();
     entries.push((PROGRESS.to_owned(), Value::from_dyn_object(progress)));
     Value::from_pairs(entries)
 }
@@ -70,14 +74,14 @@ pub(super) fn progress(state: &minijinja::State<'_, '_>) -> Option<Arc<Progress>
 }
 
 /// Puts what the record says over what it lacks.
-fn fill(lacking: &mut Json, said: Json) {
+fn fill(lacking: &mut Json, said: &Json) {
     match (lacking, said) {
         (Json::Object(fields), Json::Object(said)) => {
             for (name, value) in said {
-                fill(fields.entry(name).or_insert(Json::Null), value);
+                fill(fields.entry(name.as_str()).or_insert(Json::Null), value);
             }
         }
-        (slot, said) => *slot = said,
+        (slot, said) => slot.clone_from(said),
     }
 }
 

@@ -1,8 +1,10 @@
-//! The filters and tests of a template. Every filter counts what it handles.
+//! The filters and tests of a template. Each counts what it handles.
 //!
 //! `json` (a value as JSON text) · `default(x)` (x for what is undefined, null or empty) · `upper` · `lower` · `length` ·
 //! `truncate(n)` (n characters at most, with `…` where it cut) · `join(x)` · `items` (pairs of a map) · `epoch` (seconds
 //! since 1970 of a time) · `mrkdwn` (text for Slack) · `tag` (a tag's value for Datadog) · `urlencode`.
+//!
+//! Tests: `defined` · `none` · `containing(x)` (a text that holds the text x, a list that has it).
 
 use audit_record::Timestamp;
 use minijinja::value::ValueKind;
@@ -41,6 +43,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     });
     environment.add_test("defined", |value: &Value| !value.is_undefined());
     environment.add_test("none", |value: &Value| value.is_none());
+    environment.add_test("containing", containing);
 }
 
 /// The text that a filter is given; a number as its digits, null as nothing. Anything else is refused.
@@ -56,10 +59,10 @@ fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Counts what a filter handles.
+/// Counts what a filter handles. Nothing is something, too: a list may be of many empty texts.
 fn handle(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
     match context::progress(state) {
-        Some(progress) if progress.may_handle(bytes) => Ok(()),
+        Some(progress) if progress.may_handle(1 + bytes) => Ok(()),
         _ => Err(refused("the filters were given too much in all: filter less of the record")),
     }
 }
@@ -104,7 +107,9 @@ fn truncate(state: &State<'_, '_>, value: &Value, chars: usize) -> Result<String
     if text.chars().count() > chars {
         let end = text.char_indices().nth(chars.saturating_sub(1)).map_or(0, |(at, _)| at);
         text.truncate(end);
-        text.push('…');
+        if chars > 0 {
+            text.push('…');
+        }
     }
     Ok(text)
 }
@@ -119,6 +124,21 @@ fn join(state: &State<'_, '_>, value: &Value, between: &str) -> Result<String, E
         out.push_str(&text(state, &item)?);
     }
     Ok(out)
+}
+
+fn containing(state: &State<'_, '_>, value: &Value, part: &str) -> Result<bool, Error> {
+    handle(state, part.len())?;
+    if value.kind() != ValueKind::Seq {
+        return text(state, value).map(|text| text.contains(part));
+    }
+    for item in value.try_iter()? {
+        let item = item.as_str();
+        handle(state, item.map_or(0, str::len))?;
+        if item == Some(part) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn items(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {

@@ -2,8 +2,8 @@
 //!
 //! **What it may use.** `{{ … }}`, `{% if %}`, `{% for %}` and comments; the record's fields by their names
 //! (`log`, `flag.key`, `author.email`, `change.after`, `attributes.…`) and the whole of it as `record`; the
-//! filters of [`filters`] and the tests `defined` and `none`. Nothing that could grow a value (`~`, `+`, `*`,
-//! `set`, macros) exists, so what is bounded is bounded: see [`sandbox`].
+//! filters and tests of [`filters`]. Nothing that could grow a value (`~`, `+`, `*`, `set`, macros) exists, and a value is
+//! compared with what is written out alone, so what is bounded is bounded: see [`sandbox`].
 //!
 //! **Undefined.** A field that the record's schema has and a record lacks is null: written inside a string it is
 //! nothing, elsewhere `null`, and an `if` takes it for false. A name that no record has is a mistake, and the delivery
@@ -64,6 +64,8 @@ pub(super) const DATADOG: &str = include_str!("../../../assets/templates/datadog
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     environment: Arc<Environment<'static>>,
+    /// What it names of a record.
+    names: Arc<[String]>,
     content_type: String,
     makes_json: bool,
 }
@@ -95,21 +97,26 @@ impl Template {
             InvalidFormat::new(format!("the template can't be read{line}: {}", problem(&error)))
         })?;
         let names = environment.get_template(NAME).map(|template| template.undeclared_variables(false));
-        let mut unknown: Vec<String> = names.into_iter().flatten().filter(|n| !context::is_name(n)).collect();
-        unknown.sort();
-        if let Some(name) = unknown.first() {
+        let mut names: Vec<String> = names.into_iter().flatten().collect();
+        names.sort();
+        if let Some(name) = names.iter().find(|name| !context::is_name(name)) {
             return Err(InvalidFormat::new(format!(
                 "no record has a field {name:?}: the fields are those of the record's schema, and record for the whole"
             )));
         }
-        Ok(Self { environment: Arc::new(environment), content_type: content_type.to_owned(), makes_json })
+        Ok(Self {
+            environment: Arc::new(environment),
+            names: names.into(),
+            content_type: content_type.to_owned(),
+            makes_json,
+        })
     }
 
     /// Fills it from a record.
     pub(super) fn fill(&self, record: &AuditRecord) -> Result<Rendered, RenderError> {
         let template = self.environment.get_template(NAME).map_err(|error| failed(&error))?;
         let sink = Sink::new(OUTPUT_BYTES_MAX);
-        let context = context::of(record, sink.progress());
+        let context = context::of(record, &self.names, sink.progress());
         let mut out = sink;
         template.render_captured_to(context, &mut out).map_err(|error| match out.full() {
             Some(Full { bytes }) => RenderError::TooLarge { bytes },

@@ -5,7 +5,7 @@ use audit_dialect::{HookRequest, Platform, SignatureCheck, check_signature};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::samples::{body, full_with, record, render, sent, skipped, text};
+use super::samples::{body, full_with, record, render, sent, skipped, stored, text};
 use crate::harness::{Hook, RECEIVED_AT};
 use crate::recording;
 
@@ -19,7 +19,7 @@ fn the_golden_vector_comes_out_with_its_signature() {
     let mut hook = Hook::post(Platform::Flagsmith, GOLDEN_BODY.trim_end());
     // Nothing redacted, so that the very bytes come out that were signed.
     hook.redact_keep = vec!["environment.api_key".to_owned(), "author.last_login".to_owned()];
-    let stored = hook.record().canonical().to_vec().into();
+    let stored = stored(&hook.record());
     let renderer = Renderer::try_new(&BodyFormat::Flagsmith, Carry::Body).unwrap();
     let Outcome::Rendered(rendered) = renderer.render(&stored, Some(SECRET.as_bytes())).unwrap() else {
         panic!("skipped")
@@ -31,7 +31,7 @@ fn the_golden_vector_comes_out_with_its_signature() {
 
 #[test]
 fn what_is_sent_passes_the_check_of_what_comes_in() {
-    let stored = record(full_with(json!({}))).canonical().to_vec().into();
+    let stored = stored(&record(full_with(json!({}))));
     let renderer = Renderer::try_new(&BodyFormat::Flagsmith, Carry::Body).unwrap();
     let Outcome::Rendered(rendered) = renderer.render(&stored, Some("sécret ✓".as_bytes())).unwrap()
     else {
@@ -55,7 +55,7 @@ fn what_is_sent_passes_the_check_of_what_comes_in() {
 
 #[test]
 fn without_a_secret_there_is_no_signature() {
-    let stored = record(full_with(json!({}))).canonical().to_vec().into();
+    let stored = stored(&record(full_with(json!({}))));
     let renderer = Renderer::try_new(&BodyFormat::Flagsmith, Carry::Body).unwrap();
     for none in [None, Some(&b""[..])] {
         let Outcome::Rendered(rendered) = renderer.render(&stored, none).unwrap() else { panic!("skipped") };

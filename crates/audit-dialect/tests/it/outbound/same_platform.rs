@@ -12,6 +12,7 @@ use audit_dialect::outbound::{BodyFormat, Carry, Outcome, Renderer};
 use rstest::rstest;
 use serde_json::Value;
 
+use super::samples::stored;
 use crate::recording::{self, Recording};
 
 /// In what way a recording does not come out as it came.
@@ -68,7 +69,7 @@ fn every_recording_comes_out_byte_for_byte_but_for_what_is_redacted(
             continue;
         };
         let record = recording.hook().record();
-        let outcome = renderer.render(&record.canonical().to_vec().into(), None).unwrap();
+        let outcome = renderer.render(&stored(&record), None).unwrap();
         let Outcome::Rendered(rendered) = outcome else { panic!("{} is skipped", recording.name) };
         assert_eq!(rendered.event, record.source().event, "{}", recording.name);
         let out = String::from_utf8(rendered.body.unwrap().to_vec()).unwrap();

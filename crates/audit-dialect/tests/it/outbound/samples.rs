@@ -1,6 +1,8 @@
 //! Records to send.
 
-use audit_dialect::outbound::{BodyFormat, Carry, Outcome, RenderError, Rendered, Renderer, Skip};
+use audit_dialect::outbound::{
+    BodyFormat, Carry, Outcome, RenderError, Rendered, Renderer, Skip, StoredRecord,
+};
 use audit_record::{AuditRecord, Draft};
 use serde_json::{Value, json};
 
@@ -68,7 +70,12 @@ pub(crate) fn record(value: Value) -> AuditRecord {
 /// Renders it, into a body and without a secret.
 pub(crate) fn render(format: &BodyFormat, record: &AuditRecord) -> Result<Outcome, RenderError> {
     let renderer = Renderer::try_new(format, Carry::Body).expect("a format");
-    renderer.render(&record.canonical().to_vec().into(), None)
+    renderer.render(&stored(record), None)
+}
+
+/// It as it stands on the log.
+pub(crate) fn stored(record: &AuditRecord) -> StoredRecord {
+    StoredRecord::new(record.canonical().to_vec())
 }
 
 /// What is sent of it.

@@ -42,6 +42,22 @@ fn failure(template: &str) -> RenderError {
     r#"["{{ log|upper|truncate(8) }}", {{ log|length }}, {{ occurred_at|epoch }}]"#,
     r#"["THE LOG…", 16, 1787333457.006318]"#
 )]
+#[case::of_which_no_character_is_left(
+    r#"["{{ log|truncate(0) }}", "{{ log|truncate(1) }}"]"#,
+    r#"["", "…"]"#
+)]
+#[case::a_text_that_holds_another(
+    r#"[{% if log is containing("sentence") and log is not containing("other") %}1{% endif %}]"#,
+    "[1]"
+)]
+#[case::a_list_that_has_a_text(
+    r#"[{% if [action, log] is containing("flag.state.changed") and [log] is not containing("log") %}1{% endif %}]"#,
+    "[1]"
+)]
+#[case::compared_with_what_is_written_out(
+    r#"[{% if action in ["flag.created", "flag.state.changed"] and schema_version == 1 %}1{% endif %}]"#,
+    "[1]"
+)]
 #[case::joined(r#"["{{ [action, log]|join(", ") }}"]"#, r#"["flag.state.changed, the log sentence"]"#)]
 #[case::pairs(
     r#"[{% for name, value in flag|items %}"{{ name }}"{% if not loop.last %},{% endif %}{% endfor %}]"#,
@@ -123,11 +139,23 @@ fn a_template_that_makes_too_much_is_stopped() {
 
 #[test]
 fn filters_that_are_given_too_much_are_stopped() {
-    let template = "{% for a in attributes.l %}{% if log|upper == log %}x{% endif %}{% endfor %}";
-    let list: Vec<u32> = (0..200).collect();
-    let stored = record(full_with(json!({"attributes": {"l": list}, "log": "x".repeat(100_000)})));
-    let error = render(&text_template(template), &stored).unwrap_err();
-    assert!(error.to_string().contains("the filters were given too much"), "{error}");
+    let list: Vec<u32> = (0..2_000).collect();
+    let nothing = vec![""; 100_000];
+    let attributes = json!({"l": list, "nothing": nothing});
+    let stored = record(full_with(json!({"attributes": attributes, "log": "x".repeat(100_000)})));
+    for condition in ["log|upper", "log is containing(\"y\")", "attributes.nothing|join(\"\")"] {
+        let template =
+            format!("{{% for a in attributes.l %}}{{% if {condition} %}}{{% endif %}}{{% endfor %}}");
+        let error = render(&text_template(&template), &stored).unwrap_err();
+        assert!(error.to_string().contains("the filters were given too much"), "{condition}: {error}");
+    }
+}
+
+#[test]
+fn no_step_handles_more_than_the_filters_may_or_the_template_says() {
+    let template = "{% for a in attributes.l %}{% if log == reason %}x{% endif %}{% endfor %}";
+    let error = Renderer::try_new(&text_template(template), Carry::Body).unwrap_err();
+    assert!(error.to_string().contains("== must be followed by a text"), "{error}");
 }
 
 #[rstest]

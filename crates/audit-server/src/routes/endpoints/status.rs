@@ -50,6 +50,10 @@ pub(crate) struct StatusAnswer {
     /// Deliveries in flight in the process that answers; absent where that process does not deliver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_flight: Option<u64>,
+    /// Records that its format has no word for, which the process that answers has passed over since it began; absent where
+    /// that process does not deliver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) skipped: Option<u64>,
     /// Its limits as they hold in the process that answers, which has a share of them as of the partitions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) limits: Option<LimitsAnswer>,
@@ -132,6 +136,7 @@ impl StatusAnswer {
     /// What only the process that delivers knows.
     fn add_what_is_known_here(&mut self, here: &EndpointStatus) {
         self.in_flight = Some(here.in_flight);
+        self.skipped = Some(here.totals.skipped.values().sum());
         self.limits = Some(LimitsAnswer {
             in_flight: here.in_flight_share,
             per_second: here.rate_share_per_second,
@@ -160,6 +165,7 @@ fn of_process(endpoint: &EndpointView, here: &[EndpointStatus]) -> StatusAnswer 
         next_due: None,
         failing_since: here.and_then(|here| here.failing_since.clone()),
         in_flight: None,
+        skipped: None,
         window: None,
         last_error: None,
         last_success_at: None,
@@ -253,6 +259,7 @@ fn one(
         next_due: standings.iter().filter_map(|standing| standing.next_due_ms).min().and_then(time),
         failing_since: standings.iter().filter_map(|standing| standing.failing_since_ms).min().and_then(time),
         in_flight: None,
+        skipped: None,
         last_error: figures.last_error().cloned(),
         last_success_at: figures.last_success_at().map(str::to_owned),
         window: Some(WindowAnswer {

@@ -54,9 +54,9 @@ impl Partition {
 
     fn answered(&mut self, done: &Done, answer: &Answer, attempt: u32, now_ms: i64) {
         let Done { of, live, entry, probe, .. } = done;
-        if answer.verdict == Verdict::Skipped {
+        if let Verdict::Skipped(reason) = answer.verdict {
             // Neither sent nor missed: the next one of its project does not name it.
-            live.stats.skipped();
+            live.stats.skipped(reason);
             if let Some(track) = self.slots.get_mut(&of.id).and_then(|slot| slot.lane.track_mut(of.track)) {
                 track.settle(of.offset);
             }
@@ -222,7 +222,7 @@ impl Partition {
 fn said(answer: &Answer) -> Says {
     match answer.verdict {
         Verdict::Delivered => Says::Takes,
-        Verdict::Skipped => Says::Nothing,
+        Verdict::Skipped(_) => Says::Nothing,
         Verdict::Unwanted => Says::Fails,
         Verdict::Failed(FailureClass::Status) => match answer.status {
             Some(429 | 502..=504) => Says::Overloaded(answer.retry_after),

@@ -18,10 +18,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ipnet::IpNet;
 use reqwest::Url;
 
-use super::bounds::Times;
+use super::bounds::{CHECKS_MAX, Times};
 
 pub use proxy::{InvalidProxy, ProxyConfig, ProxyUrl};
 pub use refusal::Refusal;
+use resolver::Lookups;
 pub(crate) use resolver::{CheckedResolver, Lookup, ResolveError, SystemLookup};
 
 /// What the operator allows besides public addresses over https.
@@ -48,6 +49,8 @@ pub(crate) struct Policy {
 #[derive(Clone, Debug)]
 pub struct Egress {
     current: Arc<RwLock<Arc<Policy>>>,
+    /// Those of [`Self::check_resolved_url`], apart from those of deliveries: neither waits for the other.
+    checks: Lookups,
 }
 
 impl Default for Egress {
@@ -60,7 +63,8 @@ impl Egress {
     /// A policy with these exceptions.
     pub fn new(config: EgressConfig) -> Self {
         let config = normalised(config);
-        Self { current: Arc::new(RwLock::new(Arc::new(Policy { config, generation: 0 }))) }
+        let policy = Arc::new(Policy { config, generation: 0 });
+        Self { current: Arc::new(RwLock::new(policy)), checks: Lookups::new(CHECKS_MAX) }
     }
 
     /// Puts another policy into force. Deliveries under way end under the old one; none begins under it,
@@ -86,7 +90,8 @@ impl Egress {
             return Ok(());
         }
         let Some(name) = url.host_str().filter(|host| literal(host).is_none()) else { return Ok(()) };
-        let resolver = CheckedResolver::new(self.clone(), Arc::new(SystemLookup), Times::default().resolve);
+        let (checks, timeout) = (self.checks.clone(), Times::default().resolve);
+        let resolver = CheckedResolver::among(checks, self.clone(), Arc::new(SystemLookup), timeout);
         match resolver.addresses(name).await {
             Err(ResolveError::Refused(refusal)) => Err(refusal),
             Ok(_) | Err(ResolveError::Timeout(_) | ResolveError::Failed(_)) => Ok(()),

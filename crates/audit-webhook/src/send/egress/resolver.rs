@@ -47,7 +47,28 @@ pub(crate) enum ResolveError {
 }
 
 type Found = Result<Arc<[IpAddr]>, ResolveError>;
-type Lookups = HashMap<String, Shared<BoxFuture<'static, Found>>>;
+type ByName = HashMap<String, Shared<BoxFuture<'static, Found>>>;
+
+/// Lookups under way, as many as there are threads for. Cheap to clone; all clones are the same ones.
+#[derive(Clone)]
+pub(crate) struct Lookups {
+    /// What a lookup holds for as long as it occupies a thread, awaited or not.
+    threads: Arc<Semaphore>,
+    by_name: Arc<Mutex<ByName>>,
+}
+
+impl Lookups {
+    /// None yet, and never more than `threads_max`.
+    pub(crate) fn new(threads_max: usize) -> Self {
+        Self { threads: Arc::new(Semaphore::new(threads_max)), by_name: Arc::default() }
+    }
+}
+
+impl std::fmt::Debug for Lookups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lookups").finish_non_exhaustive()
+    }
+}
 
 /// Resolves names for the HTTP client, and refuses those that the policy refuses. Cheap to clone.
 #[derive(Clone)]
@@ -55,16 +76,23 @@ pub(crate) struct CheckedResolver {
     egress: Egress,
     lookup: Arc<dyn Lookup>,
     timeout: Duration,
-    /// What a lookup holds for as long as it occupies a thread, awaited or not.
-    threads: Arc<Semaphore>,
-    /// The lookups under way, by name.
-    under_way: Arc<Mutex<Lookups>>,
+    lookups: Lookups,
 }
 
 impl CheckedResolver {
+    /// For deliveries, with threads of its own.
     pub(crate) fn new(egress: Egress, lookup: Arc<dyn Lookup>, timeout: Duration) -> Self {
-        let threads = Arc::new(Semaphore::new(RESOLUTIONS_MAX));
-        Self { egress, lookup, timeout, threads, under_way: Arc::default() }
+        Self::among(Lookups::new(RESOLUTIONS_MAX), egress, lookup, timeout)
+    }
+
+    /// One of several that share their lookups.
+    pub(super) fn among(
+        lookups: Lookups,
+        egress: Egress,
+        lookup: Arc<dyn Lookup>,
+        timeout: Duration,
+    ) -> Self {
+        Self { egress, lookup, timeout, lookups }
     }
 
     /// The addresses of a name, every one of them allowed. Their port is 0.
@@ -80,7 +108,7 @@ impl CheckedResolver {
 
     /// Joins the lookup of a name, or begins it.
     fn look_up(&self, name: &str) -> Shared<BoxFuture<'static, Found>> {
-        let mut under_way = locked(&self.under_way);
+        let mut under_way = locked(&self.lookups.by_name);
         if let Some(lookup) = under_way.get(name) {
             return lookup.clone();
         }
@@ -88,7 +116,7 @@ impl CheckedResolver {
         // A task of its own, so that it ends, and takes itself off the list, also when nobody waits any more.
         let task = tokio::spawn(async move {
             let found = this.on_a_thread(owned.clone()).await;
-            locked(&this.under_way).remove(&owned);
+            locked(&this.lookups.by_name).remove(&owned);
             found
         });
         let joined =
@@ -99,7 +127,7 @@ impl CheckedResolver {
     }
 
     async fn on_a_thread(&self, name: String) -> Found {
-        let permit = Arc::clone(&self.threads).acquire_owned().await.expect("nobody closes it");
+        let permit = Arc::clone(&self.lookups.threads).acquire_owned().await.expect("nobody closes it");
         let lookup = Arc::clone(&self.lookup);
         let looking = tokio::task::spawn_blocking(move || {
             // Until the thread is free again, not until somebody loses patience.
@@ -122,7 +150,7 @@ impl Resolve for CheckedResolver {
     }
 }
 
-fn locked(lookups: &Mutex<Lookups>) -> MutexGuard<'_, Lookups> {
+fn locked(lookups: &Mutex<ByName>) -> MutexGuard<'_, ByName> {
     // The list is whole at every moment, whatever happened to who held it.
     lookups.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -183,14 +211,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn resolvers_that_share_their_lookups_ask_once_for_a_name() {
+        let (first, slow, answer) = slow(PATIENCE);
+        let (lookups, lookup) = (first.lookups.clone(), Arc::clone(&first.lookup));
+        let second = CheckedResolver::among(lookups, Egress::default(), lookup, PATIENCE);
+        let asking = join_all([&first, &second].map(|resolver| resolver.addresses("a.example")));
+        let answering = async {
+            answer.send(vec!["93.184.216.34".parse().expect("an address")]).expect("it waits");
+        };
+        let (found, ()) = tokio::join!(asking, answering);
+        assert!(found.iter().all(Result::is_ok), "{found:?}");
+        assert_eq!(slow.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
     async fn a_name_that_hangs_is_given_up_in_time_and_its_thread_stays_counted() {
         let (resolver, _slow, answer) = slow(Duration::from_millis(20));
         assert!(matches!(resolver.addresses("a.example").await, Err(ResolveError::Timeout(_))));
         assert!(matches!(resolver.addresses("a.example").await, Err(ResolveError::Timeout(_))));
-        assert_eq!(resolver.threads.available_permits(), super::RESOLUTIONS_MAX - 1);
+        assert_eq!(resolver.lookups.threads.available_permits(), super::RESOLUTIONS_MAX - 1);
         drop(answer);
         flagtrail_testkit::wait::until(PATIENCE, "the thread is free", || async {
-            resolver.threads.available_permits() == super::RESOLUTIONS_MAX
+            resolver.lookups.threads.available_permits() == super::RESOLUTIONS_MAX
         })
         .await;
     }

@@ -64,7 +64,8 @@ pub(crate) struct Choices {
     /// Each project's records in order: true or false
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     ordered: Option<bool>,
-    /// One flag.changed for a burst of changes to one flag in one environment, so long after the first: 2s
+    /// One delivery for a burst of changes to one flag in one environment, so long after the first: 2s; not in the
+    /// format of a platform
     #[arg(long, value_name = "DURATION")]
     collapse: Option<String>,
     /// No retry of a record older than this

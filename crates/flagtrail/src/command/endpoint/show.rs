@@ -57,6 +57,9 @@ pub(super) async fn one(context: &Context, client: &Client, path: &str) -> Resul
     if status["in_flight"].is_u64() {
         tell("in flight here", in_flight(&status));
     }
+    if status["skipped"].as_u64().is_some_and(|skipped| skipped > 0) {
+        tell("skipped here", format!("{}: its format has no word for them", print::cell(&status["skipped"])));
+    }
     tell("attempts", attempts(&status["window"]));
     tell("last error", failure(&status["last_error"]));
     tell("last success", print::cell(&status["last_success_at"]));
