@@ -157,9 +157,9 @@ async fn get_endpoint(State(app): State<App>, Path(id): Path<String>) -> Result<
 /// Make an endpoint
 ///
 /// `name` and `url` must be given. May be: `description`, `method` (POST, PUT, PATCH, GET), `headers`, `events` (actions,
-/// `flag.*`, `*`), `filter`, `preset` (cache, audit), `format`, `ordered`, `collapse` (`{by, window}`), `secrets` (`whsec_…`,
-/// `whsk_…`), `tls`, `max_age`, `rate_limit_per_second`, `max_in_flight`, `timeout`, `enabled`, `paused` and `start` (now,
-/// earliest, a time). The answer holds the signing secrets, once.
+/// `flag.*`, `*`), `filter`, `preset` (cache, audit), `format`, `ordered`, `collapse` (`{by, window}`, not in a platform's
+/// format), `secrets` (`whsec_…`, `whsk_…`), `tls`, `max_age`, `rate_limit_per_second`, `max_in_flight`, `timeout`,
+/// `enabled`, `paused` and `start` (now, earliest, a time). The answer holds the signing secrets, once.
 #[utoipa::path(
     post, path = "/v1/endpoints", tag = "endpoints",
     request_body(content = Object, content_type = "application/json"),
