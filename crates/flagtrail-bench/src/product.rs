@@ -48,6 +48,10 @@ impl Product {
         let (admin, hooks) = (free_address()?, free_address()?);
         let data = dir.join("data");
         fs::write(dir.join("admin.token"), TOKEN)?;
+        // `serve` makes no key by itself, and an endpoint's secret is sealed with one.
+        let key = dir.join("secrets.key");
+        let made = Command::new(binary()?).args(["keys", "new"]).arg(&key).output()?;
+        ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let log = match kafka {
             Some((brokers, prefix)) => {
                 format!(
@@ -57,7 +61,7 @@ impl Product {
             None => String::new(),
         };
         let config = format!(
-            "data_dir = {data:?}\n[hooks]\nlisten = \"{hooks}\"\n[admin]\nlisten = \"{admin}\"\ntoken_file = {:?}\n[egress]\nallow_networks = [\"127.0.0.1\"]\n[telemetry]\nfilter = \"warn\"\n{log}{settings}",
+            "data_dir = {data:?}\n[hooks]\nlisten = \"{hooks}\"\n[admin]\nlisten = \"{admin}\"\ntoken_file = {:?}\n[secrets]\nkey_file = {key:?}\n[egress]\nallow_networks = [\"127.0.0.1\"]\n[telemetry]\nfilter = \"warn\"\n{log}{settings}",
             dir.join("admin.token")
         );
         fs::write(dir.join("flagtrail.toml"), config)?;
