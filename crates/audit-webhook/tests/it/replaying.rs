@@ -137,7 +137,7 @@ async fn what_was_given_up_is_redriven_and_what_arrived_is_not() {
 async fn a_cancelled_replay_ends_and_what_is_new_still_comes() {
     let world = World::new().await;
     let receiver = Receiver::start().expect("a receiver");
-    let more = json!({ "events": ["flag.*"], "rate_limit_per_second": 50 });
+    let more = json!({ "events": ["flag.*"], "rate_limit_per_second": 20 });
     let endpoint = world.endpoint(&receiver.url("/"), more).await;
     let id = endpoint.id.as_str().into();
     let running = world.start();
