@@ -103,7 +103,7 @@ impl Partition {
         let record = entry.parcel().map_or("", |parcel| parcel.id.as_str());
         let attempt_of = AttemptOf { record, partition: self.index, offset: of.offset, attempt };
         let message = attempt_message(live, &attempt_of, answer, outcome, next_due, now_ms);
-        self.outbox.push((Topic::Deliveries, message));
+        self.outbox.push(Topic::Deliveries, message);
         self.tell(live, &change, answer);
     }
 
@@ -165,7 +165,7 @@ impl Partition {
     }
 
     fn push_record(&mut self, record: &AuditRecord) {
-        self.outbox.push((Topic::Records, self.shared.journal.record_message(record)));
+        self.outbox.push(Topic::Records, self.shared.journal.record_message(record));
     }
 
     fn settle(&mut self, of: &Of, delivered: bool) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Handle, Partition, Shared, TailEvent};
+use super::{Handle, Outbox, Partition, Shared, TailEvent};
 use crate::document::{Document, DocumentError};
 use crate::endpoint::{EndpointId, KIND};
 use crate::engine::lease::Lease;
@@ -67,7 +67,7 @@ pub(crate) fn spawn(
         agenda: BTreeSet::new(),
         under_way: UnderWay::default(),
         gaps: Vec::new(),
-        outbox: Vec::new(),
+        outbox: Outbox::default(),
         deleted: Vec::new(),
         committing: None,
         releasing: None,
