@@ -33,7 +33,7 @@ pub struct NewReplay {
 /// What is to be delivered again, of what was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redrive {
-    /// These records.
+    /// These records, those of them that were given up and not delivered since.
     Records(Vec<Position>),
     /// Everything that was given up and not delivered since, the oldest first, as much as one replay holds.
     All,
