@@ -57,6 +57,9 @@ pub(crate) struct ReplayOrder {
     pub(crate) by_filter: bool,
     /// By partition, in order, disjoint.
     pub(crate) runs: Vec<Vec<Run>>,
+    /// The log's epoch that the offsets are of.
+    #[serde(default)]
+    pub(crate) epoch: u32,
     /// When it was asked for, RFC 3339.
     pub(crate) created_at: String,
 }

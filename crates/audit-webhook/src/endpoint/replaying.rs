@@ -188,6 +188,7 @@ impl Endpoints {
                 id: replay.clone(),
                 by_filter,
                 runs,
+                epoch: self.journal.identity().epoch,
                 created_at: operational::now().to_string(),
             });
             // If we crash before this, nothing was ordered; after it, every owner of a partition, present

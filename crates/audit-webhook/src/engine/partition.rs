@@ -101,6 +101,8 @@ struct Partition {
     /// A new epoch began since the last owner: whether the log still is what it was shows with the first thing
     /// that the tail brings. Until then nothing begins.
     awaits_epoch: bool,
+    /// Places that an earlier epoch told of are another log's; 0 while the log is the same as ever.
+    log_since: u32,
     endpoints: LiveEndpoints,
     slots: BTreeMap<EndpointId, Slot>,
     /// Slots that have something to settle on the tail.

@@ -34,14 +34,15 @@ impl Partition {
                         }
                         _ => {}
                     }
-                    slot.update(Arc::clone(endpoint), life, self.index, &self.tail);
+                    slot.update(Arc::clone(endpoint), life, &self.tail);
+                    slot.take_up_replays(self.index, self.log_since);
                 }
                 None => {
                     // No document: it begins at its start vector, wherever the watermark is.
                     let lane = Lane::load(None, life, self.watermark);
                     let mut slot = Slot::new(id.clone(), lane, Some(Arc::clone(endpoint)));
                     slot.is_of_older_epoch = endpoint.endpoint.epoch < life.epoch;
-                    slot.take_up_replays(self.index);
+                    slot.take_up_replays(self.index, self.log_since);
                     self.slots.insert(id.clone(), slot);
                 }
             }
