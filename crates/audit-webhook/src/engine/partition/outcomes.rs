@@ -145,16 +145,17 @@ impl Partition {
     /// What an answer changed, to those who wait and to the log.
     fn tell(&mut self, live: &Live, change: &Change, answer: &Answer) {
         self.open_doors(change);
+        let namespace = self.shared.journal.identity().namespace;
         if let Some(since) = change.failing_since_ms {
             tracing::warn!(endpoint = %live.endpoint.id, name = live.endpoint.name, since = rfc3339(since), "an endpoint is failing");
             let detail = json!({
                 "since": rfc3339(since), "error": answer.verdict.failure(), "status": answer.status,
             });
-            self.push_record(&operational::failing(&live.endpoint, detail));
+            self.push_record(&operational::failing(namespace, &live.endpoint, since, detail));
         }
-        if change.has_recovered {
+        if let Some(since) = change.recovered_since_ms {
             tracing::info!(endpoint = %live.endpoint.id, name = live.endpoint.name, "an endpoint takes deliveries again");
-            self.push_record(&operational::recovered(&live.endpoint));
+            self.push_record(&operational::recovered(namespace, &live.endpoint, since));
         }
     }
 
