@@ -53,6 +53,9 @@ pub struct AttemptEntry {
     /// The beginning of the answer's body.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub excerpt: String,
+    /// Until when this attempt left the endpoint alone but for probes, in the process that made it, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit_open_until: Option<String>,
     /// When the next attempt is due, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
@@ -106,6 +109,7 @@ pub(crate) fn attempt_message(
         detail: answer.detail.clone(),
         request_headers: masked(&answer.sent).collect(),
         excerpt: excerpt(&answer.sent, &answer.excerpt),
+        circuit_open_until: live.gate.open_until_ms().filter(|until| *until > now_ms).map(rfc3339),
         next_due: next_due_ms.map(rfc3339),
     };
     NewMessage {

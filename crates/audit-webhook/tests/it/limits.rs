@@ -53,6 +53,9 @@ async fn a_dead_endpoint_is_left_alone_but_for_probes_and_costs_no_list_of_deliv
         .await;
     let tried = receiver.count();
     assert!(tried < 50, "{tried} attempts");
+    let is_told =
+        || async { world.attempts().await.iter().any(|attempt| attempt.circuit_open_until.is_some()) };
+    wait::until(LIMIT, "the log of attempts tells every process", is_told).await;
     for document in world.documents(&endpoint.id).await {
         assert!(document["pending"].as_array().is_none_or(|pending| pending.len() < 50), "{document}");
     }
