@@ -157,7 +157,8 @@ pub(crate) fn excerpt(sent: &HeaderMap, bytes: &[u8]) -> String {
 /// The secret values among headers, the longest first, so that none is left of one that holds another. Of
 /// `Authorization` what follows the scheme is a secret by itself, too.
 fn secrets(sent: &HeaderMap) -> Vec<&str> {
-    let sensitive = sent.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    let sensitive =
+        sent.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
     let mut secrets: Vec<&str> = sensitive
         .flat_map(|value| std::iter::once(value).chain(value.split_ascii_whitespace()))
         .filter(|secret| secret.len() >= MASKED_BYTES_MIN && !secret.eq_ignore_ascii_case(BEARER))

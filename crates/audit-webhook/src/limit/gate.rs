@@ -205,7 +205,8 @@ impl Gate {
         }
         // Whoever had it before has told of it by then.
         if now_ms - since_ms >= FAILING_AFTER_MS {
-            state.told_since_ms = state.told_since_ms.map(|told| told.min(since_ms)).or(Some(since_ms));
+            let since = state.told_since_ms.map_or(since_ms, |known| known.min(since_ms));
+            state.told_since_ms = Some(since);
         }
     }
 
