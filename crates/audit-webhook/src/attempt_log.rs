@@ -53,6 +53,9 @@ pub struct AttemptEntry {
     /// The beginning of the answer's body.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub excerpt: String,
+    /// Until when this attempt left the endpoint alone but for probes, in the process that made it, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit_open_until: Option<String>,
     /// When the next attempt is due, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
@@ -106,6 +109,7 @@ pub(crate) fn attempt_message(
         detail: answer.detail.clone(),
         request_headers: masked(&answer.sent).collect(),
         excerpt: excerpt(&answer.sent, &answer.excerpt),
+        circuit_open_until: live.gate.open_until_ms().filter(|until| *until > now_ms).map(rfc3339),
         next_due: next_due_ms.map(rfc3339),
     };
     NewMessage {
@@ -153,7 +157,8 @@ pub(crate) fn excerpt(sent: &HeaderMap, bytes: &[u8]) -> String {
 /// The secret values among headers, the longest first, so that none is left of one that holds another. Of
 /// `Authorization` what follows the scheme is a secret by itself, too.
 fn secrets(sent: &HeaderMap) -> Vec<&str> {
-    let sensitive = sent.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    let sensitive =
+        sent.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
     let mut secrets: Vec<&str> = sensitive
         .flat_map(|value| std::iter::once(value).chain(value.split_ascii_whitespace()))
         .filter(|secret| secret.len() >= MASKED_BYTES_MIN && !secret.eq_ignore_ascii_case(BEARER))

@@ -16,7 +16,7 @@ const DOCUMENT_VERSION: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DocumentError {
     #[error(
-        "it was written by a later release (its version is {0}, this one reads up to {DOCUMENT_VERSION})"
+        "it was written by a later release (its version is {0}, this one reads up to {DOCUMENT_VERSION}): use that release here, or stop this process, so that one of that release takes the partition"
     )]
     Newer(u32),
     #[error("it can't be read: {0}")]
@@ -151,5 +151,17 @@ impl Document {
 
     pub(crate) fn to_bytes(&self) -> Bytes {
         serde_json::to_vec(self).expect("a document of numbers and strings").into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Document, DocumentError};
+
+    #[test]
+    fn a_document_of_a_later_release_is_refused_with_what_to_do() {
+        let error = Document::read(br#"{"v":99,"what_is_this":true}"#).expect_err("of a later release");
+        assert_eq!(error, DocumentError::Newer(99));
+        assert!(error.to_string().contains("use that release here, or stop this process"), "{error}");
     }
 }

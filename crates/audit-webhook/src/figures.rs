@@ -21,6 +21,7 @@ pub struct Figures {
 #[derive(Clone, Debug)]
 struct Last {
     at: String,
+    circuit_open_until: Option<String>,
     failure: Option<AttemptFailure>,
 }
 
@@ -79,13 +80,19 @@ impl Figures {
                 status: entry.status,
                 record: entry.record.clone(),
             });
-            self.last = Some(Last { at: entry.at.clone(), failure });
+            let circuit_open_until = entry.circuit_open_until.clone();
+            self.last = Some(Last { at: entry.at.clone(), circuit_open_until, failure });
         }
     }
 
     /// The last failure, if no success came after it.
     pub fn last_error(&self) -> Option<&AttemptFailure> {
         self.last.as_ref()?.failure.as_ref()
+    }
+
+    /// Until when the last attempt left the endpoint alone but for probes, RFC 3339. That may be past.
+    pub fn circuit_open_until(&self) -> Option<&str> {
+        self.last.as_ref()?.circuit_open_until.as_deref()
     }
 
     /// The last success among the attempts taken in, RFC 3339.
@@ -135,6 +142,7 @@ mod tests {
             detail: None,
             request_headers: std::collections::BTreeMap::new(),
             excerpt: String::new(),
+            circuit_open_until: None,
             next_due: None,
         }
     }
@@ -163,6 +171,21 @@ mod tests {
         figures.add(&attempt(8, 1, AttemptOutcome::Delivered), true);
         assert_eq!(figures.last_error(), None);
         assert_eq!(figures.summary().success_rate, Some(2.0 / 3.0));
+    }
+
+    #[test]
+    fn the_latest_attempt_tells_whether_the_endpoint_is_left_alone() {
+        let until = "2026-11-21T12:01:00.000000Z";
+        let open = |second| AttemptEntry {
+            circuit_open_until: Some(until.to_owned()),
+            ..attempt(second, 1, AttemptOutcome::Retry)
+        };
+        let mut figures = Figures::default();
+        figures.add(&open(5), true);
+        figures.add(&attempt(4, 1, AttemptOutcome::Delivered), true);
+        assert_eq!(figures.circuit_open_until(), Some(until));
+        figures.add(&attempt(6, 1, AttemptOutcome::Delivered), true);
+        assert_eq!(figures.circuit_open_until(), None);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use audit_record::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::endpoint::{Endpoint, EndpointView};
+use crate::endpoint::{Endpoint, EndpointId, EndpointView};
+use crate::limit::FAILING_AFTER_MS;
 
 /// The organisation and source of Flagtrail's own records.
 const OWN_ORGANISATION: &str = "~flagtrail";
@@ -57,16 +58,26 @@ pub(crate) fn test(endpoint: &Endpoint) -> AuditRecord {
     record(Uuid::now_v7(), "webhook.test", log, endpoint, system(), Map::new())
 }
 
-/// Every delivery to the endpoint has failed for some time.
-pub(crate) fn failing(endpoint: &Endpoint, detail: Value) -> AuditRecord {
+/// Every delivery to the endpoint has failed since `since_ms`.
+pub(crate) fn failing(namespace: Uuid, endpoint: &Endpoint, since_ms: i64, detail: Value) -> AuditRecord {
+    let id = id_of_failure(namespace, "webhook.failing", &endpoint.id, since_ms);
     let log = format!("Deliveries to endpoint {:?} are failing", endpoint.name);
-    record(Uuid::now_v7(), "webhook.failing", log, endpoint, system(), object(detail))
+    record(id, "webhook.failing", log, endpoint, system(), object(detail))
 }
 
-/// A delivery to the endpoint arrived, after it was told that it is failing.
-pub(crate) fn recovered(endpoint: &Endpoint) -> AuditRecord {
+/// A delivery to the endpoint arrived, after it was told that it is failing since `since_ms`.
+pub(crate) fn recovered(namespace: Uuid, endpoint: &Endpoint, since_ms: i64) -> AuditRecord {
+    let id = id_of_failure(namespace, "webhook.recovered", &endpoint.id, since_ms);
     let log = format!("Deliveries to endpoint {:?} arrive again", endpoint.name);
-    record(Uuid::now_v7(), "webhook.recovered", log, endpoint, system(), Map::new())
+    record(id, "webhook.recovered", log, endpoint, system(), Map::new())
+}
+
+/// The id of a record that tells of a time of failure. Each process that delivers tells of it, by what it saw itself:
+/// where they saw it begin within one [`FAILING_AFTER_MS`] of the clock, their records have one id, and readers
+/// see it once. Two times of failure never share it: the first lasts that long before it is told of.
+fn id_of_failure(namespace: Uuid, action: &str, endpoint: &EndpointId, since_ms: i64) -> Uuid {
+    let begun = since_ms.div_euclid(FAILING_AFTER_MS);
+    Uuid::new_v5(&namespace, format!("{action}/{endpoint}/{begun}").as_bytes())
 }
 
 /// The endpoint was disabled: its receiver answered 410, or every delivery has failed for too long.
@@ -135,4 +146,25 @@ fn record(
         ..Draft::default()
     };
     AuditRecord::try_new(draft).expect("every required field is set, and an endpoint is far below the bound")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EndpointId, FAILING_AFTER_MS, Uuid, id_of_failure};
+
+    #[test]
+    fn processes_that_saw_a_failure_begin_in_one_minute_tell_of_it_under_one_id() {
+        let of = |action: &str, endpoint: &str, since_ms: i64| {
+            id_of_failure(Uuid::nil(), action, &EndpointId::from(endpoint), since_ms)
+        };
+        let began = 1_000 * FAILING_AFTER_MS;
+        let one = of("webhook.failing", "ep_a", began);
+        assert_eq!(of("webhook.failing", "ep_a", began + FAILING_AFTER_MS - 1), one);
+        let others = [
+            of("webhook.failing", "ep_a", began + FAILING_AFTER_MS),
+            of("webhook.failing", "ep_b", began),
+            of("webhook.recovered", "ep_a", began),
+        ];
+        assert!(!others.contains(&one));
+    }
 }

@@ -7,6 +7,7 @@ use audit_record::AuditRecord;
 use bytes::Bytes;
 use reqwest::Request;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::attempt_log::{excerpt, masked};
 use crate::endpoint::{EndpointError, EndpointId, EndpointUpdate, Endpoints, NewEndpoint};
@@ -18,6 +19,9 @@ const TEST_TIMEOUT_MAX: Duration = Duration::from_secs(20);
 
 /// Most bytes of a body that are shown.
 const SHOWN_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// What AB Tasty has a word for, of what may be said of the sample.
+const CREATED: &str = "flag.created";
 
 /// What came of a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,15 +77,20 @@ impl Endpoints {
         let (endpoint, _) = self.find(id)?;
         let sender = Sender::new(self.egress().clone())?;
         let parcel = parcel_of(&operational::test(&endpoint));
+        // A platform has no word for a test: it is tried out with a flag switched on, or made.
+        let instead =
+            [sample_record(), sample_of(CREATED)].map(|record| parcel_of(&record).named(&parcel.id));
         let now_s = operational::now().micros().div_euclid(1_000_000);
         let target = Target::new(&endpoint);
         let sending = async {
-            let answer = sender.send_unmarked(&target, &parcel, now_s).await;
-            if !matches!(answer.verdict, Verdict::Skipped(_)) {
-                return answer;
+            let mut answer = sender.send_unmarked(&target, &parcel, now_s).await;
+            for parcel in &instead {
+                if !matches!(answer.verdict, Verdict::Skipped(_)) {
+                    break;
+                }
+                answer = sender.send_unmarked(&target, parcel, now_s).await;
             }
-            // A platform has no word for a test: it is tried out with a flag switched on.
-            sender.send_unmarked(&target, &parcel_of(&sample_record()).named(&parcel.id), now_s).await
+            answer
         };
         let Ok(answer) = tokio::time::timeout(TEST_TIMEOUT_MAX, sending).await else {
             return Ok(TestAnswer {
@@ -132,6 +141,13 @@ impl ShownRequest {
             body: body.map(shown),
         }
     }
+}
+
+/// The sample as a record of another action.
+fn sample_of(action: &str) -> AuditRecord {
+    let mut sample: Value = serde_json::from_slice(sample_record().canonical()).expect("a record is JSON");
+    sample["action"] = action.into();
+    AuditRecord::from_json(sample.to_string().as_bytes()).expect("with another action it is a record still")
 }
 
 /// A record as it would stand on the log, ready to be sent.

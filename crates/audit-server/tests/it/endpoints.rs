@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use audit_journal::{AppendOutcome, NewMessage, Placement, Topic};
+use audit_record::Timestamp;
 use flagtrail_testkit::receiver::{Answer as Receives, Receiver};
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
@@ -229,6 +231,49 @@ async fn without_an_archive_the_process_tells_what_it_knows_itself() {
 }
 
 #[tokio::test]
+async fn a_process_that_does_not_deliver_knows_from_the_attempts_that_an_endpoint_is_left_alone() {
+    let server = Server::start_with(|wanted| wanted.archive = true).await;
+    let new = json!({"name": "cache", "url": "https://example.com/hook"});
+    let made = server.call("POST", "/v1/endpoints", Some(new)).await.expect(201);
+    let id = made["id"].as_str().unwrap();
+    let path = format!("/v1/endpoints/{id}");
+    let now = chrono::Utc::now();
+    let time =
+        |seconds| Timestamp::try_new(now + chrono::TimeDelta::seconds(seconds)).expect("a time").to_string();
+    // What another process logs of an attempt.
+    let attempted = async |seconds: i64, more: Value| {
+        let mut entry = json!({
+            "v": 1, "endpoint": id, "record": "r", "partition": 0, "offset": 0, "attempt": 1,
+            "at": time(seconds), "duration_ms": 1,
+        });
+        for (field, value) in more.as_object().into_iter().flatten() {
+            entry[field] = value.clone();
+        }
+        let message = NewMessage {
+            key: id.to_owned().into(),
+            headers: Vec::new(),
+            value: Some(entry.to_string().into()),
+            placement: Placement::Fixed(0),
+        };
+        let outcomes = server.journal.append(Topic::Deliveries, vec![message]).await;
+        assert!(matches!(outcomes[..], [AppendOutcome::Appended(_)]), "{outcomes:?}");
+    };
+    let open_until = time(3_600);
+    attempted(0, json!({"outcome": "retry", "circuit_open_until": open_until})).await;
+    let open = until(&server, path.clone(), "it is left alone", |answer| {
+        answer["status"]["state"] == "circuit_open"
+    })
+    .await;
+    assert_eq!(open["status"]["circuit_open_until"], open_until);
+    attempted(1, json!({"outcome": "delivered"})).await;
+    until(&server, path, "it no longer is", |answer| {
+        answer["status"]["state"] != "circuit_open" && answer["status"]["circuit_open_until"].is_null()
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_paused_endpoint_keeps_its_place_and_goes_on_there() {
     let (server, receiver) = (server().await, Receiver::start().unwrap());
     let path = endpoint(&server, &receiver, json!({})).await;
@@ -270,7 +315,7 @@ async fn a_test_is_signed_says_what_came_back_and_is_in_no_log() {
     assert_eq!(request.header("x-flagtrail-position"), None, "it stands nowhere");
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!((&body["type"], &body["data"]["action"]), (&json!("webhook.test"), &json!("webhook.test")));
-    assert!(server.messages(audit_journal::Topic::Deliveries).await.is_empty());
+    assert!(server.messages(Topic::Deliveries).await.is_empty());
     server.call("POST", "/v1/endpoints/ep_none/test", None).await.problem(404);
     server.stop().await;
 }

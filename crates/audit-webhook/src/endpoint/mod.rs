@@ -185,6 +185,8 @@ pub struct Endpoint {
     pub paused: bool,
     /// Why it was disabled, where we did it ourselves.
     pub disabled_because: Option<String>,
+    /// When people last switched it on, after it was off.
+    pub(crate) enabled_at: Option<Timestamp>,
     /// Where it was told to begin.
     pub start: Start,
     /// Rises whenever the place is moved; progress of an older incarnation does not count.
@@ -207,6 +209,11 @@ impl Endpoint {
     /// Where the endpoint begins in `partition`. One that came into being later begins at its first message.
     pub fn start_in(&self, partition: Partition) -> Offset {
         self.starts.get(partition as usize).copied().unwrap_or(0)
+    }
+
+    /// Failures up to this time, milliseconds since 1970, are not held against it.
+    pub(crate) fn forgiven_at_ms(&self) -> Option<i64> {
+        self.enabled_at.map(|at| at.micros().div_euclid(1_000))
     }
 
     /// Whether failures never switch it off.

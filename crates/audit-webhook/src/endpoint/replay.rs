@@ -33,7 +33,7 @@ pub struct NewReplay {
 /// What is to be delivered again, of what was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redrive {
-    /// These records.
+    /// These records, those of them that were given up and not delivered since.
     Records(Vec<Position>),
     /// Everything that was given up and not delivered since, the oldest first, as much as one replay holds.
     All,
@@ -57,6 +57,9 @@ pub(crate) struct ReplayOrder {
     pub(crate) by_filter: bool,
     /// By partition, in order, disjoint.
     pub(crate) runs: Vec<Vec<Run>>,
+    /// The log's epoch that the offsets are of.
+    #[serde(default)]
+    pub(crate) epoch: u32,
     /// When it was asked for, RFC 3339.
     pub(crate) created_at: String,
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use audit_journal::{Bounds, Offset, Partition, ReadError, ReadLimit, Topic};
-use audit_record::Author;
+use audit_record::{Author, Timestamp};
 use uuid::Uuid;
 
 use super::replay::{REPLAY_RUNS_MAX, REPLAY_RUNS_OF_ALL_MAX, REPLAYS_MAX, ReplayOrder, Run};
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::attempt_log::{AttemptEntry, AttemptOutcome};
 use crate::deliverer::GROUP;
-use crate::document::Document;
+use crate::document::{Document, Replay};
 use crate::operational;
 
 /// Most attempts, of all endpoints, that are looked through for failed deliveries.
@@ -22,6 +22,12 @@ const SCANNED_MAX: u64 = 2_000_000;
 
 /// What is read of them at a time.
 const SCANNED: ReadLimit = ReadLimit { messages: 2_048, bytes: 2 * 1024 * 1024 };
+
+/// One message, to see when it was appended.
+const ONE: ReadLimit = ReadLimit { messages: 1, bytes: 1 };
+
+/// How far the clocks of those who keep the log may be apart: an attempt may seem older than its record by so much.
+const CLOCKS_APART_MS: i64 = 60_000;
 
 /// How often an order is written anew because the endpoint was changed meanwhile.
 const WRITES_MAX: usize = 4;
@@ -61,8 +67,8 @@ impl Endpoints {
         self.order(to, runs, false, author).await
     }
 
-    /// Delivers again what was given up. Delivered once more, or given up once more, it is told of as the
-    /// first time.
+    /// Delivers again what was given up and not delivered since, by the log of attempts, and is not on its way in
+    /// another replay of such. Delivered once more, or given up once more, it is told of as the first time.
     pub async fn redrive(
         &self,
         id: &EndpointId,
@@ -79,7 +85,16 @@ impl Endpoints {
                         partitions.saturating_sub(1)
                     )));
                 }
-                runs(chosen.into_iter())
+                let given_up = match self.first_appended(&chosen).await? {
+                    Some(first) => {
+                        let is_chosen =
+                            |partition: Partition, offset: Offset| chosen.contains(&(partition, offset));
+                        self.given_up(id, Some(Start::At(first)), is_chosen).await?
+                    }
+                    // Retention has removed all of them.
+                    None => BTreeSet::new(),
+                };
+                runs(given_up.into_iter())
             }
             Redrive::All => {
                 let from = self.resolve(Start::Earliest).await?;
@@ -134,13 +149,25 @@ impl Endpoints {
         by_filter: bool,
         author: Author,
     ) -> Result<ReplayView, EndpointError> {
-        if runs.iter().flatten().all(|run| run.from >= run.to) {
-            return Err(EndpointError::Replay("nothing stands on the log there".to_owned()));
+        if is_empty(&runs) {
+            let why = if by_filter {
+                "nothing stands on the log there"
+            } else {
+                "nothing was given up there, or all of it was delivered since"
+            };
+            return Err(EndpointError::Replay(why.to_owned()));
         }
         let replay = format!("rp_{}", Uuid::now_v7().simple());
         for _ in 0..WRITES_MAX {
             let (mut endpoint, version) = self.find(id)?;
             let documents = self.documents_of(id).await?;
+            // Of two that ask at once, the second finds its version taken, and comes by here again.
+            let runs = if by_filter { runs.clone() } else { not_on_their_way(&runs, &endpoint, &documents) };
+            if is_empty(&runs) {
+                return Err(EndpointError::Replay(
+                    "all of it is on its way in a replay already: wait for that one, or cancel it".to_owned(),
+                ));
+            }
             if !has_room(&endpoint, &runs) {
                 // What every partition is through with need not stand here any longer.
                 let through: BTreeSet<u64> = (endpoint.replays.iter())
@@ -160,7 +187,8 @@ impl Endpoints {
                 number: endpoint.last_replay,
                 id: replay.clone(),
                 by_filter,
-                runs: runs.clone(),
+                runs,
+                epoch: self.journal.identity().epoch,
                 created_at: operational::now().to_string(),
             });
             // If we crash before this, nothing was ordered; after it, every owner of a partition, present
@@ -177,14 +205,45 @@ impl Endpoints {
         Err(EndpointError::Conflict)
     }
 
-    /// What of `within` was given up and not delivered since, by the log of attempts; the oldest first, as
-    /// much as one replay holds.
+    /// What of `within` was given up and not delivered since, the oldest first, as much as one replay holds.
     async fn failed(
         &self,
         id: &EndpointId,
         since: Option<Start>,
         within: &[Run],
     ) -> Result<Vec<Vec<Run>>, EndpointError> {
+        let is_within = |partition: Partition, offset: Offset| {
+            within.get(partition as usize).is_some_and(|run| (run.from..run.to).contains(&offset))
+        };
+        let given_up = self.given_up(id, since, is_within).await?;
+        Ok(runs(given_up.into_iter().take(REPLAY_RUNS_MAX)))
+    }
+
+    /// When the first of these records was appended, or a little earlier; `None` where none of them is kept.
+    async fn first_appended(
+        &self,
+        chosen: &BTreeSet<(Partition, Offset)>,
+    ) -> Result<Option<Timestamp>, EndpointError> {
+        let mut first_ms: Option<i64> = None;
+        for Bounds { partition, start, end } in self.journal.bounds(Topic::Records).await? {
+            let Some((_, offset)) = chosen.range((partition, start)..(partition, end)).next().copied() else {
+                continue;
+            };
+            let range = self.journal.read(Topic::Records, partition, offset, ONE).await?;
+            let appended_ms = range.messages.first().map(|message| message.appended_at_ms);
+            first_ms = first_ms.into_iter().chain(appended_ms).min();
+        }
+        let micros = first_ms.map(|first_ms| (first_ms - CLOCKS_APART_MS).max(0).saturating_mul(1_000));
+        Ok(micros.and_then(|micros| Timestamp::from_micros(micros).ok()))
+    }
+
+    /// What was given up and not delivered since, of what is wanted, by the log of attempts.
+    async fn given_up(
+        &self,
+        id: &EndpointId,
+        since: Option<Start>,
+        is_wanted: impl Fn(Partition, Offset) -> bool,
+    ) -> Result<BTreeSet<(Partition, Offset)>, EndpointError> {
         let since = match since {
             Some(Start::At(time)) => self.journal.offsets_at(Topic::Deliveries, time).await?,
             _ => Vec::new(),
@@ -210,17 +269,17 @@ impl Endpoints {
                 for message in ours {
                     let entry = message.value.as_deref().and_then(|value| serde_json::from_slice(value).ok());
                     let Some(AttemptEntry { partition, offset, outcome, .. }) = entry else { continue };
-                    let wanted =
-                        within.get(partition as usize).is_some_and(|r| (r.from..r.to).contains(&offset));
                     match outcome {
-                        AttemptOutcome::DeadLettered if wanted => _ = given_up.insert((partition, offset)),
+                        AttemptOutcome::DeadLettered if is_wanted(partition, offset) => {
+                            _ = given_up.insert((partition, offset));
+                        }
                         AttemptOutcome::Delivered => _ = given_up.remove(&(partition, offset)),
                         _ => {}
                     }
                 }
             }
         }
-        Ok(runs(given_up.into_iter().take(REPLAY_RUNS_MAX)))
+        Ok(given_up)
     }
 
     async fn documents_of(&self, id: &EndpointId) -> Result<Documents, EndpointError> {
@@ -256,6 +315,69 @@ fn runs(positions: impl Iterator<Item = (Partition, Offset)>) -> Vec<Vec<Run>> {
     all
 }
 
+fn is_empty(runs: &[Vec<Run>]) -> bool {
+    runs.iter().flatten().all(|run| run.from >= run.to)
+}
+
+/// What of `runs` no other replay of single records is about to deliver.
+fn not_on_their_way(runs: &[Vec<Run>], endpoint: &Endpoint, documents: &Documents) -> Vec<Vec<Run>> {
+    let left = |(partition, runs): (usize, &Vec<Run>)| {
+        let partition = partition as Partition;
+        let others = endpoint.replays.iter().filter(|order| {
+            !order.by_filter && Progress::of(endpoint, order, partition, documents).is_under_way()
+        });
+        without(runs, others.flat_map(|order| order.runs_in(partition)).copied().collect())
+    };
+    runs.iter().enumerate().map(left).collect()
+}
+
+/// What of `runs`, which are in order and disjoint, is in none of `others`.
+fn without(runs: &[Run], mut others: Vec<Run>) -> Vec<Run> {
+    others.sort_unstable_by_key(|other| other.from);
+    let mut others = others.into_iter().peekable();
+    let (mut left, mut covered_to) = (Vec::new(), 0);
+    for run in runs {
+        let mut from = run.from;
+        while from < run.to {
+            while let Some(other) = others.next_if(|other| other.from <= from) {
+                covered_to = other.to.max(covered_to);
+            }
+            if covered_to > from {
+                from = covered_to;
+                continue;
+            }
+            let to = others.peek().map_or(run.to, |other| other.from.min(run.to));
+            left.push(Run { from, to });
+            from = to;
+        }
+    }
+    left
+}
+
+/// How far a replay is in one partition.
+struct Progress<'a> {
+    is_taken_up: bool,
+    /// There until everything of it is settled.
+    track: Option<&'a Replay>,
+}
+
+impl<'a> Progress<'a> {
+    fn of(endpoint: &Endpoint, order: &ReplayOrder, partition: Partition, documents: &'a Documents) -> Self {
+        let document = (documents.iter())
+            .find(|(of, document)| *of == partition && document.incarnation == endpoint.incarnation)
+            .map(|(_, document)| document);
+        Self {
+            is_taken_up: document.is_some_and(|document| document.replayed >= order.number),
+            track: document
+                .and_then(|document| document.replays.iter().find(|replay| replay.number == order.number)),
+        }
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.track.is_some() || !self.is_taken_up
+    }
+}
+
 fn view(endpoint: &Endpoint, order: &ReplayOrder, documents: &Documents) -> ReplayView {
     let mut view = ReplayView {
         id: order.id.clone(),
@@ -268,21 +390,17 @@ fn view(endpoint: &Endpoint, order: &ReplayOrder, documents: &Documents) -> Repl
     for (partition, runs) in order.runs.iter().enumerate() {
         let partition = partition as Partition;
         let (Some(first), Some(last)) = (runs.first(), runs.last()) else { continue };
-        let document = (documents.iter())
-            .find(|(of, document)| *of == partition && document.incarnation == endpoint.incarnation)
-            .map(|(_, document)| document);
-        let taken_up = document.is_some_and(|document| document.replayed >= order.number);
-        let track = document.and_then(|document| document.replays.iter().find(|r| r.number == order.number));
-        let next = match track {
+        let progress = Progress::of(endpoint, order, partition, documents);
+        let next = match progress.track {
             Some(track) => track.next,
-            None if taken_up => last.to,
+            None if progress.is_taken_up => last.to,
             None => first.from,
         };
-        if track.is_some() || !taken_up {
+        if progress.is_under_way() {
             view.state = ReplayState::Running;
         }
         view.left += runs.iter().map(|run| run.to.saturating_sub(run.from.max(next))).sum::<u64>();
-        view.pending += track.map_or(0, |track| track.pending.len() as u64);
+        view.pending += progress.track.map_or(0, |track| track.pending.len() as u64);
         view.partitions.push(ReplayProgress { partition, next, to: last.to });
     }
     view
@@ -290,12 +408,22 @@ fn view(endpoint: &Endpoint, order: &ReplayOrder, documents: &Documents) -> Repl
 
 #[cfg(test)]
 mod tests {
-    use super::{Run, runs};
+    use super::{Run, runs, without};
 
     #[test]
     fn neighbours_become_one_run_and_partitions_between_are_empty() {
         let positions = [(0, 3), (0, 4), (0, 6), (2, 1)];
         let run = |from, to| Run { from, to };
         assert_eq!(runs(positions.into_iter()), [vec![run(3, 5), run(6, 7)], vec![], vec![run(1, 2)]]);
+    }
+
+    #[test]
+    fn of_runs_what_is_in_others_is_left_out_however_these_overlap() {
+        let of = |runs: &[(u64, u64)]| runs.iter().map(|&(from, to)| Run { from, to }).collect::<Vec<_>>();
+        let left = |runs: &[(u64, u64)], others: &[(u64, u64)]| without(&of(runs), of(others));
+        assert_eq!(left(&[(2, 8), (10, 12)], &[]), of(&[(2, 8), (10, 12)]));
+        assert_eq!(left(&[(2, 8), (10, 12)], &[(4, 5), (7, 11)]), of(&[(2, 4), (5, 7), (11, 12)]));
+        assert_eq!(left(&[(2, 8), (10, 12)], &[(6, 7), (0, 9), (1, 3)]), of(&[(10, 12)]));
+        assert_eq!(left(&[(2, 8), (10, 12)], &[(0, 100)]), []);
     }
 }

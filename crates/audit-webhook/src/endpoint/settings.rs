@@ -167,6 +167,10 @@ impl Endpoints {
             // Replays of the life before end with it.
             endpoint.replays.clear();
         }
+        if choices.enabled && !endpoint.enabled {
+            // Whoever delivers next, though nobody does now, reads what failed before.
+            endpoint.enabled_at = Some(operational::now());
+        }
         endpoint.disabled_because = endpoint.disabled_because.filter(|_| !choices.enabled);
         self.write(&endpoint.with(choices), version, "updated", author).await
     }
@@ -316,6 +320,7 @@ impl Endpoint {
             enabled: true,
             paused: false,
             disabled_because: None,
+            enabled_at: None,
             start,
             incarnation: 1,
             starts,

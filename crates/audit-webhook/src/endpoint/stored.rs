@@ -79,6 +79,9 @@ struct Stored {
     paused: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disabled_because: Option<String>,
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    enabled_at: Option<String>,
     start: Start,
     incarnation: u64,
     starts: Vec<Offset>,
@@ -149,6 +152,8 @@ impl Endpoint {
             client_certificate: tls.client_certificate,
             client_key: tls.client_key.and_then(|field| open(at_rest::TLS_CLIENT_KEY, field)),
         });
+        let enabled_at = stored.enabled_at.as_deref().map(Timestamp::parse).transpose();
+        let enabled_at = enabled_at.map_err(|e| unreadable(&e.to_string()))?;
         let endpoint = Self {
             id: entity.id.as_str().into(),
             name: stored.name,
@@ -172,6 +177,7 @@ impl Endpoint {
             enabled: stored.enabled,
             paused: stored.paused,
             disabled_because: stored.disabled_because,
+            enabled_at,
             start: stored.start,
             incarnation: stored.incarnation,
             starts: stored.starts,
@@ -224,6 +230,7 @@ impl Endpoint {
             enabled: self.enabled,
             paused: self.paused,
             disabled_because: self.disabled_because.clone(),
+            enabled_at: self.enabled_at.map(|at| at.to_string()),
             start: self.start,
             incarnation: self.incarnation,
             starts: self.starts.clone(),

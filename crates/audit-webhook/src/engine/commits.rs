@@ -8,6 +8,7 @@ use std::time::Duration;
 use audit_journal::{
     COMMIT_BYTES_MAX, CommitError, Committer, NewMessage, OwnedCommit, Partition, PartitionCommit, Topic,
 };
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -21,6 +22,10 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// The longest message that the log takes, of which a document or an attempt is one. Their own bounds keep both far
+/// below it.
+const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// What one partition has to commit.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -28,9 +33,49 @@ pub(crate) struct Part {
     pub(crate) messages: Vec<(Topic, NewMessage)>,
 }
 
+/// Why a commit may never be taken, however often it is tried: something of one endpoint is longer than a message, or
+/// what comes of a single partition more than a transaction is to have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{bytes} bytes may be too many for the log, most of them ({most}) of the endpoint {endpoint}: if the log is well, delete that endpoint or move it to a later start, and start this process again"
+)]
+struct TooLarge {
+    endpoint: String,
+    /// What the endpoint has of it.
+    most: usize,
+    /// All of it.
+    bytes: usize,
+}
+
 impl Part {
     fn bytes(&self) -> usize {
         self.commit.bytes() + self.messages.iter().map(|(_, message)| message.bytes()).sum::<usize>()
+    }
+
+    /// What each endpoint has of it: its document, and its attempts. Their key is its id; that of a record is not.
+    fn of_endpoints(&self) -> impl Iterator<Item = (&[u8], usize)> {
+        let documents = self.commit.documents.iter();
+        let documents =
+            documents.map(|(key, value)| (&key[..], key.len() + value.as_ref().map_or(0, Bytes::len)));
+        let attempts = self.messages.iter().filter(|(topic, _)| *topic == Topic::Deliveries);
+        documents.chain(attempts.map(|(_, message)| (&message.key[..], message.bytes())))
+    }
+
+    /// Whether it is too large for the log, and by whom.
+    fn too_large(&self) -> Option<TooLarge> {
+        let mut by_endpoint: BTreeMap<&[u8], usize> = BTreeMap::new();
+        let mut longest = 0;
+        for (endpoint, bytes) in self.of_endpoints() {
+            *by_endpoint.entry(endpoint).or_default() += bytes;
+            longest = longest.max(bytes);
+        }
+        let bytes = self.bytes();
+        let (endpoint, most) = by_endpoint.into_iter().max_by_key(|(_, bytes)| *bytes)?;
+        (longest > MESSAGE_BYTES_MAX || bytes > COMMIT_BYTES_MAX).then(|| TooLarge {
+            endpoint: String::from_utf8_lossy(endpoint).into_owned(),
+            most,
+            bytes,
+        })
     }
 }
 
@@ -124,7 +169,14 @@ async fn commit(committer: &Committer, mut parts: Vec<Collected>) {
                 parts = kept;
             }
             Err(CommitError::NotCommitted(reason)) => {
-                tracing::warn!(reason, pause_ms = pause.as_millis() as u64, "a commit was not taken");
+                let pause_ms = pause.as_millis() as u64;
+                match parts.iter().find_map(|(_, part)| part.too_large()) {
+                    Some(error) => {
+                        let endpoint = error.endpoint.as_str();
+                        tracing::error!(endpoint, %error, reason, pause_ms, "a commit was not taken");
+                    }
+                    None => tracing::warn!(reason, pause_ms, "a commit was not taken"),
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY_PAUSE_MAX);
                 // A partition whose task has ended meanwhile (lost) has nothing to commit any more.
@@ -141,7 +193,40 @@ async fn tell(handle: &Handle, command: Command) {
 
 #[cfg(test)]
 mod tests {
-    use super::in_transactions;
+    use audit_journal::{Bookmark, NewMessage, PartitionCommit, Placement, Topic};
+    use bytes::Bytes;
+
+    use super::{COMMIT_BYTES_MAX, MESSAGE_BYTES_MAX, Part, in_transactions};
+
+    fn part(documents: &[(&'static str, usize)], attempts: &[(&'static str, usize)]) -> Part {
+        let value = |bytes: usize| Some(Bytes::from(vec![b'x'; bytes]));
+        let document =
+            |(key, bytes): &(&'static str, usize)| (Bytes::from_static(key.as_bytes()), value(*bytes));
+        let attempt = |(key, bytes): &(&'static str, usize)| {
+            let (key, placement) = (Bytes::from_static(key.as_bytes()), Placement::Fixed(0));
+            (Topic::Deliveries, NewMessage { key, headers: Vec::new(), value: value(*bytes), placement })
+        };
+        let commit = PartitionCommit {
+            partition: 0,
+            generation: 1,
+            bookmark: Bookmark::default(),
+            documents: documents.iter().map(document).collect(),
+        };
+        Part { commit, messages: attempts.iter().map(attempt).collect() }
+    }
+
+    #[test]
+    fn a_commit_that_is_too_large_names_the_endpoint_that_makes_it_so() {
+        let half = MESSAGE_BYTES_MAX / 2;
+        assert_eq!(part(&[("ep_a", half), ("ep_b", half)], &[("ep_b", half)]).too_large(), None);
+        assert_eq!(part(&[], &[]).too_large(), None);
+        let long = part(&[("ep_a", 10), ("ep_b", MESSAGE_BYTES_MAX)], &[("ep_a", 10)]);
+        assert_eq!(long.too_large().expect("too large").endpoint, "ep_b");
+        let many = vec![("ep_a", half); COMMIT_BYTES_MAX / half];
+        let many = part(&[("ep_b", half)], &many).too_large().expect("too large");
+        assert_eq!(many.endpoint, "ep_a");
+        assert!(many.to_string().contains("of the endpoint ep_a: if the log is well"), "{many}");
+    }
 
     #[test]
     fn many_large_parts_are_committed_in_several_transactions_and_small_ones_in_one() {

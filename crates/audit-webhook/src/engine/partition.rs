@@ -2,6 +2,7 @@
 
 mod committing;
 mod endpoints;
+mod outbox;
 mod outcomes;
 mod takeover;
 
@@ -10,11 +11,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_journal::{Batch, NewMessage, Offset, Partition as PartitionIndex, Topic};
+use audit_journal::{Batch, Offset, Partition as PartitionIndex, Topic};
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use self::outbox::{Load, Outbox};
 use super::Shared;
 use super::commits::Part;
 use super::lease::Lease;
@@ -27,10 +29,6 @@ use crate::live::LiveEndpoints;
 use crate::tail::Tail;
 
 pub(crate) use takeover::{Takeover, spawn};
-
-/// Most messages (attempts, records) that wait to be committed. At the bound nothing more begins until
-/// the log takes commits again.
-const UNCOMMITTED_MAX: usize = 16_384;
 
 /// How long what is in flight may take to end when the partition is given up. What has not ended by then
 /// is written down as pending, and its request is broken off.
@@ -103,6 +101,8 @@ struct Partition {
     /// A new epoch began since the last owner: whether the log still is what it was shows with the first thing
     /// that the tail brings. Until then nothing begins.
     awaits_epoch: bool,
+    /// Places that an earlier epoch told of are another log's; 0 while the log is the same as ever.
+    log_since: u32,
     endpoints: LiveEndpoints,
     slots: BTreeMap<EndpointId, Slot>,
     /// Slots that have something to settle on the tail.
@@ -112,7 +112,7 @@ struct Partition {
     under_way: UnderWay,
     gaps: Vec<Gap>,
     /// Attempts, and records that tell of them, since the last collection.
-    outbox: Vec<(Topic, NewMessage)>,
+    outbox: Outbox,
     /// Endpoints whose documents are to be deleted.
     deleted: Vec<EndpointId>,
     /// What was collected and is being committed.
@@ -124,7 +124,7 @@ struct Committing {
     began: Instant,
     watermark: Offset,
     documents: Vec<(EndpointId, u64, Document)>,
-    messages: usize,
+    load: Load,
     last: bool,
 }
 
@@ -219,11 +219,13 @@ impl Partition {
     }
 
     fn may_begin(&self) -> bool {
-        self.releasing.is_none() && !self.awaits_epoch && self.uncommitted() < UNCOMMITTED_MAX
+        self.releasing.is_none() && !self.awaits_epoch && !self.uncommitted().is_full()
     }
 
-    fn uncommitted(&self) -> usize {
-        self.outbox.len() + self.committing.as_ref().map_or(0, |committing| committing.messages)
+    /// What waits to be committed, and what is being committed.
+    fn uncommitted(&self) -> Load {
+        let committing = self.committing.as_ref().map(|committing| committing.load);
+        self.outbox.load().and(committing.unwrap_or_default())
     }
 
     /// Whether more of the tail is taken in. When it is full, what may be dropped is dropped; else it

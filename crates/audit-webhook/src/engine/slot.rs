@@ -117,8 +117,8 @@ impl Slot {
         }
     }
 
-    /// Takes up a changed endpoint. One that was moved begins anew.
-    pub(super) fn update(&mut self, live: Arc<Live>, life: Life, partition: Partition, tail: &Tail) {
+    /// Takes up a changed endpoint, but not its replays. One that was moved begins anew.
+    pub(super) fn update(&mut self, live: Arc<Live>, life: Life, tail: &Tail) {
         self.sync(tail);
         if life.incarnation > self.lane.incarnation() {
             self.restart(life);
@@ -126,7 +126,6 @@ impl Slot {
         // What it wants of the tail may be something else now.
         self.leave_tail();
         self.live = Some(live);
-        self.take_up_replays(partition);
     }
 
     /// What the settings say of the endpoint can't be read now: it waits at its place until it can be.

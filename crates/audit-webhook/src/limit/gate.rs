@@ -10,7 +10,7 @@ use super::window::Window;
 use crate::clock::Clock;
 
 /// After failing for so long, without a success between, an endpoint counts as failing: that is told of.
-const FAILING_AFTER_MS: i64 = 60_000;
+pub(crate) const FAILING_AFTER_MS: i64 = 60_000;
 
 /// The door. Shared by all partitions of the process, and by all versions of the endpoint.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ struct State {
     bucket: Option<Bucket>,
     /// Since when every attempt has failed.
     failing_since_ms: Option<i64>,
-    /// Whether it was told that it is failing.
-    is_told: bool,
+    /// Since when it was failing, where it was told that it is.
+    told_since_ms: Option<i64>,
     succeeded_at_ms: Option<i64>,
 }
 
@@ -72,8 +72,8 @@ pub(crate) struct Change {
     pub(crate) opens: bool,
     /// It fails since this time, and that is to be told.
     pub(crate) failing_since_ms: Option<i64>,
-    /// It works again, and that is to be told.
-    pub(crate) has_recovered: bool,
+    /// It works again, after it failed since this time, and that is to be told.
+    pub(crate) recovered_since_ms: Option<i64>,
     /// Every attempt since this time has failed.
     pub(crate) failed_since_ms: Option<i64>,
 }
@@ -84,7 +84,7 @@ impl Gate {
             circuit: Circuit::new(circuit),
             bucket: None,
             failing_since_ms: None,
-            is_told: false,
+            told_since_ms: None,
             succeeded_at_ms: None,
         };
         Arc::new(Self {
@@ -166,7 +166,7 @@ impl Gate {
                 state.succeeded_at_ms = Some(now_ms);
                 self.window.widen();
                 if tells {
-                    change.has_recovered = std::mem::take(&mut state.is_told);
+                    change.recovered_since_ms = state.told_since_ms.take();
                 }
             }
             Verdict::Nothing => {}
@@ -184,22 +184,29 @@ impl Gate {
         }
         change.failed_since_ms = state.failing_since_ms;
         let failing_since = state.failing_since_ms.filter(|since| now_ms - since >= FAILING_AFTER_MS);
-        if let Some(since) = failing_since.filter(|_| tells && !state.is_told) {
-            state.is_told = true;
+        if let Some(since) = failing_since.filter(|_| tells && state.told_since_ms.is_none()) {
+            state.told_since_ms = Some(since);
             change.failing_since_ms = Some(since);
         }
         change.opens = !was_closed && (state.circuit.is_closed() || state.circuit.open_until().is_some());
         change
     }
 
-    /// What a document tells of failures before this process had to do with the endpoint.
-    pub(crate) fn remember_failures(&self, since_ms: i64, now_ms: i64) {
+    /// What a document tells of failures before this process had to do with the endpoint. What failed up to
+    /// `forgiven_at_ms` is no longer held against it.
+    pub(crate) fn remember_failures(&self, since_ms: i64, forgiven_at_ms: Option<i64>, now_ms: i64) {
         let mut state = self.locked();
-        if state.succeeded_at_ms.is_none() {
+        if state.succeeded_at_ms.is_some() {
+            return;
+        }
+        if forgiven_at_ms.is_none_or(|at| since_ms > at) {
             let since = state.failing_since_ms.map_or(since_ms, |known| known.min(since_ms));
             state.failing_since_ms = Some(since);
-            // Whoever had it before has told of it by then.
-            state.is_told |= now_ms - since >= FAILING_AFTER_MS;
+        }
+        // Whoever had it before has told of it by then.
+        if now_ms - since_ms >= FAILING_AFTER_MS {
+            let since = state.told_since_ms.map_or(since_ms, |known| known.min(since_ms));
+            state.told_since_ms = Some(since);
         }
     }
 
@@ -290,8 +297,8 @@ mod tests {
         assert_eq!(gate.answered(Verdict::Fails, 0, true, false).failing_since_ms, None);
         assert_eq!(gate.answered(Verdict::Fails, FAILING_AFTER_MS, true, false).failing_since_ms, Some(0));
         assert_eq!(gate.answered(Verdict::Fails, FAILING_AFTER_MS + 1, true, false).failing_since_ms, None);
-        assert!(gate.answered(Verdict::Takes, FAILING_AFTER_MS + 2, true, false).has_recovered);
-        assert!(!gate.answered(Verdict::Takes, FAILING_AFTER_MS + 3, true, false).has_recovered);
+        let well = |now_ms| gate.answered(Verdict::Takes, now_ms, true, false).recovered_since_ms;
+        assert_eq!((well(FAILING_AFTER_MS + 2), well(FAILING_AFTER_MS + 3)), (Some(0), None));
     }
 
     #[test]
@@ -300,15 +307,28 @@ mod tests {
         for now in [0, FAILING_AFTER_MS, 2 * FAILING_AFTER_MS] {
             assert_eq!(gate.answered(Verdict::Fails, now, false, false).failing_since_ms, None);
         }
-        assert!(!gate.answered(Verdict::Takes, 3 * FAILING_AFTER_MS, false, false).has_recovered);
+        let well = gate.answered(Verdict::Takes, 3 * FAILING_AFTER_MS, false, false);
+        assert_eq!(well.recovered_since_ms, None);
     }
 
     #[test]
     fn what_failed_before_a_restart_counts_and_is_not_told_again() {
         let gate = gate();
-        gate.remember_failures(0, FAILING_AFTER_MS);
+        gate.remember_failures(0, None, FAILING_AFTER_MS);
         let change = gate.answered(Verdict::Fails, FAILING_AFTER_MS + 5, true, false);
         assert_eq!((change.failed_since_ms, change.failing_since_ms), (Some(0), None));
-        assert!(gate.answered(Verdict::Takes, FAILING_AFTER_MS + 6, true, false).has_recovered);
+        let well = gate.answered(Verdict::Takes, FAILING_AFTER_MS + 6, true, false);
+        assert_eq!(well.recovered_since_ms, Some(0));
+    }
+
+    #[test]
+    fn what_failed_before_it_was_switched_on_again_does_not_count_but_was_told() {
+        let gate = gate();
+        gate.remember_failures(0, Some(FAILING_AFTER_MS), 2 * FAILING_AFTER_MS);
+        gate.remember_failures(2 * FAILING_AFTER_MS, Some(FAILING_AFTER_MS), 2 * FAILING_AFTER_MS);
+        let change = gate.answered(Verdict::Fails, 3 * FAILING_AFTER_MS, true, false);
+        assert_eq!((change.failed_since_ms, change.failing_since_ms), (Some(2 * FAILING_AFTER_MS), None));
+        let well = gate.answered(Verdict::Takes, 4 * FAILING_AFTER_MS, true, false);
+        assert_eq!(well.recovered_since_ms, Some(0));
     }
 }

@@ -8,5 +8,5 @@ mod window;
 
 pub use circuit::CircuitConfig;
 
-pub(crate) use gate::{Admission, Change, Gate, Probe, Verdict};
+pub(crate) use gate::{Admission, Change, FAILING_AFTER_MS, Gate, Probe, Verdict};
 pub(crate) use window::InFlight;

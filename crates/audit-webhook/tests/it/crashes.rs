@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use audit_journal::{Anchor, Bookmark, MessageHash, OwnedCommit, OwnedEvent, PartitionCommit};
-use audit_webhook::GROUP;
+use audit_record::Author;
+use audit_webhook::{GROUP, NewReplay, ReplayState};
 use flagtrail_testkit::receiver::{Answer, Receiver};
 use flagtrail_testkit::wait;
 use serde_json::json;
@@ -174,6 +175,45 @@ async fn in_a_new_epoch_of_another_log_every_endpoint_begins_at_its_first_record
     running.caught_up(&endpoint.id).await;
     running.stop().await;
     assert_eq!(receiver.count(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_new_epoch_of_another_log_no_replay_of_the_log_before_is_made() {
+    let world = World::new().await;
+    let receiver = Receiver::start().expect("a receiver");
+    let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
+    let (id, author) = (endpoint.id.as_str().into(), Author::user("ada@example.com"));
+    world.append(&records("alpha", 0..3)).await;
+    world.append(&records("beta", 0..3)).await;
+    // One that its partitions have taken up, and one that nobody has heard of yet.
+    for _ in 0..2 {
+        world.endpoints.replay(&id, NewReplay::default(), author.clone()).await.expect("ordered");
+    }
+    let document = json!({ "v": 2, "incarnation": 1, "cursor": 5_000, "replayed": 1 }).to_string();
+    let anchor = Anchor { offset: 999, hash: MessageHash::from_bytes([7; 32]) };
+    let bookmark = Bookmark { next: 1_000, anchor: Some(anchor), epoch: 0 };
+    commit_by_hand(&world, &endpoint.id, &[0, 1], bookmark, &document).await;
+    world.journal.new_epoch().await.expect("a new epoch");
+    let world = world.reopened().await;
+
+    for _ in 0..2 {
+        let running = world.start();
+        receiver.wait_for(6, LIMIT).await;
+        running.caught_up(&endpoint.id).await;
+        wait::until(LIMIT, "no replay is taken for one that is under way", || async {
+            let replays = world.endpoints.replays(&id).await.expect("replays");
+            replays.len() == 2 && replays.iter().all(|replay| replay.state == ReplayState::Done)
+        })
+        .await;
+        running.stop().await;
+    }
+    assert!(receiver.received().iter().all(|request| request.header("x-flagtrail-replay").is_none()));
+    assert_eq!(receiver.count(), 6);
+    // What is ordered from now on is of this log.
+    let running = world.start();
+    world.endpoints.replay(&id, NewReplay::default(), author).await.expect("ordered");
+    receiver.wait_for(12, LIMIT).await;
+    running.stop().await;
 }
 
 /// Commits a document of an endpoint, and a watermark, as an owner that then leaves.

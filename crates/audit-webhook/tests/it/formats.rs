@@ -1,5 +1,6 @@
 //! What is sent, in the format and by the method that an endpoint asks for.
 
+use audit_dialect::outbound::BodyFormat;
 use audit_record::AuditRecord;
 use audit_webhook::{AttemptOutcome, FailureClass};
 use flagtrail_testkit::receiver::{Received, Receiver};
@@ -118,6 +119,20 @@ async fn a_get_whose_url_would_be_too_long_is_given_up_at_once_and_says_so() {
     assert_eq!(attempts[0].error, Some(FailureClass::UrlTooLong));
     assert!(attempts[0].detail.as_deref().is_some_and(|detail| detail.contains("8192 are allowed")));
     assert_eq!(receiver.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_arrives_in_every_format() {
+    let world = World::new().await;
+    let receiver = Receiver::start().expect("a receiver");
+    for (index, name) in BodyFormat::NAMES.into_iter().enumerate() {
+        let template = json!({ "format": name, "template": "{{ action }}" });
+        let format = if name == "template" { template } else { json!(name) };
+        let endpoint = world.endpoint(&receiver.url("/"), json!({ "format": format })).await;
+        let answer = world.endpoints.test(&endpoint.id.as_str().into()).await.expect("a test");
+        assert!(answer.delivered, "{name}: {answer:?}");
+        assert_eq!(receiver.count(), index + 1, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use flagtrail_testkit::receiver::{Answer, Receiver};
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use crate::world::{LIMIT, World, ids, record, records};
 
@@ -130,9 +131,10 @@ async fn endpoints_that_hang_or_refuse_slow_no_other_and_do_not_hold_the_waterma
     let world = World::new().await;
     let (good, bad) = (Receiver::start().expect("a receiver"), Receiver::start().expect("a receiver"));
     bad.answer(Answer::hang());
-    let closed = Receiver::start().expect("a receiver");
-    let closed_url = closed.url("/");
-    drop(closed);
+    // Bound, so that nobody else listens there either.
+    let bound = TcpSocket::new_v4().expect("a socket");
+    bound.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+    let closed_url = format!("http://{}/", bound.local_addr().expect("its address"));
     let events = json!({ "events": ["flag.*"] });
     world.endpoint(&good.url("/"), events.clone()).await;
     let hanging = world.endpoint(&bad.url("/"), json!({ "max_in_flight": 2, "events": ["flag.*"] })).await;

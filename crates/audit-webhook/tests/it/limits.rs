@@ -5,7 +5,7 @@ use std::time::Duration;
 use audit_webhook::{AttemptOutcome, EndpointId, EndpointState};
 use flagtrail_testkit::receiver::{Answer, Receiver};
 use flagtrail_testkit::wait;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{LIMIT, World, ids, record, records};
 
@@ -53,6 +53,9 @@ async fn a_dead_endpoint_is_left_alone_but_for_probes_and_costs_no_list_of_deliv
         .await;
     let tried = receiver.count();
     assert!(tried < 50, "{tried} attempts");
+    let is_told =
+        || async { world.attempts().await.iter().any(|attempt| attempt.circuit_open_until.is_some()) };
+    wait::until(LIMIT, "the log of attempts tells every process", is_told).await;
     for document in world.documents(&endpoint.id).await {
         assert!(document["pending"].as_array().is_none_or(|pending| pending.len() < 50), "{document}");
     }
@@ -129,6 +132,33 @@ async fn enabled_again_an_endpoint_has_its_five_days_anew_whoever_delivers_to_it
     running.stop().await;
     let tried = receiver.count();
     running = world.start();
+    receiver.wait_for(tried + 3, LIMIT).await;
+    running.stop().await;
+    assert!(world.endpoints.get(&id).expect("it").enabled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enabled_again_while_nobody_delivers_an_endpoint_has_its_five_days_anew() {
+    let world = World::new().await.pauses_ms(&[20; 10_000]);
+    let receiver = Receiver::start().expect("a receiver");
+    receiver.answer(Answer::status(500));
+    let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
+    let id = endpoint.id.as_str().into();
+    let running = world.start();
+    world.append(&[record("alpha", 1)]).await;
+    receiver.wait_for(2, LIMIT).await;
+    world.put_clock_forward(5 * DAY);
+    wait::until(LIMIT, "the endpoint is disabled", || async {
+        world.endpoints.get(&id).is_ok_and(|view| !view.enabled)
+    })
+    .await;
+    running.stop().await;
+    let is_remembered =
+        |documents: &[Value]| documents.iter().any(|document| document["first_failure_at"].is_i64());
+    world.documents_are(&endpoint.id, "its failures are written down", is_remembered).await;
+    world.update(&endpoint.id, json!({ "enabled": true })).await;
+    let tried = receiver.count();
+    let running = world.start();
     receiver.wait_for(tried + 3, LIMIT).await;
     running.stop().await;
     assert!(world.endpoints.get(&id).expect("it").enabled);

@@ -1,12 +1,12 @@
 //! Deliveries made again.
 
 use audit_record::Author;
-use audit_webhook::{NewReplay, Redrive, ReplayState};
+use audit_webhook::{EndpointError, NewReplay, Redrive, ReplayState};
 use flagtrail_testkit::receiver::{Answer, Received, Receiver};
 use flagtrail_testkit::wait;
 use serde_json::json;
 
-use crate::world::{LIMIT, World, ids, record, records};
+use crate::world::{LIMIT, World, ids, record, record_of, records};
 
 fn author() -> Author {
     Author::user("ada@example.com")
@@ -134,10 +134,67 @@ async fn what_was_given_up_is_redriven_and_what_arrived_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_records_that_are_named_what_was_given_up_is_redriven_and_nothing_else() {
+    let world = World::new().await.pauses_ms(&[]);
+    let receiver = Receiver::start().expect("a receiver");
+    receiver.answer_by(|request| {
+        let id = request.header("webhook-id").unwrap_or_default();
+        Answer::status(if id.ends_with('1') { 422 } else { 200 })
+    });
+    let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
+    let id = endpoint.id.as_str().into();
+    let running = world.start();
+    let unwanted = world.append(&[record_of("user.created", "alpha", 90)]).await;
+    let wanted = world.append(&records("alpha", 0..4)).await;
+    wait::until(LIMIT, "all attempts are logged", || async { world.attempts().await.len() == 4 }).await;
+    receiver.answer(Answer::status(200));
+    let redrive = async |positions| world.endpoints.redrive(&id, Redrive::Records(positions), author()).await;
+
+    let arrived = redrive(vec![wanted[0], wanted[2]]).await;
+    assert!(matches!(arrived, Err(EndpointError::Replay(_))), "{arrived:?}");
+    let ordered = redrive([unwanted, wanted.clone()].concat()).await.expect("one of them was given up");
+    done(&world, &endpoint.id, &ordered.id).await;
+    let delivered = redrive(wanted).await;
+    assert!(matches!(delivered, Err(EndpointError::Replay(_))), "{delivered:?}");
+    running.stop().await;
+    assert_eq!(split(&receiver.received()).0, ["alpha-00001"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_for_twice_in_a_row_what_was_given_up_is_redriven_once() {
+    let world = World::new().await.pauses_ms(&[]);
+    let receiver = Receiver::start().expect("a receiver");
+    receiver.answer(Answer::status(422));
+    let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
+    let id = endpoint.id.as_str().into();
+    let running = world.start();
+    let positions = world.append(&records("alpha", 0..4)).await;
+    wait::until(LIMIT, "all attempts are logged", || async { world.attempts().await.len() == 4 }).await;
+    // While nobody delivers, what is ordered is under way.
+    running.stop().await;
+    let redrive = async |what| world.endpoints.redrive(&id, what, author()).await;
+    let two = redrive(Redrive::Records(positions[1..3].to_vec())).await.expect("ordered");
+    let rest = redrive(Redrive::All).await.expect("ordered");
+    assert_eq!((two.left, rest.left), (2, 2));
+    for again in [Redrive::All, Redrive::Records(positions)] {
+        let again = redrive(again).await;
+        assert!(matches!(again, Err(EndpointError::Replay(_))), "{again:?}");
+    }
+    receiver.answer(Answer::status(200));
+    let running = world.start();
+    done(&world, &endpoint.id, &two.id).await;
+    done(&world, &endpoint.id, &rest.id).await;
+    running.stop().await;
+    let mut replayed = split(&receiver.received()).0;
+    replayed.sort();
+    assert_eq!(replayed, ["alpha-00000", "alpha-00001", "alpha-00002", "alpha-00003"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_replay_ends_and_what_is_new_still_comes() {
     let world = World::new().await;
     let receiver = Receiver::start().expect("a receiver");
-    let more = json!({ "events": ["flag.*"], "rate_limit_per_second": 50 });
+    let more = json!({ "events": ["flag.*"], "rate_limit_per_second": 20 });
     let endpoint = world.endpoint(&receiver.url("/"), more).await;
     let id = endpoint.id.as_str().into();
     let running = world.start();

@@ -227,7 +227,7 @@ async fn replay(
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct RedriveForm {
-    /// The ids of records.
+    /// The ids of records: of each what was given up and has not been delivered since.
     records: Vec<String>,
     /// Everything that was given up and has not been delivered since.
     all: bool,
@@ -235,7 +235,8 @@ struct RedriveForm {
 
 /// Deliver again what was given up
 ///
-/// Some records by their ids, or all dead letters. A replay like any other: durable once answered.
+/// Some records by their ids, or all dead letters; but what another such replay is about to deliver. A replay like any
+/// other: durable once answered.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/redrive", tag = "endpoints",
     params(("id" = String, Path, description = "The endpoint's id")),

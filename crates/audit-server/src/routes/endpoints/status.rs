@@ -29,7 +29,7 @@ pub(crate) struct StatusAnswer {
     /// `caught_up`, `catching_up`, `paused`, `circuit_open`, `disabled` or `unknown`.
     #[schema(value_type = String)]
     pub(crate) state: EndpointState,
-    /// Until when it is left alone but for probes, in the process that answers.
+    /// Until when it is left alone but for probes, by its latest attempt or in the process that answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) circuit_open_until: Option<String>,
     /// Why it is disabled, where Flagtrail did that.
@@ -120,6 +120,7 @@ pub(crate) async fn statuses(app: &App, endpoints: &[EndpointView]) -> Result<Ve
             for (endpoint, status) in endpoints.iter().zip(&mut told) {
                 if let Some(here) = here.iter().find(|here| here.id.as_str() == endpoint.id) {
                     status.add_what_is_known_here(here);
+                    status.close_circuit_if_closed_here(here, partitions);
                 }
             }
             Ok(told)
@@ -145,6 +146,16 @@ impl StatusAnswer {
         if here.state == EndpointState::CircuitOpen {
             self.state = EndpointState::CircuitOpen;
             self.circuit_open_until = here.circuit_open_until.clone();
+        }
+    }
+
+    /// What the latest attempt tells of is over where the endpoint was changed or its process started again. A
+    /// process that owns every partition knows that.
+    fn close_circuit_if_closed_here(&mut self, here: &EndpointStatus, partitions: u32) {
+        let is_closed = here.partitions >= partitions && here.state != EndpointState::CircuitOpen;
+        if is_closed && self.state == EndpointState::CircuitOpen {
+            self.state = here.state;
+            self.circuit_open_until = None;
         }
     }
 }
@@ -245,13 +256,18 @@ fn one(
     moment: Moment,
 ) -> StatusAnswer {
     let is_known = moment.at_ms.is_some();
+    // RFC 3339 with a fixed number of digits: text order is time order.
+    let now = time(moment.now_ms).unwrap_or_default();
+    let open_until = figures.circuit_open_until().filter(|until| **until > *now).map(str::to_owned);
+    let settled = by_settings(endpoint);
     StatusAnswer {
-        state: match by_settings(endpoint) {
+        circuit_open_until: open_until.clone().filter(|_| settled.is_none()),
+        state: match settled {
             Some(state) => state,
+            None if open_until.is_some() => EndpointState::CircuitOpen,
             None if is_known => lag.state(),
             None => EndpointState::Unknown,
         },
-        circuit_open_until: None,
         limits: None,
         because: endpoint.disabled_because.clone(),
         behind: is_known.then_some(lag),

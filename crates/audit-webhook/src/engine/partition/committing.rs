@@ -43,7 +43,7 @@ impl Partition {
         }
         self.windows.rest(began);
         let deleted = std::mem::take(&mut self.deleted);
-        let messages = std::mem::take(&mut self.outbox);
+        let (messages, load) = self.outbox.take();
         let is_quiet =
             watermark == self.watermark && documents.is_empty() && deleted.is_empty() && messages.is_empty();
         // Where order is kept, what counts is also that the commit is taken at all.
@@ -59,13 +59,14 @@ impl Partition {
             bookmark: self.tail.bookmark(watermark),
             documents: written.chain(deleted.iter().map(|id| (key(id), None))).collect(),
         };
-        self.committing = Some(Committing { began, watermark, documents, messages: messages.len(), last });
+        self.committing = Some(Committing { began, watermark, documents, load, last });
         Some(Part { commit, messages })
     }
 
     pub(super) fn committed(&mut self) -> ControlFlow<()> {
+        let was_full = self.uncommitted().is_full();
         let Some(committing) = self.committing.take() else { return ControlFlow::Continue(()) };
-        let Committing { began, watermark, documents, messages, last } = committing;
+        let Committing { began, watermark, documents, load: _, last } = committing;
         self.watermark = watermark;
         self.lease.renew(began);
         for (id, life, document) in documents {
@@ -76,7 +77,6 @@ impl Partition {
         if last {
             return ControlFlow::Break(());
         }
-        let was_full = messages + self.outbox.len() >= super::UNCOMMITTED_MAX;
         self.go_those_that(|slot| was_full || slot.waits_for_lease);
         ControlFlow::Continue(())
     }

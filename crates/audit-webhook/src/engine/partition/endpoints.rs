@@ -27,21 +27,27 @@ impl Partition {
                 Some(slot) if slot.live.as_ref().is_some_and(|known| Arc::ptr_eq(known, endpoint)) => {}
                 Some(slot) => {
                     match (slot.live.as_deref(), slot.lane.first_failure_at()) {
-                        (None, Some(since)) => endpoint.gate.remember_failures(since, now_ms),
+                        (None, Some(since)) => {
+                            let forgiven_at = endpoint.endpoint.forgiven_at_ms();
+                            endpoint.gate.remember_failures(since, forgiven_at, now_ms);
+                            // The next owner need not forgive it once more.
+                            slot.lane.forget_failures_before(forgiven_at.unwrap_or(i64::MIN));
+                        }
                         // The next owner must not remember what was forgiven.
                         (Some(known), Some(_)) if endpoint.forgives(known) => {
                             slot.lane.forget_failures_before(now_ms);
                         }
                         _ => {}
                     }
-                    slot.update(Arc::clone(endpoint), life, self.index, &self.tail);
+                    slot.update(Arc::clone(endpoint), life, &self.tail);
+                    slot.take_up_replays(self.index, self.log_since);
                 }
                 None => {
                     // No document: it begins at its start vector, wherever the watermark is.
                     let lane = Lane::load(None, life, self.watermark);
                     let mut slot = Slot::new(id.clone(), lane, Some(Arc::clone(endpoint)));
                     slot.is_of_older_epoch = endpoint.endpoint.epoch < life.epoch;
-                    slot.take_up_replays(self.index);
+                    slot.take_up_replays(self.index, self.log_since);
                     self.slots.insert(id.clone(), slot);
                 }
             }

@@ -103,7 +103,7 @@ impl Partition {
         let record = entry.parcel().map_or("", |parcel| parcel.id.as_str());
         let attempt_of = AttemptOf { record, partition: self.index, offset: of.offset, attempt };
         let message = attempt_message(live, &attempt_of, answer, outcome, next_due, now_ms);
-        self.outbox.push((Topic::Deliveries, message));
+        self.outbox.push(Topic::Deliveries, message);
         self.tell(live, &change, answer);
     }
 
@@ -145,16 +145,17 @@ impl Partition {
     /// What an answer changed, to those who wait and to the log.
     fn tell(&mut self, live: &Live, change: &Change, answer: &Answer) {
         self.open_doors(change);
+        let namespace = self.shared.journal.identity().namespace;
         if let Some(since) = change.failing_since_ms {
             tracing::warn!(endpoint = %live.endpoint.id, name = live.endpoint.name, since = rfc3339(since), "an endpoint is failing");
             let detail = json!({
                 "since": rfc3339(since), "error": answer.verdict.failure(), "status": answer.status,
             });
-            self.push_record(&operational::failing(&live.endpoint, detail));
+            self.push_record(&operational::failing(namespace, &live.endpoint, since, detail));
         }
-        if change.has_recovered {
+        if let Some(since) = change.recovered_since_ms {
             tracing::info!(endpoint = %live.endpoint.id, name = live.endpoint.name, "an endpoint takes deliveries again");
-            self.push_record(&operational::recovered(&live.endpoint));
+            self.push_record(&operational::recovered(namespace, &live.endpoint, since));
         }
     }
 
@@ -165,7 +166,7 @@ impl Partition {
     }
 
     fn push_record(&mut self, record: &AuditRecord) {
-        self.outbox.push((Topic::Records, self.shared.journal.record_message(record)));
+        self.outbox.push(Topic::Records, self.shared.journal.record_message(record));
     }
 
     fn settle(&mut self, of: &Of, delivered: bool) {

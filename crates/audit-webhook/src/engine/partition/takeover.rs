@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Handle, Partition, Shared, TailEvent};
+use super::{Handle, Outbox, Partition, Shared, TailEvent};
 use crate::document::{Document, DocumentError};
 use crate::endpoint::{EndpointId, KIND};
 use crate::engine::lease::Lease;
@@ -46,6 +46,8 @@ pub(crate) fn spawn(
     let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
     let epoch = shared.journal.identity().epoch;
     let bookmark = takeover.bookmark.unwrap_or(Bookmark { epoch, ..Bookmark::default() });
+    // The journal tells already that the log is another by now: it found no anchor for the bookmark.
+    let is_moved = takeover.bookmark.is_some_and(|found| found.epoch == epoch && found.anchor.is_none());
     let mut found = BTreeMap::new();
     for (key, value) in &takeover.documents {
         let id = EndpointId::from(String::from_utf8_lossy(key).as_ref());
@@ -61,13 +63,14 @@ pub(crate) fn spawn(
         end: takeover.end,
         watermark: bookmark.next,
         awaits_epoch: bookmark.epoch < epoch,
+        log_since: if is_moved { epoch } else { 0 },
         endpoints: LiveEndpoints::default(),
         slots: BTreeMap::new(),
         busy: BTreeSet::new(),
         agenda: BTreeSet::new(),
         under_way: UnderWay::default(),
         gaps: Vec::new(),
-        outbox: Vec::new(),
+        outbox: Outbox::default(),
         deleted: Vec::new(),
         committing: None,
         releasing: None,
@@ -138,11 +141,14 @@ impl Partition {
         };
         let is_another_log = first < self.watermark;
         let epoch = self.shared.journal.identity().epoch;
+        if is_another_log {
+            self.log_since = epoch;
+        }
         for slot in self.slots.values_mut() {
             if is_another_log && std::mem::take(&mut slot.is_of_older_epoch) {
                 slot.restart(Life { incarnation: slot.lane.incarnation(), epoch, start: first });
             }
-            slot.take_up_replays(self.index);
+            slot.take_up_replays(self.index, self.log_since);
         }
         if is_another_log {
             tracing::warn!(

@@ -12,13 +12,17 @@ use crate::live::Live;
 const LOOK_AGAIN_MS: i64 = 200;
 
 impl Slot {
-    /// Begins the replays that were ordered since, and ends those that were cancelled.
-    pub(in crate::engine) fn take_up_replays(&mut self, partition: Partition) {
+    /// Begins the replays that were ordered since, and ends those that were cancelled. What an order of an epoch
+    /// before `log_since` names are places in another log: nothing of it is delivered.
+    pub(in crate::engine) fn take_up_replays(&mut self, partition: Partition, log_since: u32) {
         let Some(live) = &self.live else { return };
         if live.endpoint.incarnation != self.lane.incarnation() {
             return;
         }
         let span = |order: &ReplayOrder| {
+            if order.epoch < log_since {
+                return None;
+            }
             let runs = order.runs_in(partition);
             Some((runs.first()?.from, runs.last()?.to)).filter(|(from, to)| from < to)
         };
