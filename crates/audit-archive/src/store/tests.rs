@@ -304,6 +304,43 @@ fn a_new_epoch_in_which_the_log_goes_on_continues_the_tree() {
 }
 
 #[test]
+fn a_tree_is_named_by_the_epoch_of_its_first_leaf() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [mut early, mut late] = dirs.each_ref().map(|dir| store(dir.path()));
+    early.append(&messages(0..3), 0, 3).expect("appended");
+    early.append(&messages(3..5), 7, 5).expect("appended");
+    late.append(&messages(0..3), 7, 3).expect("appended");
+    let trees = |store: &Store| -> Vec<(u64, u32)> {
+        let trees = stored_trees(&store.conn).expect("trees");
+        trees.iter().map(|tree| (tree.first_seq, tree.epoch)).collect()
+    };
+    assert_eq!((trees(&early), trees(&late)), (vec![(0, 0)], vec![(0, 7)]));
+    let first = Reader::open(dirs[1].path()).trees(0).expect("trees").remove(0);
+    assert_eq!((first.epoch, first.first_seq, first.size), (7, 0, 3));
+}
+
+#[test]
+fn every_tree_of_a_file_still_tells_its_roots() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [mut both, mut old] = dirs.each_ref().map(|dir| store(dir.path()));
+    let other: Vec<Message> = (0..2).map(|n| message(n, &record(&format!("new{n}"), json!({})))).collect();
+    both.append(&messages(0..3), 0, 3).expect("appended");
+    both.append(&other, 1, 2).expect("appended");
+    old.append(&messages(0..3), 0, 3).expect("appended");
+    let [both, old] = dirs.each_ref().map(|dir| Reader::open(dir.path()));
+    let begins: Vec<u64> = both.trees(0).expect("trees").iter().map(|tree| tree.first_seq).collect();
+    assert_eq!(begins, [0, 3]);
+    for size in 1..=2 {
+        let former = both.root_of(0, 0, size).expect("a root");
+        assert_eq!(former, old.root(0, size).expect("a root"));
+        let newest = both.root_of(0, 3, size).expect("a root");
+        assert_eq!(newest, both.root(0, size).expect("a root"));
+        assert_ne!(former, newest);
+    }
+    assert!(both.root_of(0, 3, 3).is_err() && both.root_of(0, 1, 1).is_err());
+}
+
+#[test]
 fn a_transaction_that_fails_leaves_the_tree_as_it_was() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut store = store(dir.path());
