@@ -247,6 +247,36 @@ fn the_bytes_of_a_record_come_back_as_they_were() {
 }
 
 #[test]
+fn a_record_that_sqlite_could_not_take_apart_is_kept_as_it_came_and_hinders_no_query() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let nested = |n: u64, depth: usize| {
+        let record = record(&format!("r{n}"), json!({}));
+        let text = std::str::from_utf8(record.canonical()).expect("text");
+        // The record is the outermost of them.
+        let (open, close) = ("[".repeat(depth - 1), "]".repeat(depth - 1));
+        let deep = format!("{},\"x\":{open}{close}}}", text.strip_suffix('}').expect("an object"));
+        Message { value: Some(Bytes::from(deep)), ..message(n, &record) }
+    };
+    let batch = [nested(0, 900), nested(1, 901), nested(2, 5_000), nested(3, 2)];
+    store.append(&batch, 0, 4).expect("appended");
+    let seen: Vec<(String, Option<String>)> =
+        query(&store, "SELECT id, attributes FROM audit_log WHERE id IS NOT NULL ORDER BY id", |row| {
+            (row.get_unwrap(0), row.get_unwrap(1))
+        });
+    assert_eq!(seen.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ["r0", "r3"]);
+    let kept: Vec<(u64, Vec<u8>, String)> =
+        query(&store, "SELECT seq, raw, problem FROM record WHERE problem IS NOT NULL ORDER BY seq", |row| {
+            (row.get_unwrap(0), row.get_unwrap(1), row.get_unwrap(2))
+        });
+    for ((seq, raw, problem), message) in kept.iter().zip(&batch[1..]) {
+        assert_eq!((*seq, Some(&raw[..])), (message.offset, message.value.as_deref()));
+        assert!(problem.contains("nested"), "{problem}");
+    }
+    assert_eq!(kept.len(), 2);
+}
+
+#[test]
 fn a_new_epoch_goes_on_with_the_next_number() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut store = store(dir.path());
