@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use audit_journal::{Bookmark, Follow, FollowEvent, Journal, Partition, Stop, Topic};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ArchiveConfig;
 use crate::layout::{DirectoryLock, LockError, partition_file};
-use crate::partition::{PartitionWriter, QUEUED_WORK_MAX, Work};
+use crate::partition::{PartitionWriter, Work};
+use crate::queue::{Room, WorkSender};
 use crate::schema;
 use crate::store::{Store, StoreError, StoreIdentity};
 
@@ -88,9 +88,10 @@ impl Archiver {
         let records_from = bookmarks(&stores, Store::bookmark);
         let attempts_from = bookmarks(&stores, Store::attempts_bookmark);
         let mut writers = JoinSet::new();
+        let room = Room::new();
         let mut queues = Vec::with_capacity(stores.len());
         for (_, store) in stores {
-            let (queue, work) = mpsc::channel(QUEUED_WORK_MAX);
+            let (queue, work) = room.queue();
             queues.push(queue);
             let writer = PartitionWriter {
                 store,
@@ -155,18 +156,13 @@ fn bookmarks(stores: &[(Partition, Store)], of: fn(&Store) -> Bookmark) -> Vec<(
     all.filter(|(_, bookmark)| *bookmark != Bookmark::default()).collect()
 }
 
-/// Hands what a follower brings to the writers of its partitions, until the journal is closed. A writer that
-/// falls behind holds the follower up, and with it the memory that waiting takes.
-async fn hand_out(
-    follow: &mut Follow,
-    queues: &[mpsc::Sender<Work>],
-    work: fn(FollowEvent) -> (Partition, Work),
-) {
+/// Hands what a follower brings to the writers of its partitions, until the journal is closed. The follower is held up
+/// while the room for what waits is full, and with it the memory that waiting takes.
+async fn hand_out(follow: &mut Follow, queues: &[WorkSender], work: fn(FollowEvent) -> (Partition, Work)) {
     while let Some(event) = follow.next().await {
         let (partition, work) = work(event);
-        // A writer that ended has said why; its messages stay on the log.
         if let Some(queue) = queues.get(partition as usize) {
-            let _ = queue.send(work).await;
+            queue.send(work).await;
         }
     }
 }

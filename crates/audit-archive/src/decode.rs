@@ -10,6 +10,10 @@ use audit_record::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// How deep a record may be nested, itself included. SQLite reads JSON that is nested 1,000 deep, and over one record that
+/// is deeper it refuses whole queries.
+const NESTING_MAX: usize = 900;
+
 /// Fields of a record, borrowed from its bytes. Objects that recur are kept as text, so that one seen before
 /// is recognised without being parsed.
 #[derive(Debug)]
@@ -68,6 +72,9 @@ impl<'a> Fields<'a> {
     pub(crate) fn read(value: Option<&'a [u8]>) -> Result<Self, String> {
         let value = value.ok_or("the message has no value")?;
         let json = std::str::from_utf8(value).map_err(|error| format!("the value is not UTF-8: {error}"))?;
+        if is_nested_deeper(json, NESTING_MAX) {
+            return Err(format!("the value is nested more than {NESTING_MAX} deep"));
+        }
         let wire: Wire<'a> =
             serde_json::from_str(json).map_err(|error| format!("the value is no record: {error}"))?;
         let time = |field: &str, text: &str| {
@@ -88,5 +95,48 @@ impl<'a> Fields<'a> {
             flag: wire.flag.map(RawValue::get),
             object: wire.related_object.map(RawValue::get),
         })
+    }
+}
+
+/// Whether JSON is nested deeper than `max`. Of a text that is no JSON it says anything.
+fn is_nested_deeper(json: &str, max: usize) -> bool {
+    // Nearly always that settles it.
+    if json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= max {
+        return false;
+    }
+    let (mut depth, mut is_string, mut is_escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_string,
+            b'"' => is_string = !is_string,
+            b'{' | b'[' if !is_string => {
+                depth += 1;
+                if depth > max {
+                    return true;
+                }
+            }
+            b'}' | b']' if !is_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_count_where_they_nest_and_not_in_texts() {
+        for (json, depth) in [
+            ("1", 0),
+            ("[[],[],{}]", 2),
+            (r#"{"a":{"b":[1,2]},"c":[]}"#, 3),
+            (r#"["[[[[", "\"[[[[", "\\", [[1]]]"#, 3),
+        ] {
+            assert!(!is_nested_deeper(json, depth), "{json}");
+            assert!(depth == 0 || is_nested_deeper(json, depth - 1), "{json}");
+        }
     }
 }

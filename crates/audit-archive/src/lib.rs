@@ -14,6 +14,7 @@ mod layout;
 mod maintenance;
 mod partition;
 mod query;
+mod queue;
 #[cfg(test)]
 mod samples;
 mod schema;

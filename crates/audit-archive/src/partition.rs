@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use audit_journal::{Batch, Message, Offset};
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio_util::sync::CancellationToken;
 
+use crate::queue::WorkQueue;
 use crate::space::free_bytes;
 use crate::store::{Store, StoreError};
 
@@ -19,9 +19,6 @@ const TRANSACTION_MESSAGES_MAX: usize = 10_000;
 
 /// Most bytes of values of one transaction (one more batch may top it).
 const TRANSACTION_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// Most work that waits for one partition's writer.
-pub(crate) const QUEUED_WORK_MAX: usize = 4;
 
 /// How often free space is looked at, and how long a pause lasts before it is looked at again.
 const SPACE_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,6 +45,18 @@ pub(crate) enum Work {
     Stopped(String),
 }
 
+impl Work {
+    /// What its messages weigh, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Messages(batch) | Self::Attempts(batch) | Self::Progress(batch) => {
+                batch.messages.iter().map(Message::bytes).sum()
+            }
+            Self::Level(_) | Self::AttemptsLevel(_) | Self::ProgressLevel(_) | Self::Stopped(_) => 0,
+        }
+    }
+}
+
 /// Why a partition's writer ended before it was told to.
 enum End {
     Shutdown,
@@ -59,7 +68,7 @@ pub(crate) struct PartitionWriter {
     pub(crate) store: Store,
     pub(crate) dir: PathBuf,
     pub(crate) free_bytes_min: u64,
-    pub(crate) work: mpsc::Receiver<Work>,
+    pub(crate) work: WorkQueue,
     pub(crate) shutdown: CancellationToken,
     pub(crate) space_seen: Option<Instant>,
     /// Why a topic can't be followed any further; it outlasts every pause.
@@ -82,7 +91,7 @@ impl PartitionWriter {
     fn work_off(&mut self) -> Result<(), End> {
         let mut text_may_improve = true;
         loop {
-            let next = match self.work.try_recv() {
+            let next = match self.work.try_next() {
                 Ok(work) => Some(work),
                 Err(TryRecvError::Disconnected) => None,
                 // Rows go first; words are caught up with, and their index merged, while nothing else waits.
@@ -90,7 +99,7 @@ impl PartitionWriter {
                     text_may_improve = self.patiently(Store::improve_text)?;
                     continue;
                 }
-                Err(TryRecvError::Empty) => self.work.blocking_recv(),
+                Err(TryRecvError::Empty) => self.work.next_blocking(),
             };
             let Some(work) = next else { return Ok(()) };
             self.work_on(work)?;
@@ -138,7 +147,7 @@ impl PartitionWriter {
     fn gather(&mut self, mut batch: Batch) -> (Batch, Option<Work>) {
         let mut bytes = bytes_of(&batch.messages);
         while batch.messages.len() < TRANSACTION_MESSAGES_MAX && bytes < TRANSACTION_BYTES_MAX {
-            match self.work.try_recv() {
+            match self.work.try_next() {
                 Ok(Work::Messages(more)) if more.epoch == batch.epoch => {
                     bytes += bytes_of(&more.messages);
                     batch.messages.extend(more.messages);
@@ -244,12 +253,13 @@ fn sentence(error: &StoreError, file: &str) -> String {
 mod tests {
     use super::*;
     use crate::query::Reader;
+    use crate::queue::Room;
     use crate::samples::store;
 
     #[test]
     fn a_pause_does_not_make_a_stopped_partition_look_healthy() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (_queue, work) = mpsc::channel(QUEUED_WORK_MAX);
+        let (_queue, work) = Room::new().queue();
         let mut writer = PartitionWriter {
             store: store(dir.path()),
             dir: dir.path().to_owned(),

@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use audit_archive::{ArchiveConfig, Archiver, Reader};
-use audit_export::{SealKeys, Sealer, SealerConfig};
-use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig, ReadLimit, Topic};
+use audit_export::{SEALER_GROUP, SealKeys, Sealer, SealerConfig};
+use audit_journal::{
+    Anchor, AppendOutcome, Bookmark, EmbeddedConfig, Journal, JournalConfig, MessageHash, OwnedCommit,
+    OwnedEvent, PartitionCommit, ReadLimit, Topic,
+};
 use audit_proof::{Checkpoint, NoteVerifier, Sealed, origin, verify_consistency};
 use audit_record::AuditRecord;
 use flagtrail_testkit::wait;
@@ -53,9 +56,17 @@ impl Running {
 impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = EmbeddedConfig { path: dir.path().join("journal.sqlite"), partitions: PARTITIONS };
-        let journal = Journal::open(JournalConfig::Embedded(config)).await.unwrap();
+        let journal = open(&dir).await;
         Self { dir, journal, now_ms: Arc::new(AtomicI64::new(BEGIN_MS)) }
+    }
+
+    /// The same log, opened anew.
+    async fn reopened(self) -> Self {
+        let Self { dir, journal, now_ms } = self;
+        journal.close().await;
+        drop(journal);
+        let journal = open(&dir).await;
+        Self { dir, journal, now_ms }
     }
 
     fn start(&self, keys: &SealKeys) -> Running {
@@ -142,6 +153,15 @@ impl Bench {
     }
 }
 
+async fn open(dir: &TempDir) -> Journal {
+    let path = dir.path().join("journal.sqlite");
+    wait::some(WITHIN, "the log opens", || async {
+        let config = EmbeddedConfig { path: path.clone(), partitions: PARTITIONS };
+        Journal::open(JournalConfig::Embedded(config)).await.ok()
+    })
+    .await
+}
+
 fn keys() -> SealKeys {
     SealKeys::new([7; 32])
 }
@@ -215,6 +235,58 @@ async fn two_sealers_never_publish_two_histories() {
     bench.sealed(&keys(), 260).await;
     second.stop().await;
     bench.check(&keys()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_begins_again_in_a_new_epoch_is_sealed_under_another_name() {
+    let bench = Bench::new().await;
+    let running = bench.start(&keys());
+    bench.append(0..20).await;
+    bench.sealed(&keys(), 20).await;
+    running.stop().await;
+    // As if it had been longer when it was sealed, and then been put back.
+    let mut owner = bench.journal.follow_owned(SEALER_GROUP).await;
+    let mut commit = OwnedCommit::default();
+    while commit.partitions.len() < PARTITIONS as usize {
+        let event = owner.next().await.unwrap();
+        let OwnedEvent::Assigned { partition, generation, documents, .. } = event else { continue };
+        let (key, value) = documents.into_iter().next().unwrap();
+        let (mut sealed, ..) = Sealed::read(&value).unwrap();
+        sealed.next = 1_000;
+        let anchor = Anchor { offset: 999, hash: MessageHash::from_bytes([7; 32]) };
+        commit.partitions.push(PartitionCommit {
+            partition,
+            generation,
+            bookmark: Bookmark { next: 1_000, anchor: Some(anchor), epoch: 0 },
+            documents: vec![(key, Some(sealed.to_json().into()))],
+        });
+    }
+    owner.committer().commit(commit).await.unwrap();
+    owner.leave().await;
+    bench.journal.new_epoch().await.unwrap();
+    let bench = bench.reopened().await;
+
+    let running = bench.start(&keys());
+    let identity = bench.journal.identity().clone();
+    let limit = ReadLimit { messages: 10_000, bytes: 64 * 1024 * 1024 };
+    wait::until(WITHIN, "all records are sealed anew", || async {
+        bench.pass(INTERVAL);
+        let mut size = 0;
+        for partition in 0..PARTITIONS {
+            let range = bench.journal.read(Topic::Checkpoints, partition, 0, limit).await.unwrap();
+            let Some(last) = range.messages.last() else { continue };
+            let (_, note, checkpoint, _) = Sealed::read(last.value.as_deref().unwrap()).unwrap();
+            let origin = origin(&identity.deployment, partition, identity.epoch);
+            if checkpoint.origin == origin {
+                let known = keys().verifiers(&origin, &identity.deployment).unwrap();
+                Checkpoint::open(&note, &origin, &known).unwrap();
+                size += checkpoint.size;
+            }
+        }
+        size == 20
+    })
+    .await;
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

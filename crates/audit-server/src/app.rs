@@ -71,6 +71,8 @@ struct Shared {
     spooling: Spooling,
     metrics: Metrics,
     tail: Tail,
+    /// Held while settings are made as declared.
+    declaring: tokio::sync::Mutex<()>,
     /// Whether the spool took what it was given last; again true once the log is back. Never without a spool.
     spool_accepts: AtomicBool,
 }
@@ -101,6 +103,7 @@ impl App {
             repeats: Repeats::default(),
             spooling: Spooling::default(),
             tail: Tail::default(),
+            declaring: tokio::sync::Mutex::default(),
             spool_accepts: AtomicBool::new(has_spool),
         };
         Self { shared: Arc::new(shared) }
@@ -117,8 +120,9 @@ impl App {
     }
 
     /// Makes the settings as a configuration declares them; returns when they are, or on `shutdown`. Waits for a log
-    /// that does not take changes now.
+    /// that does not take changes now. Declarations are made in the order in which they come: the last one stays.
     pub async fn reconcile(&self, declaration: &Declaration) -> Result<(), ReconcileError> {
+        let _turn = self.shared.declaring.lock().await;
         declared::reconcile(self, declaration, self.shutdown()).await
     }
 

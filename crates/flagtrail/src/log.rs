@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Backend, Config};
 use crate::exit::{Exit, Stop};
+use crate::reload::Reloader;
 
 /// Pause between attempts to reach a log that does not answer.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -41,11 +42,15 @@ pub(crate) async fn open(
     config: &Config,
     settings: Option<&SettingsFile>,
     listeners: &[(&TcpListener, Option<ServerTls>)],
+    reloader: &mut Reloader,
     shutdown: &CancellationToken,
 ) -> Result<Option<Journal>> {
     let known = settings.and_then(SettingsFile::identity);
     let mut standby = None;
+    let mut complaint = Complaint::default();
     loop {
+        // Each attempt reads them anew, so a password that was wrong can be mended meanwhile.
+        reloader.watch("kafka.librdkafka", config.kafka_secret_files());
         let journal = config.journal()?;
         let opening = match known {
             Some(known) => Journal::open_known(journal, known.clone()).await,
@@ -59,7 +64,11 @@ pub(crate) async fn open(
                 return Ok(Some(journal));
             }
             Err(OpenError::Unavailable(problem)) => {
-                tracing::warn!(problem, "the log does not answer; trying again");
+                if complaint.is_new(&problem) {
+                    tracing::warn!(problem, "the log does not answer; trying again");
+                } else {
+                    tracing::debug!(problem, "the log still does not answer; trying again");
+                }
                 if standby.is_none() {
                     standby = Some(Standby::begin(listeners).context("the listeners can't be shared")?);
                 }
@@ -69,6 +78,22 @@ pub(crate) async fn open(
             }
             Err(error) => return Err(refusal(error)),
         }
+    }
+}
+
+/// What was said last of a log that does not answer: it may be so for hours, and is said when the words change.
+#[derive(Debug, Default)]
+struct Complaint {
+    said: Option<String>,
+}
+
+impl Complaint {
+    fn is_new(&mut self, problem: &str) -> bool {
+        let is_new = self.said.as_deref() != Some(problem);
+        if is_new {
+            self.said = Some(problem.to_owned());
+        }
+        is_new
     }
 }
 
@@ -130,4 +155,17 @@ fn share(listener: &TcpListener) -> io::Result<TcpListener> {
 fn share(listener: &TcpListener) -> io::Result<TcpListener> {
     use std::os::windows::io::AsSocket as _;
     TcpListener::from_std(listener.as_socket().try_clone_to_owned()?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_does_not_answer_is_told_of_when_the_words_change() {
+        let mut complaint = Complaint::default();
+        let told = ["no broker", "no broker", "no broker", "no right", "no right", "no broker"]
+            .map(|problem| complaint.is_new(problem));
+        assert_eq!(told, [true, false, false, true, false, true]);
+    }
 }

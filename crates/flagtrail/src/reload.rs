@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::secret_file;
@@ -36,31 +37,53 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Looks at `files` from now on, and applies them when they change. What is wrong then leaves everything as it was.
+    /// What `files` hold now is in force, and what they hold later is a change: to be called before they are read.
+    /// Of a setting that is watched already this begins anew. A change takes a restart, unless
+    /// [`Reloader::apply`] says what to do.
+    pub(crate) fn watch(&mut self, setting: &'static str, files: Vec<PathBuf>) {
+        self.watched.retain(|watched| watched.setting != setting);
+        if !files.is_empty() {
+            let seen = digest(&files);
+            self.watched.push(Watched { setting, files, apply: None, seen });
+        }
+    }
+
+    /// What to do when a watched setting changes; nothing where it names no files. What is wrong then leaves everything
+    /// as it was.
     pub(crate) fn apply(
         &mut self,
         setting: &'static str,
-        files: Vec<PathBuf>,
         apply: impl FnMut() -> Result<()> + Send + 'static,
     ) {
-        self.push(setting, files, Some(Box::new(apply)));
-    }
-
-    /// Looks at `files` from now on, and says when they change that it takes a restart.
-    pub(crate) fn tell(&mut self, setting: &'static str, files: Vec<PathBuf>) {
-        self.push(setting, files, None);
-    }
-
-    fn push(&mut self, setting: &'static str, files: Vec<PathBuf>, apply: Option<Apply>) {
-        if !files.is_empty() {
-            let seen = digest(&files);
-            self.watched.push(Watched { setting, files, apply, seen });
+        if let Some(watched) = self.watched.iter_mut().find(|watched| watched.setting == setting) {
+            watched.apply = Some(Box::new(apply));
         }
     }
 
     /// Looks until told to stop.
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_PAUSE)).await.is_some() {
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        self.run_every(LOOK_PAUSE, shutdown).await;
+    }
+
+    /// Each setting is looked at by itself: what one has to wait for, such as the log, holds up no other.
+    async fn run_every(self, pause: Duration, shutdown: CancellationToken) {
+        let mut looking = JoinSet::new();
+        for watched in self.watched {
+            looking.spawn(watched.run(pause, shutdown.clone()));
+        }
+        while let Some(ended) = looking.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a file with secrets is not looked at any more: restart after a change");
+            }
+        }
+        shutdown.cancelled().await;
+    }
+}
+
+impl Watched {
+    async fn run(mut self, pause: Duration, shutdown: CancellationToken) {
+        let setting = self.setting;
+        while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             // Off the async threads: a file may lie on a slow network.
             let looked = tokio::task::spawn_blocking(move || {
                 self.look();
@@ -69,33 +92,31 @@ impl Reloader {
             match looked.await {
                 Ok(back) => self = back,
                 Err(error) => {
-                    tracing::error!(%error, "files with secrets are not looked at any more: restart after a change");
-                    return shutdown.cancelled().await;
+                    tracing::error!(setting, %error, "its files are not looked at any more: restart after a change");
+                    return;
                 }
             }
         }
     }
 
     fn look(&mut self) {
-        for watched in &mut self.watched {
-            let now = digest(&watched.files);
-            if now == watched.seen {
-                continue;
+        let now = digest(&self.files);
+        if now == self.seen {
+            return;
+        }
+        // Whatever comes of it: it is told of once.
+        self.seen = now;
+        let setting = self.setting;
+        match self.apply.as_mut().map(|apply| apply()) {
+            Some(Ok(())) => tracing::info!(setting, "read again: it is in force now"),
+            Some(Err(error)) => {
+                tracing::warn!(
+                    setting,
+                    error = format!("{error:#}"),
+                    "changed, and can't be used: what was in force stays"
+                );
             }
-            // Whatever comes of it: it is told of once.
-            watched.seen = now;
-            let setting = watched.setting;
-            match watched.apply.as_mut().map(|apply| apply()) {
-                Some(Ok(())) => tracing::info!(setting, "read again: it is in force now"),
-                Some(Err(error)) => {
-                    tracing::warn!(
-                        setting,
-                        error = format!("{error:#}"),
-                        "changed, and can't be used: what was in force stays"
-                    );
-                }
-                None => tracing::warn!(setting, "changed: it takes effect when the process is started again"),
-            }
+            None => tracing::warn!(setting, "changed: it takes effect when the process is started again"),
         }
     }
 }
@@ -123,6 +144,9 @@ mod tests {
 
     use super::*;
 
+    /// How long anything here may take, on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     #[test]
     fn a_file_is_applied_when_what_it_holds_changes_and_once() {
         let dir = tempfile::tempdir().unwrap();
@@ -131,12 +155,13 @@ mod tests {
         let applied = Arc::new(AtomicUsize::new(0));
         let mut reloader = Reloader::default();
         let count = applied.clone();
-        reloader.apply("some.secret_file", vec![file.clone()], move || {
+        reloader.watch("some.secret_file", vec![file.clone()]);
+        reloader.apply("some.secret_file", move || {
             count.fetch_add(1, Ordering::Relaxed);
             anyhow::bail!("not usable")
         });
         let looked = |reloader: &mut Reloader| {
-            reloader.look();
+            reloader.watched.iter_mut().for_each(Watched::look);
             applied.load(Ordering::Relaxed)
         };
         assert_eq!(looked(&mut reloader), 0);
@@ -147,5 +172,60 @@ mod tests {
         assert_eq!(looked(&mut reloader), 2);
         std::fs::write(&file, "two").unwrap();
         assert_eq!(looked(&mut reloader), 3);
+    }
+
+    #[test]
+    fn what_changes_while_a_process_starts_is_a_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        std::fs::write(&file, "one").unwrap();
+        let applied = Arc::new(AtomicUsize::new(0));
+        let mut reloader = Reloader::default();
+        reloader.watch("some.secret_file", vec![file.clone()]);
+        // Here the process reads it, and waits for its log.
+        std::fs::write(&file, "two").unwrap();
+        let count = applied.clone();
+        reloader.apply("some.secret_file", move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        reloader.watched.iter_mut().for_each(Watched::look);
+        assert_eq!(applied.load(Ordering::Relaxed), 1);
+        // Read once more on purpose: what it holds now is in force.
+        std::fs::write(&file, "three").unwrap();
+        reloader.watch("some.secret_file", vec![file]);
+        reloader.watched.iter_mut().for_each(Watched::look);
+        assert_eq!((reloader.watched.len(), applied.load(Ordering::Relaxed)), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_setting_that_waits_for_the_log_holds_up_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (declared, certificate) = (dir.path().join("declared"), dir.path().join("certificate"));
+        let mut reloader = Reloader::default();
+        reloader.watch("declared", vec![declared.clone()]);
+        reloader.watch("certificate", vec![certificate.clone()]);
+        let (began, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+        let (log, log_answers) = std::sync::mpsc::channel::<()>();
+        reloader.apply("declared", move || {
+            began.send(())?;
+            // Until the other end is dropped.
+            let _ = log_answers.recv();
+            Ok(())
+        });
+        let (applied, mut is_applied) = tokio::sync::mpsc::unbounded_channel();
+        reloader.apply("certificate", move || {
+            applied.send(())?;
+            Ok(())
+        });
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(reloader.run_every(Duration::from_millis(1), shutdown.clone()));
+        std::fs::write(&declared, "another").unwrap();
+        assert_eq!(tokio::time::timeout(PATIENCE, has_begun.recv()).await, Ok(Some(())));
+        std::fs::write(&certificate, "another").unwrap();
+        assert_eq!(tokio::time::timeout(PATIENCE, is_applied.recv()).await, Ok(Some(())));
+        drop(log);
+        shutdown.cancel();
+        running.await.unwrap();
     }
 }

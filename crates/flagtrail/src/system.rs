@@ -29,6 +29,12 @@ const DECLARED_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the log may take to close after the drain: brokers that are gone don't keep the process.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
+/// What is watched for changes, as it is told of.
+const SECRETS: &str = "secrets";
+const ADMIN_TOKEN: &str = "admin.token_file";
+const HOOKS_TLS: &str = "hooks.tls";
+const DECLARED: &str = "the declared settings";
+
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Role {
@@ -75,7 +81,14 @@ impl System {
         shutdown: CancellationToken,
     ) -> Result<Option<Self>> {
         let has = |role| roles.contains(&role);
+        // Before they are read: what changes while the log is waited for is a change, too.
+        let mut reloader = Reloader::default();
+        reloader.watch(SECRETS, config.key_files());
+        reloader.watch(DECLARED, config.declared_secret_files());
+        reloader.watch(HOOKS_TLS, config.hooks.tls.files());
+        reloader.watch(ADMIN_TOKEN, vec![config.admin_token_file()]);
         let keys = config.keys()?;
+        let makes_key = keys.is_none() && missing_key == MissingKey::Make;
         let declaration = config.declaration()?;
         let hooks_tls = config.hooks.tls.certificate("hooks.tls")?.map(ServerTls::new).transpose()?;
         std::fs::create_dir_all(&config.data_dir).map_err(|error| {
@@ -89,7 +102,9 @@ impl System {
         let settings = if has(Role::Ingest) { log::settings_file(config)? } else { None };
         let mut listeners = vec![(&admin, None)];
         listeners.extend(hooks.as_ref().map(|hooks| (hooks, hooks_tls.clone())));
-        let Some(journal) = log::open(config, settings.as_ref(), &listeners, &shutdown).await? else {
+        let Some(journal) =
+            log::open(config, settings.as_ref(), &listeners, &mut reloader, &shutdown).await?
+        else {
             return Ok(None);
         };
         let spool = if has(Role::Ingest) { Some(open_spool(config).await?) } else { None };
@@ -100,13 +115,22 @@ impl System {
         .context("the settings can't be read from the log")?;
         let keyring =
             keyring::open(config, keys, &control, missing_key, has(Role::Ingest) || has(Role::Deliver))?;
+        if makes_key {
+            // The first start has just made it.
+            reloader.watch(SECRETS, config.key_files());
+        }
         let archive = ArchiveConfig {
             dir: config.archive_dir(),
             free_bytes_min: config.archive.free_bytes_min,
             full_text: config.archive.full_text,
         };
-        let archiver = has(Role::Archive).then(|| Archiver::open(archive, &journal)).transpose()?;
-        let sealer = has(Role::Seal).then(|| sealer(config, &journal)).transpose()?;
+        let archiver = if has(Role::Archive) { Some(open_archive(archive, &journal).await?) } else { None };
+        let sealer = if has(Role::Seal) {
+            reloader.watch("seal.key_file", vec![config.seal_key_file()]);
+            Some(sealer(config, &journal)?)
+        } else {
+            None
+        };
         let reader = has(Role::Query).then(|| Reader::open(config.archive_dir()));
         let exports = match &reader {
             Some(_) => {
@@ -114,6 +138,8 @@ impl System {
             }
             None => None,
         };
+        let proxy = Some(&config.egress.proxy_file).filter(|file| !file.as_os_str().is_empty());
+        reloader.watch("egress.proxy_file", proxy.cloned().into_iter().collect());
         let egress = config.egress()?;
         let deliverer = if has(Role::Deliver) {
             let delivery = DelivererConfig {
@@ -139,7 +165,7 @@ impl System {
             deliverer: deliverer.clone(),
         };
         let app = App::new(parts, server_config(config, hooks.as_ref())?, shutdown.clone());
-        let reloader = reloader(config, roles, &app, &keyring, hooks_tls.as_ref());
+        apply_changes(&mut reloader, config, &app, &keyring, hooks_tls.as_ref());
         Ok(Some(Self {
             journal,
             app,
@@ -316,6 +342,7 @@ fn server_config(config: &Config, hooks: Option<&TcpListener>) -> Result<ServerC
         } else {
             public.to_owned()
         },
+        metrics_need_token: config.admin.metrics_need_token,
         redact_keep: config.redact.keep.clone(),
         counters_file: hooks.is_some().then(|| config.data_dir.join("sources.json")),
         ..ServerConfig::default()
@@ -335,45 +362,62 @@ fn admin_token(config: &Config) -> Result<Option<AdminToken>> {
     Ok(token.map(|shown| AdminToken { shown, organisation }))
 }
 
-/// What is read again when it changes. Values that stand in the configuration itself are those of the start.
-fn reloader(
+/// The archive, opened off the async threads: after a crash SQLite has a log of its own to go through.
+async fn open_archive(config: ArchiveConfig, journal: &Journal) -> Result<Archiver> {
+    let journal = journal.clone();
+    let opening = tokio::task::spawn_blocking(move || Archiver::open(config, &journal));
+    Ok(opening.await.context("the archive")??)
+}
+
+/// What becomes of new contents of the files that are watched. Values that stand in the configuration itself are those
+/// of the start.
+fn apply_changes(
+    reloader: &mut Reloader,
     config: &Config,
-    roles: &[Role],
     app: &App,
     keyring: &Keyring,
     hooks_tls: Option<&ServerTls>,
-) -> Reloader {
-    let mut reloader = Reloader::default();
+) {
     let (from, keyring) = (config.clone(), keyring.clone());
-    reloader.apply("secrets", config.key_files(), move || {
+    reloader.apply(SECRETS, move || {
         let keys = from.keys()?.context("there is no key any more")?;
         keyring::replace(&keyring, keys).map(drop)
     });
     let (from, admin) = (config.clone(), app.clone());
-    reloader.apply("admin.token_file", vec![config.admin_token_file()], move || {
+    reloader.apply(ADMIN_TOKEN, move || {
         let token = admin_token(&from)?.context("there is no token any more")?;
         admin.replace_admin_token(&token);
         Ok(())
     });
     if let Some(tls) = hooks_tls.cloned() {
         let from = config.hooks.tls.clone();
-        let files = vec![from.cert_file.clone(), from.key_file.clone()];
-        reloader.apply("hooks.tls", files, move || {
+        reloader.apply(HOOKS_TLS, move || {
             tls.replace(from.certificate("hooks.tls")?.context("there is no certificate any more")?);
             Ok(())
         });
     }
     let (from, app) = (config.clone(), app.clone());
-    reloader.apply("the declared settings", config.declared_secret_files(), move || {
+    reloader.apply(DECLARED, move || {
         let Some(declaration) = from.declaration()? else { return Ok(()) };
         // On a thread for what blocks.
         Handle::current().block_on(app.reconcile(&declaration)).map_err(Into::into)
     });
-    reloader.tell("kafka.librdkafka", config.kafka_secret_files());
-    let proxy = Some(&config.egress.proxy_file).filter(|file| !file.as_os_str().is_empty());
-    reloader.tell("egress.proxy_file", proxy.cloned().into_iter().collect());
-    if roles.contains(&Role::Seal) {
-        reloader.tell("seal.key_file", vec![config.seal_key_file()]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Overrides;
+
+    #[test]
+    fn whether_metrics_need_a_token_is_for_the_configuration_to_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("flagtrail.toml");
+        for (said, is_needed) in [("", false), ("metrics_need_token = true", true)] {
+            let text = format!("data_dir = {:?}\n[admin]\n{said}\n", dir.path());
+            std::fs::write(&file, text).unwrap();
+            let config = Config::load(Some(&file), Overrides::default()).unwrap();
+            assert_eq!(server_config(&config, None).unwrap().metrics_need_token, is_needed);
+        }
     }
-    reloader
 }

@@ -14,7 +14,8 @@ use crate::store::tree::{StoredTree, read_tile, stored_trees};
 pub struct TreeHead {
     /// The partition.
     pub partition: Partition,
-    /// The epoch of the log in which the tree began.
+    /// The epoch of the log in which the tree began, as far as this archive knows: one that was filled in a later epoch
+    /// has seen its first tree in that one only. What tells trees apart for certain is their roots.
     pub epoch: u32,
     /// The archive's number of the message that is leaf 0.
     pub first_seq: u64,
@@ -76,6 +77,14 @@ impl Reader {
         session.files.iter().map(head).collect()
     }
 
+    /// Every tree of a partition, the oldest first. The last one grows; the others are of a log that is there no more.
+    pub fn trees(&self, partition: Partition) -> Result<Vec<TreeHead>, EvidenceError> {
+        let session = self.pool.session(Some(partition))?;
+        let file = session.files.first().ok_or(EvidenceError::NoSuchPartition(partition))?;
+        let trees = stored_trees(&file.conn).map_err(|error| file.error(error))?;
+        Ok(trees.iter().map(|tree| head(partition, tree)).collect())
+    }
+
     /// Proves that message `seq` of a partition (as [`super::Row::seq`] has it) is in the tree of the first `size`
     /// leaves, or of all.
     pub fn prove_inclusion(
@@ -127,12 +136,22 @@ impl Reader {
     pub fn root(&self, partition: Partition, size: u64) -> Result<NodeHash, EvidenceError> {
         let session = self.pool.session(Some(partition))?;
         let snapshot = Snapshot::begin(&session, partition)?;
-        let tree = newest(snapshot.file)?;
-        let whole = tree.frontier.size();
-        if size > whole {
-            return Err(EvidenceError::NotInTree { partition, size: whole, asked: size });
-        }
-        Prover::new(snapshot.tiles(&tree), size).root().map_err(|error| snapshot.refusal(error))
+        snapshot.root(&newest(snapshot.file)?, size)
+    }
+
+    /// The same of the tree whose leaf 0 is message `first_seq`.
+    pub fn root_of(
+        &self,
+        partition: Partition,
+        first_seq: u64,
+        size: u64,
+    ) -> Result<NodeHash, EvidenceError> {
+        let session = self.pool.session(Some(partition))?;
+        let snapshot = Snapshot::begin(&session, partition)?;
+        let trees = stored_trees(snapshot.conn()).map_err(|error| snapshot.file.error(error))?;
+        let tree = trees.into_iter().find(|tree| tree.first_seq == first_seq);
+        let tree = tree.ok_or(EvidenceError::NotInTree { partition, size: 0, asked: size })?;
+        snapshot.root(&tree, size)
     }
 
     /// The first `width` hashes of a tile of a partition's tree; `None` where it has not that many.
@@ -193,6 +212,15 @@ impl<'s> Snapshot<'s> {
 
     fn tiles(&self, tree: &StoredTree) -> Tiles<'s> {
         Tiles { conn: self.conn(), first_seq: tree.first_seq }
+    }
+
+    fn root(&self, tree: &StoredTree, size: u64) -> Result<NodeHash, EvidenceError> {
+        let whole = tree.frontier.size();
+        if size > whole {
+            let partition = self.file.partition;
+            return Err(EvidenceError::NotInTree { partition, size: whole, asked: size });
+        }
+        Prover::new(self.tiles(tree), size).root().map_err(|error| self.refusal(error))
     }
 
     /// The entries of leaves `index` on, made again from their messages.

@@ -255,8 +255,9 @@ impl Store {
                 (to.bookmark.epoch, from.seq),
             )?;
             // An archive that begins in this epoch has only what the log has now: where that is not what stood
-            // there before, the tree begins with it, as theirs does.
-            if messages.first().is_some_and(|first| first.offset < from.bookmark.next) {
+            // there before, the tree begins with it, as theirs does. An empty one is named by the epoch of its first
+            // leaf, as the sealer does it.
+            if tree.size() == 0 || messages.first().is_some_and(|first| first.offset < from.bookmark.next) {
                 tree.begin(from.seq, to.bookmark.epoch);
             }
         }

@@ -247,6 +247,36 @@ fn the_bytes_of_a_record_come_back_as_they_were() {
 }
 
 #[test]
+fn a_record_that_sqlite_could_not_take_apart_is_kept_as_it_came_and_hinders_no_query() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let nested = |n: u64, depth: usize| {
+        let record = record(&format!("r{n}"), json!({}));
+        let text = std::str::from_utf8(record.canonical()).expect("text");
+        // The record is the outermost of them.
+        let (open, close) = ("[".repeat(depth - 1), "]".repeat(depth - 1));
+        let deep = format!("{},\"x\":{open}{close}}}", text.strip_suffix('}').expect("an object"));
+        Message { value: Some(Bytes::from(deep)), ..message(n, &record) }
+    };
+    let batch = [nested(0, 900), nested(1, 901), nested(2, 5_000), nested(3, 2)];
+    store.append(&batch, 0, 4).expect("appended");
+    let seen: Vec<(String, Option<String>)> =
+        query(&store, "SELECT id, attributes FROM audit_log WHERE id IS NOT NULL ORDER BY id", |row| {
+            (row.get_unwrap(0), row.get_unwrap(1))
+        });
+    assert_eq!(seen.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ["r0", "r3"]);
+    let kept: Vec<(u64, Vec<u8>, String)> =
+        query(&store, "SELECT seq, raw, problem FROM record WHERE problem IS NOT NULL ORDER BY seq", |row| {
+            (row.get_unwrap(0), row.get_unwrap(1), row.get_unwrap(2))
+        });
+    for ((seq, raw, problem), message) in kept.iter().zip(&batch[1..]) {
+        assert_eq!((*seq, Some(&raw[..])), (message.offset, message.value.as_deref()));
+        assert!(problem.contains("nested"), "{problem}");
+    }
+    assert_eq!(kept.len(), 2);
+}
+
+#[test]
 fn a_new_epoch_goes_on_with_the_next_number() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut store = store(dir.path());
@@ -301,6 +331,43 @@ fn a_new_epoch_in_which_the_log_goes_on_continues_the_tree() {
     one.append(&messages[3..], 7, 5).expect("appended");
     other.append(&messages, 7, 5).expect("appended");
     assert_eq!(trees(&one), trees(&other));
+}
+
+#[test]
+fn a_tree_is_named_by_the_epoch_of_its_first_leaf() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [mut early, mut late] = dirs.each_ref().map(|dir| store(dir.path()));
+    early.append(&messages(0..3), 0, 3).expect("appended");
+    early.append(&messages(3..5), 7, 5).expect("appended");
+    late.append(&messages(0..3), 7, 3).expect("appended");
+    let trees = |store: &Store| -> Vec<(u64, u32)> {
+        let trees = stored_trees(&store.conn).expect("trees");
+        trees.iter().map(|tree| (tree.first_seq, tree.epoch)).collect()
+    };
+    assert_eq!((trees(&early), trees(&late)), (vec![(0, 0)], vec![(0, 7)]));
+    let first = Reader::open(dirs[1].path()).trees(0).expect("trees").remove(0);
+    assert_eq!((first.epoch, first.first_seq, first.size), (7, 0, 3));
+}
+
+#[test]
+fn every_tree_of_a_file_still_tells_its_roots() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [mut both, mut old] = dirs.each_ref().map(|dir| store(dir.path()));
+    let other: Vec<Message> = (0..2).map(|n| message(n, &record(&format!("new{n}"), json!({})))).collect();
+    both.append(&messages(0..3), 0, 3).expect("appended");
+    both.append(&other, 1, 2).expect("appended");
+    old.append(&messages(0..3), 0, 3).expect("appended");
+    let [both, old] = dirs.each_ref().map(|dir| Reader::open(dir.path()));
+    let begins: Vec<u64> = both.trees(0).expect("trees").iter().map(|tree| tree.first_seq).collect();
+    assert_eq!(begins, [0, 3]);
+    for size in 1..=2 {
+        let former = both.root_of(0, 0, size).expect("a root");
+        assert_eq!(former, old.root(0, size).expect("a root"));
+        let newest = both.root_of(0, 3, size).expect("a root");
+        assert_eq!(newest, both.root(0, size).expect("a root"));
+        assert_ne!(former, newest);
+    }
+    assert!(both.root_of(0, 3, 3).is_err() && both.root_of(0, 1, 1).is_err());
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl TreeWriter {
         let peaks = bytes_of(self.tree.frontier().peaks());
         conn.prepare_cached(
             "INSERT INTO tree (first_seq, epoch, size, peaks) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (first_seq) DO UPDATE SET size = ?3, peaks = ?4",
+             ON CONFLICT (first_seq) DO UPDATE SET epoch = ?2, size = ?3, peaks = ?4",
         )?
         .execute(params![self.first_seq, self.epoch, size, peaks])?;
         let is_as_before = size / TILE_WIDTH as u64 == size_before / TILE_WIDTH as u64;

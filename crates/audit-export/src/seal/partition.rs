@@ -102,7 +102,17 @@ impl Sealing {
         };
         let (sealed, note, checkpoint, frontier) = Sealed::read(document)?;
         if sealed.next != next {
-            return Err(Refusal::Elsewhere { bookmark: next, sealed: sealed.next });
+            // The journal moves whom a new epoch's log does not bear out, and leaves him no anchor.
+            let is_moved = sealing.bookmark.epoch > sealed.epoch && sealing.bookmark.anchor.is_none();
+            if !is_moved {
+                return Err(Refusal::Elsewhere { bookmark: next, sealed: sealed.next });
+            }
+            if next < sealed.next {
+                // A log that begins from the start again has a tree of its own, of another name: what was signed of
+                // the former one can't be contradicted.
+                return Ok(sealing);
+            }
+            // Else what lay between was removed unseen, and the tree goes on with what there is, as archives' trees do.
         }
         let wanted = origin(&deployment, partition, sealed.epoch);
         if checkpoint.origin != wanted {
@@ -276,6 +286,30 @@ mod tests {
         assert!(matches!(again(Some(bookmark), Some(&altered)), Err(Refusal::Unreadable(_))));
         let later = Sealed { v: SEALED_VERSION + 1, ..sealed };
         assert!(matches!(again(Some(bookmark), Some(&later)), Err(Refusal::Unreadable(_))));
+    }
+
+    #[test]
+    fn whom_a_new_epoch_moved_back_begins_a_tree_of_another_name_and_whom_it_moved_on_continues() {
+        let mut sealing = fresh();
+        sealing.append(&batch(0..5, 0));
+        let (sealed, bookmark) = sign(&sealing);
+        let moved_to = |next| Bookmark { next, anchor: None, epoch: 7 };
+
+        let mut back = again(Some(moved_to(0)), Some(&sealed)).expect("a log that begins again");
+        assert!(!back.is_due(i64::MAX, PACE), "nothing of the former tree is signed again");
+        back.append(&batch(0..2, 7));
+        assert_eq!((back.frontier.size(), back.bookmark.next), (2, 2));
+        assert!(back.origin().ends_with("/3/7") && back.origin() != sealing.origin());
+        let (of_new, bookmark_of_new) = sign(&back);
+        assert!(again(Some(bookmark_of_new), Some(&of_new)).is_ok());
+
+        let mut on = again(Some(moved_to(9)), Some(&sealed)).expect("a gap was accepted");
+        on.append(&batch(9..10, 7));
+        assert_eq!((on.frontier.size(), on.origin()), (6, sealing.origin()));
+
+        for altered in [Bookmark { epoch: 0, ..moved_to(0) }, Bookmark { next: 0, epoch: 7, ..bookmark }] {
+            assert!(matches!(again(Some(altered), Some(&sealed)), Err(Refusal::Elsewhere { .. })));
+        }
     }
 
     #[test]

@@ -24,7 +24,21 @@ pub(super) fn bounds_of<C: ConsumerContext>(
     topic: &str,
     partition: Partition,
 ) -> KafkaResult<Bounds> {
-    let ask = || of_leader(REQUEST_WAIT, |wait| consumer.fetch_watermarks(topic, partition as i32, wait));
+    bounds_within(consumer, topic, partition, REQUEST_WAIT)
+}
+
+/// The same, with another bound for the answer.
+pub(super) fn bounds_within<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: Partition,
+    wait: Duration,
+) -> KafkaResult<Bounds> {
+    let until = Instant::now() + wait;
+    let ask = || {
+        let left = until.saturating_duration_since(Instant::now());
+        of_leader(left, |wait| consumer.fetch_watermarks(topic, partition as i32, wait))
+    };
     let (mut start, mut end) = ask()?;
     if start == end {
         // librdkafka asks for the two apart. Where a leader that is just taking over refuses the one and answers

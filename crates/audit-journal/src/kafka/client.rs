@@ -21,7 +21,8 @@ pub(super) const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a question to the brokers may take (metadata, offsets, topic settings).
 pub(super) const REQUEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What a consumer fetches ahead, in KiB. With what a follower gathers and its feed holds: at most 16 MiB.
+/// What a consumer fetches ahead, in KiB. With what a follower gathers (a batch of 512 KiB a partition) and its feed holds
+/// that makes 16 MiB for 12 partitions. More partitions take more; so do large messages, of which one is a batch by itself.
 const FETCHED_AHEAD_KIB_MAX: usize = 8 * 1024;
 
 /// What a consumer fetches ahead, in messages a partition. With fewer, librdkafka stalls between fetches.

@@ -2,14 +2,14 @@
 //!
 //! A broker that is down ends nothing: librdkafka connects again, and the thread asks again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset as KafkaOffset, Statistics, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::follow::{Batch, FollowEvent, Stop};
 use crate::position::{Bookmark, Bounds, Offset, Partition};
 
-use super::ask::{bounds_of, is_passing};
+use super::ask::{bounds_of, bounds_within, is_passing};
 use super::client::{REQUEST_WAIT, log_error, log_line, reason};
 use super::feed::{Feed, Flow};
 use super::pace::Pace;
@@ -56,6 +56,10 @@ pub(super) struct Ends(Arc<Mutex<BTreeMap<Partition, Offset>>>);
 /// How often librdkafka tells statistics; only the ends are taken from them.
 pub(super) const STATISTICS_INTERVAL_MS: &str = "1000";
 
+/// What one fetch of a whole follower brings of one partition, in bytes: a batch, so that partitions come by turns and
+/// not one after the other. A larger message comes all the same.
+pub(super) const FETCH_BYTES_A_BATCH: &str = "524288";
+
 impl ClientContext for Ends {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log_line(level, facility, line);
@@ -88,6 +92,19 @@ impl Ends {
     }
 }
 
+/// How long a partition's leader may take to answer while other partitions wait to be polled, and the pause after one
+/// that did not.
+const LEADER_WAIT: Duration = Duration::from_secs(1);
+
+/// A partition whose leader told what it holds.
+#[derive(Debug)]
+pub(super) struct Laid {
+    pub(super) partition: Partition,
+    pub(super) end: Offset,
+    /// A bookmark that the log does not bear out gives a stop, and no track.
+    pub(super) stop: Option<Stop>,
+}
+
 /// What both kinds of following deliver.
 pub(super) trait TailEvent {
     fn messages(batch: Batch) -> Self;
@@ -114,6 +131,11 @@ pub(super) struct Tail<C: ConsumerContext, E> {
     pub(super) consumer: BaseConsumer<C>,
     pub(super) topic: String,
     pub(super) tracks: BTreeMap<Partition, Track>,
+    /// Partitions whose leaders have not answered yet, and where their readers stand: asked in turn, while the others
+    /// are followed.
+    unlaid: VecDeque<(Partition, Option<Bookmark>)>,
+    /// When one of them was asked last in vain.
+    asked_in_vain: Option<Instant>,
     pub(super) feed: Feed<E>,
     /// How long the taker may be behind before the partitions are paused.
     pause_after: Duration,
@@ -135,6 +157,8 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
             consumer,
             topic,
             tracks: BTreeMap::new(),
+            unlaid: VecDeque::new(),
+            asked_in_vain: None,
             feed,
             pause_after,
             paused: false,
@@ -144,35 +168,90 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
         }
     }
 
-    /// Lays the track of one partition, and tells where it ends. `None` where the broker can't be asked
-    /// now. A bookmark that the log does not bear out gives a stop, and no track.
-    pub(super) fn lay(
+    /// Lays the tracks of partitions. One without a leader holds up none of the others: what does not answer now is
+    /// asked again by [`Tail::lay_waiting`].
+    pub(super) fn lay(&mut self, wanted: Vec<(Partition, Option<Bookmark>)>, epoch: u32) -> Vec<Laid> {
+        let until = Instant::now() + REQUEST_WAIT;
+        let mut laid = Vec::with_capacity(wanted.len());
+        for (partition, bookmark) in wanted {
+            let wait = until.saturating_duration_since(Instant::now());
+            let one = if wait.is_zero() { None } else { self.lay_one(partition, bookmark, epoch, wait) };
+            match one {
+                Some(one) => laid.push(one),
+                None => self.unlaid.push_back((partition, bookmark)),
+            }
+        }
+        laid
+    }
+
+    /// Asks those that did not answer before, until one does not again. What is laid is to be assigned.
+    pub(super) fn lay_waiting(&mut self, epoch: u32) -> Vec<Laid> {
+        let mut laid = Vec::new();
+        if self.asked_in_vain.is_some_and(|at| at.elapsed() < LEADER_WAIT) {
+            return laid;
+        }
+        while let Some((partition, bookmark)) = self.unlaid.pop_front() {
+            match self.lay_one(partition, bookmark, epoch, LEADER_WAIT) {
+                Some(one) => laid.push(one),
+                None => {
+                    // Behind the others, whose leaders may be there.
+                    self.unlaid.push_back((partition, bookmark));
+                    self.asked_in_vain = Some(Instant::now());
+                    break;
+                }
+            }
+        }
+        laid
+    }
+
+    /// Forgets all partitions: they are somebody else's.
+    pub(super) fn forget(&mut self) {
+        self.tracks.clear();
+        self.unlaid.clear();
+        self.asked_in_vain = None;
+    }
+
+    /// Lays the track of one partition. `None` where its leader does not answer now.
+    fn lay_one(
         &mut self,
         partition: Partition,
         bookmark: Option<Bookmark>,
         epoch: u32,
-    ) -> Option<(Offset, Result<(), Stop>)> {
+        wait: Duration,
+    ) -> Option<Laid> {
         let since = Instant::now();
         loop {
-            let bounds = self.bounds(partition)?;
+            let answer = bounds_within(&self.consumer, &self.topic, partition, wait);
+            let bounds = self.answer(partition, answer)?;
+            let end = bounds.end;
             match Track::lay(bookmark, bounds, epoch) {
                 Ok(track) => {
                     self.tracks.insert(partition, track);
-                    return Some((bounds.end, Ok(())));
+                    return Some(Laid { partition, end, stop: None });
                 }
                 Err(Stop::Truncated { .. }) if since.elapsed() < TRUNCATED_AFTER => {
                     std::thread::sleep(POLL_WAIT);
                 }
                 Err(stop) => {
                     tracing::error!(topic = self.topic, %stop, "a partition is not followed");
-                    return Some((bounds.end, Err(stop)));
+                    return Some(Laid { partition, end, stop: Some(stop) });
                 }
             }
         }
     }
 
+    /// Fetches all tracks that go on, and nothing else. What was fetched before and not taken is fetched again.
+    pub(super) fn assign(&mut self) {
+        let assigned = self.consumer.assign(&self.assignment());
+        self.assigned_anew();
+        if let Err(error) = assigned {
+            tracing::error!(topic = self.topic, %error, "partitions can't be assigned; it is tried again");
+            self.begins_anew = true;
+        }
+    }
+
     /// The assignment of all tracks that go on, each from where it reads on.
-    pub(super) fn assignment(&self) -> TopicPartitionList {
+    fn assignment(&self) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for (partition, track) in self.tracks.iter().filter(|(_, track)| !track.is_stopped()) {
             let from = KafkaOffset::Offset(track.read_from() as i64);
@@ -332,12 +411,7 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
                 Some(taken) => self.act(partition, taken),
             }
         }
-        let assigned = self.consumer.assign(&self.assignment());
-        self.assigned_anew();
-        if let Err(error) = assigned {
-            tracing::error!(topic = self.topic, %error, "partitions can't be assigned anew; it is tried again");
-            self.begins_anew = true;
-        }
+        self.assign();
     }
 
     /// What a partition holds; where it looks shorter than what was read, it is asked again for a while.
@@ -399,7 +473,11 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
     }
 
     fn bounds(&self, partition: Partition) -> Option<Bounds> {
-        match bounds_of(&self.consumer, &self.topic, partition) {
+        self.answer(partition, bounds_of(&self.consumer, &self.topic, partition))
+    }
+
+    fn answer(&self, partition: Partition, answer: KafkaResult<Bounds>) -> Option<Bounds> {
+        match answer {
             Ok(bounds) => Some(bounds),
             Err(error) => {
                 tracing::debug!(topic = self.topic, partition, reason = reason(&error), "no answer yet");
@@ -458,30 +536,80 @@ pub(super) fn run(
         }
     };
     let mut tail = Tail::new(consumer, whole.topic.clone(), feed, PAUSE_AFTER_WHOLE);
-    for partition in 0..whole.partitions {
-        let bookmark = whole.from.iter().find(|(of, _)| *of == partition).map(|(_, bookmark)| *bookmark);
-        loop {
-            match tail.lay(partition, bookmark, whole.epoch) {
-                Some((_, Ok(()))) => break,
-                Some((_, Err(stop))) => {
-                    tail.feed.push(FollowEvent::Stopped(stop));
-                    break;
-                }
-                None => {}
+    let from = |partition: Partition| {
+        whole.from.iter().find(|(of, _)| *of == partition).map(|(_, bookmark)| *bookmark)
+    };
+    let wanted = (0..whole.partitions).map(|partition| (partition, from(partition))).collect();
+    let mut laid = tail.lay(wanted, whole.epoch);
+    loop {
+        if !laid.is_empty() {
+            for stop in laid.into_iter().filter_map(|laid| laid.stop) {
+                tail.feed.push(FollowEvent::Stopped(stop));
             }
-            if !pace.sleep(stop) {
-                return;
-            }
+            tail.assign();
         }
-    }
-    pace.reset();
-    while let Err(error) = tail.consumer.assign(&tail.assignment()) {
-        tracing::error!(topic = whole.topic, %error, "partitions can't be assigned");
-        if !pace.sleep(stop) {
+        if stop.is_cancelled() || !tail.turn() {
             return;
         }
-    }
-    while !stop.is_cancelled() && tail.turn() {
         tail.hear_ends();
+        laid = tail.lay_waiting(whole.epoch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use tokio::sync::mpsc::error::TryRecvError;
+
+    use super::super::client::Clients;
+    use super::*;
+    use crate::config::KafkaConfig;
+
+    /// How long anything here may take, on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(120);
+
+    #[test]
+    fn a_partition_without_a_leader_holds_up_no_other_and_is_followed_once_it_has_one() {
+        let mock = MockCluster::new(1).expect("a cluster in this process");
+        mock.create_topic("mock.records", 2, 1).expect("a topic");
+        mock.partition_leader("mock.records", 0, None).expect("it loses its leader");
+        let clients = Clients::new(KafkaConfig {
+            brokers: mock.bootstrap_servers(),
+            prefix: "mock".to_owned(),
+            partitions: 2,
+            create_topics: false,
+            append_timeout: Duration::from_secs(2),
+            librdkafka: BTreeMap::new(),
+        });
+        let config = clients
+            .expect("the settings are good")
+            .consumer("follow", &[("statistics.interval.ms", STATISTICS_INTERVAL_MS)]);
+        let (feed, mut events) = Feed::new();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let following = std::thread::spawn(move || {
+            let topic = "mock.records".to_owned();
+            let whole = Whole { topic, partitions: 2, from: Vec::new(), epoch: 0 };
+            run(&config, &whole, feed, &stopped);
+        });
+        // Which partition is level next.
+        let mut level = || {
+            let until = Instant::now() + PATIENCE;
+            loop {
+                match events.try_recv() {
+                    Ok(FollowEvent::Level { partition, .. }) => return partition,
+                    Ok(other) => panic!("there is nothing to follow: {other:?}"),
+                    Err(TryRecvError::Disconnected) => panic!("it follows no more"),
+                    Err(TryRecvError::Empty) => {}
+                }
+                assert!(Instant::now() < until, "no partition is level");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        assert_eq!(level(), 1);
+        mock.partition_leader("mock.records", 0, Some(1)).expect("it has a leader again");
+        while level() != 0 {}
+        stop.cancel();
+        following.join().expect("it ends");
     }
 }

@@ -6,8 +6,8 @@
 //!
 //! A process that does everything has so three producers (single appends, settings, owners' commits) and six
 //! consumers (two readers; the settings, the archive's records, its attempts, the owned partitions), and one
-//! more of each while its spool is emptied and while somebody follows the event stream. Each consumer holds at
-//! most 16 MiB of what it has fetched. That is more clients than one consumer for all followers would need: but
+//! more of each while its spool is emptied and while somebody follows the event stream. Each consumer holds some
+//! 16 MiB of what it has fetched, with 12 partitions. That is more clients than one consumer for all followers would need: but
 //! librdkafka bounds what it fetches ahead by consumer, so the slowest taker would hold up all the others, and
 //! that a follower which does not ask delays nobody is what the journal promises.
 
@@ -60,7 +60,7 @@ pub(crate) use unfinished::Unfinished;
 use client::{Clients, blocking, partition_count, reason};
 use commit::{CommitThread, Commits, Session};
 use feed::Feed;
-use follow::{STATISTICS_INTERVAL_MS, Whole};
+use follow::{FETCH_BYTES_A_BATCH, STATISTICS_INTERVAL_MS, Whole};
 use owned::Owning;
 use producer::Appender;
 use progress::ProgressReader;
@@ -156,7 +156,13 @@ impl Kafka {
     pub(crate) async fn follow(&self, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {
         let (feed, events) = Feed::new();
         let stop = self.stop.child_token();
-        let config = self.clients.consumer("follow", &[("statistics.interval.ms", STATISTICS_INTERVAL_MS)]);
+        let config = self.clients.consumer(
+            "follow",
+            &[
+                ("statistics.interval.ms", STATISTICS_INTERVAL_MS),
+                ("fetch.message.max.bytes", FETCH_BYTES_A_BATCH),
+            ],
+        );
         let whole = Whole {
             topic: self.clients.topic_name(topic),
             partitions: partition_count(topic, self.identity.partitions),

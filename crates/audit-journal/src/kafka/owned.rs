@@ -29,7 +29,7 @@ use crate::read::ReadError;
 use super::client::{log_error, log_line, reason};
 use super::commit::{Commits, Held, Session};
 use super::feed::{Feed, Flow};
-use super::follow::{Ends, HearsEnds, PAUSE_AFTER_OWNED, Tail, TailEvent};
+use super::follow::{Ends, HearsEnds, Laid, PAUSE_AFTER_OWNED, Tail, TailEvent};
 use super::pace::Pace;
 use super::progress::{ProgressReader, State};
 
@@ -171,7 +171,7 @@ pub(super) fn run(mut owning: Owning, feed: Feed<OwnedEvent>) {
         }
     };
     let tail = Tail::new(consumer, owning.topic.clone(), feed, PAUSE_AFTER_OWNED);
-    let mut owner = Owner { tail, membership, held: BTreeMap::new() };
+    let mut owner = Owner { tail, membership, unlaid: BTreeMap::new(), held: BTreeMap::new() };
     owner.run(&mut owning);
 
     // Whatever is still held is given up without a mark; then nothing can be committed any more.
@@ -186,6 +186,8 @@ pub(super) fn run(mut owning: Owning, feed: Feed<OwnedEvent>) {
 struct Owner {
     tail: Tail<Membership, OwnedEvent>,
     membership: Membership,
+    /// What was claimed and not told of yet, because the partition's leader has not answered.
+    unlaid: BTreeMap<Partition, (u64, State)>,
     /// What the taker of events was told that it has.
     held: BTreeMap<Partition, u64>,
 }
@@ -216,7 +218,9 @@ impl Owner {
                 }
                 None => {
                     // Whoever leaves drops its events first, and says what it wants next.
-                    if !self.tail.turn() {
+                    if self.tail.turn() {
+                        self.lay_waiting(owning);
+                    } else {
                         self.poll_aside();
                     }
                     self.tail.hear_ends();
@@ -251,9 +255,7 @@ impl Owner {
                 return self.abandon(owning);
             }
         };
-        if self.begin(owning, taken).is_none() {
-            self.abandon(owning);
-        }
+        self.begin(owning, taken);
     }
 
     /// Reads what predecessors left and writes down that somebody owns it now. `None` when interrupted.
@@ -286,19 +288,36 @@ impl Owner {
     }
 
     /// Tells what was taken over, and begins to fetch.
-    fn begin(&mut self, owning: &Owning, taken: TakenOver) -> Option<()> {
-        self.tail.tracks.clear();
-        for (partition, generation, State { watermark, documents }) in taken {
-            let mut pace = Pace::new();
-            let (end, laid) = loop {
-                match self.tail.lay(partition, watermark.bookmark, owning.epoch) {
-                    Some(laid) => break laid,
-                    None => {
-                        if !self.wait_aside(owning, pace.next_pause()) {
-                            return None;
-                        }
-                    }
-                }
+    fn begin(&mut self, owning: &Owning, taken: TakenOver) {
+        self.tail.forget();
+        let wanted =
+            taken.iter().map(|(partition, _, state)| (*partition, state.watermark.bookmark)).collect();
+        let claimed =
+            taken.into_iter().map(|(partition, generation, state)| (partition, (generation, state)));
+        self.unlaid = claimed.collect();
+        let laid = self.tail.lay(wanted, owning.epoch);
+        self.tell(laid);
+        // An answer to the group even where there is none yet.
+        self.tail.assign();
+    }
+
+    /// Tells of partitions whose leaders have answered by now, and fetches them too.
+    fn lay_waiting(&mut self, owning: &Owning) {
+        // A change of the group goes first: it may take them away.
+        if self.unlaid.is_empty() || self.membership.has_changes() {
+            return;
+        }
+        let laid = self.tail.lay_waiting(owning.epoch);
+        if !laid.is_empty() {
+            self.tell(laid);
+            self.tail.assign();
+        }
+    }
+
+    fn tell(&mut self, laid: Vec<Laid>) {
+        for Laid { partition, end, stop } in laid {
+            let Some((generation, State { watermark, documents })) = self.unlaid.remove(&partition) else {
+                continue;
             };
             self.held.insert(partition, generation);
             self.tail.feed.push(OwnedEvent::Assigned {
@@ -309,16 +328,10 @@ impl Owner {
                 end,
                 clean: watermark.clean,
             });
-            if let Err(stop) = laid {
+            if let Some(stop) = stop {
                 self.tail.feed.push(OwnedEvent::Stopped(stop));
             }
         }
-        let assignment = self.tail.assignment();
-        if let Err(error) = self.tail.consumer.assign(&assignment) {
-            tracing::error!(%error, "partitions can't be assigned");
-        }
-        self.tail.assigned_anew();
-        Some(())
     }
 
     /// Nothing of an assignment is used, because another change follows it.
@@ -410,7 +423,9 @@ impl Owner {
 
     /// Tells the taker that everything is taken away; what it has not got yet, it does not get.
     fn revoke_all(&mut self, lost: bool) -> Vec<(Partition, oneshot::Receiver<()>)> {
-        self.tail.tracks.clear();
+        self.tail.forget();
+        // Nobody was told of these, so nothing was begun; they stay claimed, which the next owner takes for unclean.
+        self.unlaid.clear();
         let held = std::mem::take(&mut self.held);
         self.tail.feed.retain(|event| {
             !matches!(event, OwnedEvent::Messages(_) | OwnedEvent::Level { .. } | OwnedEvent::Stopped(_))
@@ -425,7 +440,7 @@ impl Owner {
     }
 
     fn unassign(&mut self) {
-        self.tail.tracks.clear();
+        self.tail.forget();
         if let Err(error) = self.tail.consumer.unassign() {
             tracing::warn!(%error, "partitions can't be given up");
         }

@@ -22,7 +22,7 @@ use crate::position::{Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
 
-use super::ask::{bounds_of, is_passing, of_leader};
+use super::ask::{bounds_of, bounds_within, is_passing, of_leader};
 use super::client::{Clients, Logged, PlainConsumer, REQUEST_WAIT, partition_count, reason};
 use super::wire::message_of;
 
@@ -171,11 +171,13 @@ impl Readers {
         Ok(answered)
     }
 
-    /// What every partition of a topic holds. Blocking.
+    /// What every partition of a topic holds; one deadline for all. Blocking.
     pub(super) fn bounds(&self, topic: Topic, partitions: u32) -> Result<Vec<Bounds>, ReadError> {
         let name = self.clients.topic_name(topic);
+        let until = Instant::now() + REQUEST_WAIT;
+        let left = || until.saturating_duration_since(Instant::now());
         (0..partition_count(topic, partitions))
-            .map(|partition| bounds_of(&self.consumers[0], &name, partition))
+            .map(|partition| bounds_within(&self.consumers[0], &name, partition, left()))
             .collect::<KafkaResult<_>>()
             .map_err(|error| ReadError::Unavailable(reason(&error)))
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication, TopicResult};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -12,6 +12,7 @@ use crate::error::OpenError;
 use crate::topic::Topic;
 
 use super::client::{Clients, Logged, MESSAGE_BYTES_MAX, REQUEST_WAIT, blocking, partition_count, reason};
+use super::open::{PROPAGATION_TICK, PROPAGATION_WAIT};
 
 /// How long deliveries and rejected requests are kept: 400 days.
 const DETAIL_RETENTION_MS: i64 = 400 * 24 * 60 * 60 * 1000;
@@ -170,6 +171,44 @@ pub(super) fn check_partitions(
     }))
 }
 
+/// What became of a request to make a topic.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// It is there, or on its way.
+    Done,
+    /// It was asked of a broker that is not the controller any more: to be asked again, by name.
+    Misdirected(String),
+}
+
+fn asked(result: TopicResult) -> Result<Asked, OpenError> {
+    use RDKafkaErrorCode as Code;
+    match result {
+        Ok(name) => {
+            tracing::info!(topic = name, "topic created");
+            Ok(Asked::Done)
+        }
+        Err((_, Code::TopicAlreadyExists)) => Ok(Asked::Done),
+        Err((name, Code::RequestTimedOut)) => {
+            tracing::info!(topic = name, "the brokers take their time to create a topic");
+            Ok(Asked::Done)
+        }
+        Err((name, Code::NotController)) => Ok(Asked::Misdirected(name)),
+        Err((
+            name,
+            code @ (Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::PolicyViolation
+            | Code::InvalidReplicationFactor
+            | Code::InvalidConfig),
+        )) => Err(OpenError::Refused(format!(
+            "topic {name} can't be created: {code}; set kafka.create_topics=false and let an administrator run what `flagtrail kafka plan` prints"
+        ))),
+        Err((name, code)) => {
+            Err(OpenError::Unavailable(format!("topic {name} can't be created now: {code}")))
+        }
+    }
+}
+
 /// Asks and changes the cluster's topics.
 pub(super) struct Topics {
     clients: Clients,
@@ -200,13 +239,43 @@ impl Topics {
         Ok((metadata.brokers().len(), topics))
     }
 
-    /// Makes topics. One that somebody else made meanwhile is as good.
+    /// Makes topics. One that somebody else made meanwhile is as good, and one that takes its time may be: whoever needs
+    /// it waits until it is known.
     pub(super) async fn create(
         &self,
         topics: &[Topic],
         partitions: u32,
         brokers: usize,
     ) -> Result<(), OpenError> {
+        let until = tokio::time::Instant::now() + PROPAGATION_WAIT;
+        let mut topics = topics.to_vec();
+        loop {
+            let mut misdirected = Vec::new();
+            for result in self.ask_to_create(&topics, partitions, brokers).await? {
+                if let Asked::Misdirected(name) = asked(result)? {
+                    misdirected.push(name);
+                }
+            }
+            topics.retain(|topic| misdirected.contains(&self.clients.topic_name(*topic)));
+            if topics.is_empty() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= until {
+                let names = misdirected.join(", ");
+                return Err(OpenError::Unavailable(format!(
+                    "topics can't be created now, for the cluster has no controller: {names}"
+                )));
+            }
+            tokio::time::sleep(PROPAGATION_TICK).await;
+        }
+    }
+
+    async fn ask_to_create(
+        &self,
+        topics: &[Topic],
+        partitions: u32,
+        brokers: usize,
+    ) -> Result<Vec<TopicResult>, OpenError> {
         let replicas = replicas(brokers);
         let named: Vec<_> = topics
             .iter()
@@ -222,33 +291,8 @@ impl Topics {
             .collect();
         let options =
             AdminOptions::new().operation_timeout(Some(REQUEST_WAIT)).request_timeout(Some(REQUEST_WAIT));
-        let results = self
-            .admin
-            .create_topics(&new, &options)
-            .await
-            .map_err(|error| OpenError::Unavailable(reason(&error)))?;
-        for result in results {
-            match result {
-                Ok(name) => tracing::info!(topic = name, "topic created"),
-                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((
-                    name,
-                    code @ (RDKafkaErrorCode::TopicAuthorizationFailed
-                    | RDKafkaErrorCode::ClusterAuthorizationFailed
-                    | RDKafkaErrorCode::PolicyViolation
-                    | RDKafkaErrorCode::InvalidReplicationFactor
-                    | RDKafkaErrorCode::InvalidConfig),
-                )) => {
-                    return Err(OpenError::Refused(format!(
-                        "topic {name} can't be created: {code}; set kafka.create_topics=false and let an administrator run what `flagtrail kafka plan` prints"
-                    )));
-                }
-                Err((name, code)) => {
-                    return Err(OpenError::Unavailable(format!("topic {name} can't be created now: {code}")));
-                }
-            }
-        }
-        Ok(())
+        let results = self.admin.create_topics(&new, &options).await;
+        results.map_err(|error| OpenError::Unavailable(reason(&error)))
     }
 
     /// The settings of topics that are there.
@@ -352,6 +396,19 @@ mod tests {
             let refusal = check(topic, "t", &found(topic, 3, &[(key, value)])).unwrap_err();
             assert!(refusal.starts_with(&format!("topic t has {key}={value}")), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_topic_that_takes_its_time_is_waited_for_and_one_that_may_not_be_made_is_refused() {
+        use RDKafkaErrorCode as Code;
+        let answer = |code| asked(Err(("t".to_owned(), code)));
+        assert!(matches!(asked(Ok("t".to_owned())), Ok(Asked::Done)));
+        for code in [Code::TopicAlreadyExists, Code::RequestTimedOut] {
+            assert!(matches!(answer(code), Ok(Asked::Done)), "{code}");
+        }
+        assert!(matches!(answer(Code::NotController), Ok(Asked::Misdirected(name)) if name == "t"));
+        assert!(matches!(answer(Code::PolicyViolation), Err(OpenError::Refused(_))));
+        assert!(matches!(answer(Code::BrokerNotAvailable), Err(OpenError::Unavailable(_))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! What is served was signed by the sealer and is borne out by this machine's archive: a checkpoint whose root is
 //! not that of the archive's own tree is not passed on.
 
-use audit_archive::{EvidenceError, Reader};
+use audit_archive::{EvidenceError, Inclusion, Reader, TreeHead};
 use audit_journal::{Partition, ReadLimit, Topic};
 use audit_proof::{Checkpoint, Sealed, SignedNote, TileId, TlogProof};
 use axum::Json;
@@ -112,19 +112,29 @@ async fn sealed_heads(app: &App, partition: Partition) -> Result<Vec<(Checkpoint
     Ok(heads)
 }
 
-/// The latest head that the archive bears out; `above` is the leaf that it has to cover.
+/// The latest head that the archive bears out: of the tree that grows, or of the one that this leaf is in, which the
+/// head then has to cover. After a new epoch heads of former trees are at hand, too.
 fn borne_out(
     reader: &Reader,
     partition: Partition,
     heads: Vec<(Checkpoint, SignedNote)>,
-    above: Option<u64>,
+    leaf: Option<&Inclusion>,
 ) -> Result<Option<(Checkpoint, SignedNote)>, EvidenceError> {
+    let Some(origin_now) = heads.first().map(|(checkpoint, _)| checkpoint.origin.clone()) else {
+        return Ok(None);
+    };
+    let mut former = reader.trees(partition)?;
+    let Some(newest) = former.pop() else { return Ok(None) };
+    let first_seq = leaf.map_or(newest.first_seq, |leaf| leaf.tree.first_seq);
     for (checkpoint, note) in heads {
-        if above.is_some_and(|index| checkpoint.size <= index) {
-            break;
+        if leaf.is_some_and(|leaf| checkpoint.size <= leaf.index) {
+            continue;
         }
-        match reader.root(partition, checkpoint.size) {
+        match reader.root_of(partition, first_seq, checkpoint.size) {
             Ok(root) if root == checkpoint.root => return Ok(Some((checkpoint, note))),
+            // A former tree is not the one that is signed now, nor the other way round.
+            Ok(_) if first_seq != newest.first_seq || checkpoint.origin != origin_now => {}
+            Ok(_) if bears_out(reader, &former, &checkpoint) => {}
             Ok(_) => {
                 tracing::error!(
                     partition,
@@ -138,6 +148,12 @@ fn borne_out(
         }
     }
     Ok(None)
+}
+
+/// Whether one of these trees is the one that was signed.
+fn bears_out(reader: &Reader, trees: &[TreeHead], signed: &Checkpoint) -> bool {
+    let root = |tree: &TreeHead| reader.root_of(tree.partition, tree.first_seq, signed.size);
+    trees.iter().any(|tree| root(tree).is_ok_and(|root| root == signed.root))
 }
 
 fn not_shown(error: EvidenceError) -> Problem {
@@ -156,6 +172,17 @@ fn not_sealed() -> Problem {
     Problem::new(Kind::Unavailable, "no checkpoint covers it yet, or none that this archive bears out")
         .hint("the sealer signs one about once a minute (role seal)")
         .retry_after_s(SEALED_SOON_S)
+}
+
+/// Why a record has no proof: it is not sealed yet, or never will be again.
+fn not_proven(reader: &Reader, leaf: &Inclusion) -> Result<Problem, EvidenceError> {
+    let newest = reader.trees(leaf.tree.partition)?.pop();
+    if newest.is_none_or(|newest| newest.first_seq == leaf.tree.first_seq) {
+        return Ok(not_sealed());
+    }
+    let detail = "the record stood in a log that was replaced since: no checkpoint of that one is at hand that covers it";
+    Ok(Problem::new(Kind::NotFound, detail)
+        .hint("a proof or an export from before the new epoch still holds"))
 }
 
 /// List the latest checkpoints
@@ -189,7 +216,8 @@ async fn list_checkpoints(State(app): State<App>) -> Result<Json<Checkpoints>, P
 
 /// Prove a record
 ///
-/// That it is in the log, at its place, as it was when it was appended. 503 until the next checkpoint covers it.
+/// That it is in the log, at its place, as it was when it was appended. 503 until the next checkpoint covers it; 404 for a
+/// record of a log that was replaced, once no checkpoint of that one is at hand.
 #[utoipa::path(
     get, path = "/v1/proofs/{id}", tag = "proofs",
     params(("id" = String, Path, description = "The record's id")),
@@ -214,13 +242,12 @@ async fn prove_record(
     let heads = sealed_heads(&app, partition).await?;
     let view = on_archive(&app, move |reader| {
         let whole = reader.prove_inclusion(partition, seq, None).map_err(not_shown)?;
-        let head = borne_out(reader, partition, heads, Some(whole.index)).map_err(not_shown)?;
-        let (checkpoint, note) = head.ok_or_else(not_sealed)?;
+        let Some((checkpoint, note)) =
+            borne_out(reader, partition, heads, Some(&whole)).map_err(not_shown)?
+        else {
+            return Err(not_proven(reader, &whole).unwrap_or_else(not_shown));
+        };
         let shown = reader.prove_inclusion(partition, seq, Some(checkpoint.size)).map_err(not_shown)?;
-        // A record of an epoch before may be in another tree than the one that was signed last.
-        if shown.tree.root != checkpoint.root {
-            return Err(not_sealed());
-        }
         let proof = TlogProof {
             extra: Some(shown.entry.clone()),
             index: shown.index,

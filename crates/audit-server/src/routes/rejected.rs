@@ -27,6 +27,9 @@ const LIST_MAX: usize = 200;
 /// Entries of a list unless told otherwise.
 const LIST_DEFAULT: usize = 50;
 
+/// How far one step backwards goes at least where only those of one source are wanted: others may lie between them.
+const SOURCE_STEP_MIN: usize = 200;
+
 /// How much is read to find one.
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
@@ -136,9 +139,10 @@ async fn list_rejected(
         None => bounds.end,
     };
     let mut listed = Vec::new();
+    let step = if query.source.is_some() { limit.max(SOURCE_STEP_MIN) } else { limit };
     // Backwards in windows, because the log is read forwards.
     while end > bounds.start && listed.len() < limit {
-        let start = end.saturating_sub(limit as u64).max(bounds.start);
+        let start = end.saturating_sub(step as u64).max(bounds.start);
         let mut window = summaries(&app, start, end).await?;
         window.retain(|(_, summary)| query.source.as_ref().is_none_or(|source| *source == summary.source));
         listed.extend(window.into_iter().rev());

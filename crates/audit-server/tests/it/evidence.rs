@@ -1,5 +1,7 @@
 //! Proofs over HTTP: what is served is checked with the log's keys and nothing else.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use audit_export::{SealKeys, Sealer, SealerConfig};
@@ -11,18 +13,41 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::client::send;
 use crate::server::{ADMIN, SOON, Server, record};
 
 /// A server that archives, and a sealer that signs at once.
 async fn sealed() -> (Server, SealKeys) {
-    let server = Server::start_with(|wanted| wanted.archive = true).await;
     let keys = SealKeys::generate();
+    let (server, _) = sealed_in(Arc::new(TempDir::new().unwrap()), &keys).await;
+    (server, keys)
+}
+
+async fn sealed_in(dir: Arc<TempDir>, keys: &SealKeys) -> (Server, JoinHandle<()>) {
+    let server = Server::start_in(dir, |wanted| wanted.archive = true).await;
     let pace = SealerConfig { interval: Duration::ZERO, idle: Duration::from_secs(3_600) };
     let sealer = Sealer::new(server.journal.clone(), keys.clone(), &pace).unwrap();
-    tokio::spawn(sealer.run(|| 1_795_219_200_000, server.shutdown.clone()));
-    (server, keys)
+    let sealing = tokio::spawn(sealer.run(|| 1_795_219_200_000, server.shutdown.clone()));
+    (server, sealing)
+}
+
+/// Stops both, and gives the directory back.
+async fn stop((server, sealing): (Server, JoinHandle<()>)) -> Arc<TempDir> {
+    let dir = server.stop().await;
+    sealing.await.unwrap();
+    dir
+}
+
+/// Copies the files of a log that nobody writes.
+fn copy_log(from: &Path, to: &Path) {
+    for file in ["log.sqlite", "log.sqlite-wal"] {
+        if from.join(file).exists() {
+            std::fs::copy(from.join(file), to.join(file)).unwrap();
+        }
+    }
 }
 
 async fn append(server: &Server, flags: &[&str]) -> Vec<String> {
@@ -112,4 +137,41 @@ async fn a_partitions_tree_is_served_as_tiles_that_belong_to_its_checkpoint() {
         assert_eq!(get(&server, missing).await.0, 404, "{missing}");
     }
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_backup_was_put_back_what_is_on_the_log_is_proven_and_what_was_lost_is_told_so() {
+    let keys = SealKeys::generate();
+    let backup = TempDir::new().unwrap();
+    let begun = sealed_in(Arc::new(TempDir::new().unwrap()), &keys).await;
+    let kept = append(&begun.0, &["a", "b"]).await;
+    for id in &kept {
+        proof(&begun.0, id).await;
+    }
+    let dir = stop(begun).await;
+    copy_log(dir.path(), backup.path());
+    let longer = sealed_in(dir, &keys).await;
+    let lost = append(&longer.0, &["c", "d", "e"]).await;
+    for id in &lost {
+        proof(&longer.0, id).await;
+    }
+    let dir = stop(longer).await;
+    // Another folder: whoever still lets go of the longer log does it there.
+    let again = Arc::new(TempDir::new().unwrap());
+    copy_log(backup.path(), again.path());
+    std::fs::rename(dir.path().join("archive"), again.path().join("archive")).unwrap();
+    let put_back = sealed_in(again, &keys).await;
+    put_back.0.journal.new_epoch().await.unwrap();
+    let dir = stop(put_back).await;
+
+    let (server, sealing) = sealed_in(dir, &keys).await;
+    let new = append(&server, &["x", "y", "z"]).await;
+    for id in new.iter().chain(&kept) {
+        proof(&server, id).await;
+    }
+    for id in &lost {
+        let problem = server.call("GET", &format!("/v1/proofs/{id}"), None).await.problem(404);
+        assert!(problem["detail"].as_str().unwrap().contains("replaced"), "{problem}");
+    }
+    stop((server, sealing)).await;
 }

@@ -1,12 +1,15 @@
 //! What is known of sources: whether they are silent, and what they sent.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use audit_journal::Topic;
+use audit_record::Timestamp;
 use audit_server::{App, Parts, ServerConfig};
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::send;
@@ -40,23 +43,8 @@ async fn until_told(server: &Server, action: &str) -> Vec<String> {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_silence_is_told_once_over_restarts_and_processes_and_so_is_its_end() {
-    let server = Server::start_with(watching).await;
-    let url = server.source("own", "native", json!({"silent_after": "1s"})).await;
-    server.source("patient", "native", json!({"silent_after": "7d"})).await;
-    server.source("unwatched", "native", json!({})).await;
-    until_told(&server, "source.silent").await;
-    wait::until(SOON, "the list shows it", || async {
-        let list = server.call("GET", "/v1/sources", None).await.expect(200);
-        let silent: Vec<&Value> =
-            list["sources"].as_array().unwrap().iter().map(|s| &s["status"]["silent_since"]).collect();
-        assert!(silent[1].is_null() && silent[2].is_null(), "{list}");
-        silent[0].is_string()
-    })
-    .await;
-    let server = Server::start_in(server.stop().await, watching).await;
-    // Another process that watches the same.
+/// Another process that watches the same. What came to the server it knows from the log alone.
+async fn another_process(server: &Server) -> JoinHandle<()> {
     let control = audit_journal::Control::open(server.journal.clone()).await.unwrap();
     let parts = Parts {
         endpoints: audit_webhook::Endpoints::new(
@@ -76,7 +64,40 @@ async fn a_silence_is_told_once_over_restarts_and_processes_and_so_is_its_end() 
     let config =
         ServerConfig { silence_check_interval: Duration::from_millis(50), ..ServerConfig::default() };
     let other = App::new(parts, config, CancellationToken::new());
-    let watching_too = tokio::spawn(async move { other.watch_sources().await });
+    tokio::spawn(async move { other.watch_sources().await })
+}
+
+/// Of a source, what it is said to have sent last, for each time that it was told to be silent; microseconds since 1970.
+async fn silences(server: &Server, source: &str) -> Vec<i64> {
+    let messages = server.messages(Topic::Records).await;
+    let records =
+        messages.iter().map(|m| serde_json::from_slice::<Value>(m.value.as_ref().unwrap()).unwrap());
+    let begins = format!("Source {source} has sent nothing");
+    records
+        .filter(|record| record["action"] == "source.silent")
+        .filter(|record| record["log"].as_str().unwrap().starts_with(&begins))
+        .map(|record| record["attributes"]["last_received_at"].as_str().unwrap().to_owned())
+        .map(|last| Timestamp::parse(&last).unwrap().micros())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_is_told_once_over_restarts_and_processes_and_so_is_its_end() {
+    let server = Server::start_with(watching).await;
+    let url = server.source("own", "native", json!({"silent_after": "1s"})).await;
+    server.source("patient", "native", json!({"silent_after": "7d"})).await;
+    server.source("unwatched", "native", json!({})).await;
+    until_told(&server, "source.silent").await;
+    wait::until(SOON, "the list shows it", || async {
+        let list = server.call("GET", "/v1/sources", None).await.expect(200);
+        let silent: Vec<&Value> =
+            list["sources"].as_array().unwrap().iter().map(|s| &s["status"]["silent_since"]).collect();
+        assert!(silent[1].is_null() && silent[2].is_null(), "{list}");
+        silent[0].is_string()
+    })
+    .await;
+    let server = Server::start_in(server.stop().await, watching).await;
+    let watching_too = another_process(&server).await;
     wait::until(SOON, "the silence is seen again", || async {
         let metrics = send("GET", &server.url("/metrics"), &[], "").await.text;
         metrics.contains("flagtrail_source_silent{source=\"own\"} 1")
@@ -102,15 +123,33 @@ async fn a_silence_is_told_once_over_restarts_and_processes_and_so_is_its_end() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_whose_requests_are_rejected_is_not_silent() {
-    let server = Server::start_with(watching).await;
-    let url = server.source("own", "native", json!({"silent_after": "1h"})).await;
-    send("POST", &url, &[JSON], "{}").await.problem(422);
-    wait::until(SOON, "it was looked at", || async {
-        let metrics = send("GET", &server.url("/metrics"), &[], "").await.text;
-        metrics.contains("flagtrail_source_silent{source=\"own\"} 0")
+    // It looks when it starts, and not again: what it received itself would put the silence off.
+    let server = Server::start_with(|wanted| {
+        wanted.archive = true;
+        wanted.config.silence_check_interval = Duration::from_secs(24 * 3_600);
     })
     .await;
-    assert!(told(&server).await.is_empty());
+    let url = server.source("own", "native", json!({"silent_after": "3s"})).await;
+    server.source("quiet", "native", json!({"silent_after": "3s"})).await;
+    send("POST", &url, &[JSON], "{}").await.problem(422);
+    let first_us = wait::some(SOON, "the first rejected request", || async {
+        let rejected = server.messages(Topic::Rejected).await;
+        rejected.first().map(|message| message.appended_at_ms * 1_000)
+    })
+    .await;
+    let watching = another_process(&server).await;
+    let count = AtomicUsize::new(0);
+    wait::until(SOON, "the other source is silent", || async {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        send("POST", &url, &[], format!("no json {number}")).await.problem(422);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        !silences(&server, "quiet").await.is_empty()
+    })
+    .await;
+    // A machine that stands still is a silence too: but what was rejected has been heard.
+    let silences = silences(&server, "own").await;
+    assert!(silences.iter().all(|last_us| *last_us >= first_us), "{silences:?} from {first_us} on");
+    watching.abort();
     for wrong in ["soon", "0s", "500d"] {
         let patch = Some(json!({"silent_after": wrong}));
         let answer = server.call_as(ADMIN, "PATCH", "/v1/sources/own", &[("if-match", "*")], patch).await;

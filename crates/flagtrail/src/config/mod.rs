@@ -136,6 +136,7 @@ pub(crate) struct Admin {
     pub(crate) listen: SocketAddr,
     pub(crate) token_file: PathBuf,
     pub(crate) organisation: String,
+    pub(crate) metrics_need_token: bool,
 }
 
 /// Secrets at rest.

@@ -1,5 +1,7 @@
 //! From configuration to the certificate of a listener.
 
+use std::path::PathBuf;
+
 use audit_server::Certificate;
 use secrecy::ExposeSecret;
 
@@ -8,6 +10,12 @@ use crate::exit::{Exit, Stop};
 use crate::secret_file;
 
 impl Tls {
+    /// The files that are named.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let named = [&self.cert_file, &self.key_file].into_iter().filter(|file| !file.as_os_str().is_empty());
+        named.cloned().collect()
+    }
+
     /// The certificate in its files; `None` where none is named. `section` is its place in the configuration, such as
     /// `hooks.tls`.
     pub(crate) fn certificate(&self, section: &str) -> anyhow::Result<Option<Certificate>> {

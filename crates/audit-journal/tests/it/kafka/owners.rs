@@ -8,7 +8,9 @@ use audit_journal::{Bookmark, CommitError, Journal, OwnedCommit, OwnedEvent, Par
 use bytes::Bytes;
 
 use super::{KafkaLog, One, blocking, in_time};
-use crate::contract::{Harness, PARTITIONS, append_numbers, fixed, next_owned, read_all, text, until};
+use crate::contract::{
+    Harness, PARTITIONS, PATIENCE, append_numbers, fixed, next_owned, read_all, text, until,
+};
 
 const GROUP: &str = "flagtrail-deliver";
 
@@ -85,12 +87,15 @@ impl Owner {
         Self { child, said }
     }
 
-    /// Waits until it says something that begins so.
-    fn hears(mut self, word: &str) -> (Self, String) {
+    /// Waits until it says something that begins with one of these words.
+    fn hears(mut self, words: &[&str]) -> (Self, String) {
         loop {
             let mut line = String::new();
-            assert!(self.said.read_line(&mut line).expect("the child speaks") > 0, "it ended before {word}");
-            if line.starts_with(word) {
+            assert!(
+                self.said.read_line(&mut line).expect("the child speaks") > 0,
+                "it ended before {words:?}"
+            );
+            if words.iter().any(|word| line.starts_with(*word)) {
                 return (self, line.trim().to_owned());
             }
         }
@@ -113,7 +118,7 @@ impl Drop for Owner {
 
 async fn owner_that_committed(log: &Log) -> Owner {
     let owner = Owner::start(log);
-    blocking(move || owner.hears("committed").0).await
+    blocking(move || owner.hears(&["committed"]).0).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,14 +168,22 @@ async fn a_paused_process_that_wakes_after_the_takeover_commits_nothing() {
     // It wakes with its old assignment: what it tries is refused, until it has joined anew.
     zombie.signal("-CONT");
     append_numbers(&journal, 1, 3..4).await;
-    let until = tokio::time::Instant::now() + Duration::from_secs(5);
-    while let Ok(event) = tokio::time::timeout_at(until, heir.next()).await {
-        match event.expect("the heir goes on") {
-            OwnedEvent::Revoked { done, .. } => drop(done),
-            OwnedEvent::Stopped(stop) => panic!("{stop}"),
-            _ => {}
+    let (tell, mut woken) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || tell.send(zombie.hears(&["fenced", "revoked"])));
+    // Until it is through with what it woke with; the group waits for the heir meanwhile.
+    let heard = in_time("the zombie is told", async {
+        loop {
+            tokio::select! {
+                heard = &mut woken => break heard,
+                event = heir.next() => match event.expect("the heir goes on") {
+                    OwnedEvent::Revoked { done, .. } => drop(done),
+                    OwnedEvent::Stopped(stop) => panic!("{stop}"),
+                    _ => {}
+                },
+            }
         }
-    }
+    });
+    let (_zombie, _) = heard.await.expect("it was heard");
     let attempts: Vec<String> = read_all(&journal, Topic::Deliveries, 1).await.iter().map(text).collect();
     let doubled = attempts.iter().filter(|attempt| *attempt == "child 1" || *attempt == "child 2").count();
     assert_eq!(doubled, 0, "what the heir settled was committed again: {attempts:?}");
@@ -230,13 +243,17 @@ async fn two_processes_share_the_partitions_and_the_survivor_gets_them_all() {
         }
     }
     let other = Owner::start(&log);
-    let mut other = Some(tokio::task::spawn_blocking(move || other.hears("assigned")));
+    let mut other = Some(std::thread::spawn(move || other.hears(&["assigned"])));
     // The other process gets its half, is killed, and the rest comes back.
+    let until = tokio::time::Instant::now() + PATIENCE;
     let mut killed = false;
-    let mut halved = false;
+    let mut was_emptied = false;
     while !(killed && held.len() == PARTITIONS as usize) {
-        if let Some(joining) = other.take_if(|joining| joining.is_finished() && halved) {
-            let (mut owner, _) = joining.await.expect("it was heard");
+        assert!(tokio::time::Instant::now() < until, "killed: {killed}, and this one holds {held:?}");
+        // Not what is passed through while everything is taken away: that comes before the other has anything.
+        let is_halved = was_emptied && held.len() == PARTITIONS as usize / 2;
+        if let Some(joining) = other.take_if(|joining| is_halved && joining.is_finished()) {
+            let (mut owner, _) = joining.join().expect("it was heard");
             owner.child.kill().expect("it can be killed");
             killed = true;
         }
@@ -246,6 +263,7 @@ async fn two_processes_share_the_partitions_and_the_survivor_gets_them_all() {
         match event.expect("the owner goes on") {
             OwnedEvent::Revoked { partition, done, .. } => {
                 held.remove(&partition);
+                was_emptied |= held.is_empty();
                 drop(done);
             }
             OwnedEvent::Assigned { partition, .. } => {
@@ -253,7 +271,6 @@ async fn two_processes_share_the_partitions_and_the_survivor_gets_them_all() {
             }
             _ => {}
         }
-        halved |= held.len() == PARTITIONS as usize / 2;
     }
     in_time("leaving", mine.leave()).await;
     in_time("closing", journal.close()).await;
