@@ -11,10 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::partition::Work;
 
 /// Most bytes of messages that wait for all writers together, of all topics.
-const WAITING_BYTES_MAX: u32 = 16 * 1024 * 1024;
+const WAITING_BYTES_MAX: u32 = 8 * 1024 * 1024;
 
 /// What any work takes at least, however little it holds: so their number is bounded too.
 const WORK_BYTES_MIN: u32 = 1024;
+
+/// Most work that waits in one queue: as much as has room, so that the room alone is what is waited for.
+const WAITING_MAX: usize = (WAITING_BYTES_MAX / WORK_BYTES_MIN) as usize;
 
 /// The room that queues share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ impl Room {
 
     /// A queue in this room.
     pub(crate) fn queue(&self) -> (WorkSender, WorkQueue) {
-        let (waiting, taken) = mpsc::unbounded_channel();
+        let (waiting, taken) = mpsc::channel(WAITING_MAX);
         (WorkSender { room: self.0.clone(), waiting }, WorkQueue(taken))
     }
 }
@@ -43,7 +46,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(crate) struct WorkSender {
     room: Arc<Semaphore>,
-    waiting: mpsc::UnboundedSender<Waiting>,
+    waiting: mpsc::Sender<Waiting>,
 }
 
 impl WorkSender {
@@ -53,14 +56,14 @@ impl WorkSender {
         let bytes = bytes.clamp(WORK_BYTES_MIN, WAITING_BYTES_MAX);
         // Nobody closes the room.
         if let Ok(room) = self.room.clone().acquire_many_owned(bytes).await {
-            let _ = self.waiting.send(Waiting { work, _room: room });
+            let _ = self.waiting.send(Waiting { work, _room: room }).await;
         }
     }
 }
 
 /// Where one partition's writer takes its work from.
 #[derive(Debug)]
-pub(crate) struct WorkQueue(mpsc::UnboundedReceiver<Waiting>);
+pub(crate) struct WorkQueue(mpsc::Receiver<Waiting>);
 
 impl WorkQueue {
     /// What waits, if anything does.

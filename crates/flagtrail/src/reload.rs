@@ -205,17 +205,17 @@ mod tests {
         let mut reloader = Reloader::default();
         reloader.watch("declared", vec![declared.clone()]);
         reloader.watch("certificate", vec![certificate.clone()]);
-        let (began, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
-        let (log, log_answers) = std::sync::mpsc::channel::<()>();
+        let (began, mut has_begun) = tokio::sync::mpsc::channel(1);
+        let (log, log_answers) = std::sync::mpsc::sync_channel::<()>(0);
         reloader.apply("declared", move || {
-            began.send(())?;
+            began.try_send(())?;
             // Until the other end is dropped.
             let _ = log_answers.recv();
             Ok(())
         });
-        let (applied, mut is_applied) = tokio::sync::mpsc::unbounded_channel();
+        let (applied, mut is_applied) = tokio::sync::mpsc::channel(1);
         reloader.apply("certificate", move || {
-            applied.send(())?;
+            applied.try_send(())?;
             Ok(())
         });
         let shutdown = CancellationToken::new();

@@ -115,7 +115,7 @@ fn attempts(encoder: &mut DescriptorEncoder, shown: &[EndpointStatus]) -> fmt::R
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for status in shown {
         for (reason, count) in &status.totals.skipped {
-            let labels = SkipLabels { endpoint: status.id.to_string(), reason: *reason };
+            let labels = SkipLabels { endpoint: status.id.to_string(), reason };
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
         }
     }

@@ -51,7 +51,7 @@ pub(super) struct Of {
 #[derive(Debug)]
 pub(super) enum Ended {
     /// An attempt was made.
-    Answered(Answer),
+    Answered(Box<Answer>),
     /// None was made: by then it was no longer sure that the partition is ours.
     TooLate,
 }
@@ -90,7 +90,7 @@ impl Delivery {
         let ended = match entry.parcel() {
             Some(parcel) if starts_before.is_none_or(|before| Instant::now() < before) => {
                 let now_s = shared.clock.now_ms().div_euclid(1_000);
-                Ended::Answered(shared.sender.send(&live.target, parcel, &marks, now_s).await)
+                Ended::Answered(Box::new(shared.sender.send(&live.target, parcel, &marks, now_s).await))
             }
             // What is no record is wanted by nobody, so it is never begun.
             _ => Ended::TooLate,

@@ -164,11 +164,9 @@ fn check_steps(tokens: &[Token<'_>], is_tag: bool) -> Result<(), String> {
                 return Err("a method is not allowed: call the filters".to_owned());
             }
             Token::Sign(sign @ ("==" | "!=" | "<" | "<=" | ">" | ">=")) => check_compared(sign, after)?,
-            Token::Word("in") if before.last() != Some(&Token::Sign(".")) => {
-                if !std::mem::take(&mut begins_loop) {
-                    check_compared("in", after)?;
-                }
-            }
+            Token::Word("in") if before.last() == Some(&Token::Sign(".")) => {}
+            Token::Word("in") if begins_loop => begins_loop = false,
+            Token::Word("in") => check_compared("in", after)?,
             _ => {}
         }
     }
