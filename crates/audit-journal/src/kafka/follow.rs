@@ -60,6 +60,16 @@ pub(super) const STATISTICS_INTERVAL_MS: &str = "1000";
 /// not one after the other. A larger message comes all the same.
 pub(super) const FETCH_BYTES_A_BATCH: &str = "524288";
 
+/// How long a broker gathers for a whole follower, in milliseconds, and how much is enough, in bytes. Those who follow
+/// the whole log keep archives and show it to people: one answer for what comes in a twentieth of a second spares the
+/// broker, and whoever writes what comes, one for each record.
+pub(super) const GATHERED_MS: &str = "50";
+pub(super) const GATHERED_BYTES: &str = "65536";
+
+/// How long an owner's idle fetch waits, in milliseconds. A record ends the wait; so this is only how soon an end of a
+/// partition is told, and how long a new assignment may wait for the answer to the fetch before it.
+pub(super) const IDLE_FETCH_MS: &str = "100";
+
 impl ClientContext for Ends {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log_line(level, facility, line);

@@ -60,7 +60,9 @@ pub(crate) use unfinished::Unfinished;
 use client::{Clients, blocking, partition_count, reason};
 use commit::{CommitThread, Commits, Session};
 use feed::Feed;
-use follow::{FETCH_BYTES_A_BATCH, STATISTICS_INTERVAL_MS, Whole};
+use follow::{
+    FETCH_BYTES_A_BATCH, GATHERED_BYTES, GATHERED_MS, IDLE_FETCH_MS, STATISTICS_INTERVAL_MS, Whole,
+};
 use owned::Owning;
 use producer::Appender;
 use progress::ProgressReader;
@@ -161,6 +163,8 @@ impl Kafka {
             &[
                 ("statistics.interval.ms", STATISTICS_INTERVAL_MS),
                 ("fetch.message.max.bytes", FETCH_BYTES_A_BATCH),
+                ("fetch.wait.max.ms", GATHERED_MS),
+                ("fetch.min.bytes", GATHERED_BYTES),
             ],
         );
         let whole = Whole {
@@ -188,6 +192,7 @@ impl Kafka {
                 ("partition.assignment.strategy", "range"),
                 ("session.timeout.ms", SESSION_TIMEOUT_MS),
                 ("heartbeat.interval.ms", HEARTBEAT_INTERVAL_MS),
+                ("fetch.wait.max.ms", IDLE_FETCH_MS),
                 ("statistics.interval.ms", STATISTICS_INTERVAL_MS),
             ],
         );
