@@ -47,7 +47,9 @@ pub(crate) async fn a_range_read_is_bounded_by_messages_and_bytes_and_goes_on<H:
         seen += range.messages.len();
         from = range.next;
     }
-    assert_eq!(sizes, [2, 2, 1]);
+    // Fewer may come than fit: what a broker had at hand. Never none, and never more.
+    assert!(sizes.iter().all(|size| (1..=2).contains(size)), "{sizes:?}");
+    assert_eq!(seen, 5);
     let tiny = ReadLimit { messages: 100, bytes: 1 };
     let range = journal.read(Topic::Records, 0, 0, tiny).await.expect("the range is there");
     assert_eq!(range.messages.len(), 1, "one message comes whatever its size is");
