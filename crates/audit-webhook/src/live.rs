@@ -67,9 +67,9 @@ impl Live {
     }
 
     /// Whether what failed at the version `before` no longer counts: it was changed by people, or switched on
-    /// again. A replay that was ordered is no such change.
+    /// again. A replay that was ordered is no such change, nor is switching it off: that says what failed.
     pub(crate) fn forgives(&self, before: &Self) -> bool {
-        before.endpoint.replays == self.endpoint.replays
+        self.endpoint.enabled && before.endpoint.replays == self.endpoint.replays
     }
 
     /// Whether it is what stands among the settings. The version alone does not tell: a declared endpoint that
