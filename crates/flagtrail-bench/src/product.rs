@@ -55,7 +55,7 @@ impl Product {
         let log = match kafka {
             Some((brokers, prefix)) => {
                 format!(
-                    "[log]\nbackend = \"kafka\"\n[kafka]\nbrokers = {brokers:?}\nprefix = {prefix:?}\npartitions = 4\n"
+                    "[log]\nbackend = \"kafka\"\n[kafka]\nbrokers = {brokers:?}\nprefix = {prefix:?}\npartitions = 4\nappend_timeout = \"20s\"\n"
                 )
             }
             None => String::new(),

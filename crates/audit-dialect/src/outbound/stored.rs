@@ -12,7 +12,8 @@ use super::rendered::RenderError;
 #[derive(Debug)]
 pub struct StoredRecord {
     bytes: Bytes,
-    read: OnceLock<Result<AuditRecord, RenderError>>,
+    /// Boxed: most are never read, and a record is two KiB before it holds anything.
+    read: OnceLock<Result<Box<AuditRecord>, RenderError>>,
 }
 
 impl StoredRecord {
@@ -29,9 +30,11 @@ impl StoredRecord {
     /// What they say, where this release can read it.
     pub fn record(&self) -> Result<&AuditRecord, RenderError> {
         let read = || {
-            AuditRecord::from_json(&self.bytes).map_err(|error| RenderError::NotARecord(error.to_string()))
+            AuditRecord::from_json(&self.bytes)
+                .map(Box::new)
+                .map_err(|error| RenderError::NotARecord(error.to_string()))
         };
-        self.read.get_or_init(read).as_ref().map_err(Clone::clone)
+        self.read.get_or_init(read).as_deref().map_err(Clone::clone)
     }
 }
 

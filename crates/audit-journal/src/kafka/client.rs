@@ -28,8 +28,9 @@ const FETCHED_AHEAD_KIB_MAX: usize = 8 * 1024;
 /// What a consumer fetches ahead, in messages a partition. With fewer, librdkafka stalls between fetches.
 const FETCHED_AHEAD_MESSAGES: usize = 100_000;
 
-/// What one fetch brings of one partition, in bytes.
-const FETCH_BYTES_A_PARTITION: usize = 2 * 1024 * 1024;
+/// What one fetch brings of one partition, in bytes as they stand on the log: compressed, so it may take five times the
+/// room here. Partitions come by turns and not one after the other. A larger message comes all the same.
+const FETCH_BYTES_A_PARTITION: usize = 512 * 1024;
 
 /// Settings on which the journal's promises rest; `[kafka.librdkafka]` may not change them.
 const RESERVED: [&str; 19] = [

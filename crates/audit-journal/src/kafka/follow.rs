@@ -56,10 +56,6 @@ pub(super) struct Ends(Arc<Mutex<BTreeMap<Partition, Offset>>>);
 /// How often librdkafka tells statistics; only the ends are taken from them.
 pub(super) const STATISTICS_INTERVAL_MS: &str = "1000";
 
-/// What one fetch of a whole follower brings of one partition, in bytes: a batch, so that partitions come by turns and
-/// not one after the other. A larger message comes all the same.
-pub(super) const FETCH_BYTES_A_BATCH: &str = "524288";
-
 /// How long a broker gathers for a whole follower, in milliseconds, and how much is enough, in bytes. Those who follow
 /// the whole log keep archives and show it to people: one answer for what comes in a twentieth of a second spares the
 /// broker, and whoever writes what comes, one for each record.

@@ -60,9 +60,7 @@ pub(crate) use unfinished::Unfinished;
 use client::{Clients, blocking, partition_count, reason};
 use commit::{CommitThread, Commits, Session};
 use feed::Feed;
-use follow::{
-    FETCH_BYTES_A_BATCH, GATHERED_BYTES, GATHERED_MS, IDLE_FETCH_MS, STATISTICS_INTERVAL_MS, Whole,
-};
+use follow::{GATHERED_BYTES, GATHERED_MS, IDLE_FETCH_MS, STATISTICS_INTERVAL_MS, Whole};
 use owned::Owning;
 use producer::Appender;
 use progress::ProgressReader;
@@ -162,7 +160,6 @@ impl Kafka {
             "follow",
             &[
                 ("statistics.interval.ms", STATISTICS_INTERVAL_MS),
-                ("fetch.message.max.bytes", FETCH_BYTES_A_BATCH),
                 ("fetch.wait.max.ms", GATHERED_MS),
                 ("fetch.min.bytes", GATHERED_BYTES),
             ],

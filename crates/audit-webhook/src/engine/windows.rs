@@ -16,7 +16,7 @@ use crate::entry::Entry;
 pub(super) const WINDOW: ReadLimit = ReadLimit { messages: 1_024, bytes: 512 * 1024 };
 
 /// Most bytes of windows that a partition keeps, envelopes included; those used last are kept.
-const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
+const KEPT_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// Windows that nobody looked at for so long are not kept.
 const KEPT_UNUSED: Duration = Duration::from_secs(2);
