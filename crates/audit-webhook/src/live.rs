@@ -69,7 +69,10 @@ impl Live {
     /// Whether what failed at the version `before` no longer counts: it was changed by people, or switched on
     /// again. A replay that was ordered is no such change, nor is switching it off: that says what failed.
     pub(crate) fn forgives(&self, before: &Self) -> bool {
-        self.endpoint.enabled && before.endpoint.replays == self.endpoint.replays
+        let (now, then) = (&self.endpoint, &before.endpoint);
+        // A move clears the replays, and an order may be read together with the switching on.
+        let is_anew = now.enabled_at != then.enabled_at || now.incarnation != then.incarnation;
+        now.enabled && (is_anew || now.replays == then.replays)
     }
 
     /// Whether it is what stands among the settings. The version alone does not tell: a declared endpoint that

@@ -180,7 +180,8 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
         let until = Instant::now() + REQUEST_WAIT;
         let mut laid = Vec::with_capacity(wanted.len());
         for (partition, bookmark) in wanted {
-            let wait = until.saturating_duration_since(Instant::now());
+            // Not all of it for one: those behind it may have leaders.
+            let wait = until.saturating_duration_since(Instant::now()).min(LEADER_WAIT);
             let one = if wait.is_zero() { None } else { self.lay_one(partition, bookmark, epoch, wait) };
             match one {
                 Some(one) => laid.push(one),

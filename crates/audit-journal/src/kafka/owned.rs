@@ -303,8 +303,10 @@ impl Owner {
 
     /// Tells of partitions whose leaders have answered by now, and fetches them too.
     fn lay_waiting(&mut self, owning: &Owning) {
-        // A change of the group goes first: it may take them away.
-        if self.unlaid.is_empty() || self.membership.has_changes() {
+        // A change of the group goes first: it may take them away. And to assign anything would make librdkafka forget
+        // that all is lost.
+        let is_lost = self.tail.consumer.assignment_lost();
+        if self.unlaid.is_empty() || self.membership.has_changes() || is_lost {
             return;
         }
         let laid = self.tail.lay_waiting(owning.epoch);

@@ -146,14 +146,19 @@ pub(super) fn settle(
     let (position, (topic, _)) = (positions.first()?, messages.first()?);
     let mut pace = Pace::new();
     for _ in 0..SETTLE_ATTEMPTS {
-        if transactor.settle().is_ok() {
+        if let Err(error) = transactor.settle() {
+            tracing::info!(?error, "a transaction in doubt has not ended yet");
+        } else {
             let limit = ReadLimit { messages: 1, bytes: 1 };
             let read = readers.read_blocking(*topic, position.partition, position.offset, limit);
             match read {
                 Ok(range) if range.next > position.offset => {
                     return Some(range.messages.first().is_some_and(|first| first.offset == position.offset));
                 }
-                Ok(_) | Err(_) => {}
+                Ok(range) => {
+                    tracing::info!(?position, end = range.end, "a transaction in doubt can't be read yet");
+                }
+                Err(error) => tracing::info!(?position, %error, "a transaction in doubt can't be read yet"),
             }
         }
         if is_given_up() {

@@ -1,10 +1,12 @@
 //! The whole main job on three brokers, with every process killed once under load.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use flagtrail_testkit::clients::Clients;
 use flagtrail_testkit::kafka::{self, Cluster};
 use flagtrail_testkit::receiver::Receiver;
 use serde_json::{Value, json};
@@ -43,6 +45,7 @@ async fn every_acknowledged_record_comes_out_although_every_process_is_killed_on
     );
     let node = |name, roles| Node::new(root.path(), name, &["serve", "--roles", roles], &settings);
     let mut nodes = [node("ingest", "ingest"), node("deliver", "deliver"), node("archive", "archive,query")];
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/audit-record.v1.schema.json");
     for node in &mut nodes {
         node.start();
     }
@@ -87,6 +90,14 @@ async fn every_acknowledged_record_comes_out_although_every_process_is_killed_on
         acknowledged.iter().all(|id| ids.contains(id.as_str()))
     })
     .await;
+    for request in receiver.received() {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(
+            body["data"]["id"].as_str(),
+            request.header("webhook-id"),
+            "each time under the record's own id"
+        );
+    }
 
     let export = root.path().join("export");
     nodes[2].command(&["export", "--out", export.to_str().unwrap()]);
@@ -97,9 +108,24 @@ async fn every_acknowledged_record_comes_out_although_every_process_is_killed_on
         *by_id.entry(record["id"].as_str().unwrap()).or_default() += 1;
     }
     for id in &acknowledged {
-        assert_eq!(by_id.get(id.as_str()), Some(&1), "{id} stands once in archive and export");
+        assert_eq!(by_id.get(id.as_str()), Some(&1), "{id} stands once in the export");
     }
+    let archived = nodes[2].command(&["--json", "query", "--action", "flag.value.changed", "--all"]);
+    let archived: Vec<Value> = archived.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: BTreeSet<&str> = archived.iter().map(|record| record["id"].as_str().unwrap()).collect();
+    assert!(
+        archived.len() == RECORDS && ids.len() == RECORDS,
+        "each once: {} of {}",
+        ids.len(),
+        archived.len()
+    );
     in_order_within_each_project(&exported);
+    if let Some(clients) = Clients::available() {
+        let topic = [cluster.bootstrap(), "flagtrail.records".to_owned()];
+        let read = clients.python("validate.py").args(topic).arg(schema).output().unwrap();
+        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+        in_order_within_each_project(&once_each(&String::from_utf8(read.stdout).unwrap()));
+    }
     for node in &mut nodes {
         node.stop();
     }
@@ -166,7 +192,15 @@ fn exported(export: &std::path::Path) -> Vec<Value> {
     lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
 }
 
-/// The export is in log order within a partition, and a project lies in one partition.
+/// The records that a client printed, in the order of the log. One whose answer was lost may stand there again.
+fn once_each(printed: &str) -> Vec<Value> {
+    let mut seen = BTreeSet::new();
+    let lines = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let records = lines.map(|mut line| line["record"].take());
+    records.filter(|record| seen.insert(record["id"].as_str().unwrap().to_owned())).collect()
+}
+
+/// Export and topic are in log order within a partition, and a project lies in one partition.
 fn in_order_within_each_project(records: &[Value]) {
     let mut last: BTreeMap<String, u64> = BTreeMap::new();
     for record in records.iter().filter(|record| record["attributes"]["number"].is_u64()) {

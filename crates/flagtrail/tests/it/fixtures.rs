@@ -46,26 +46,55 @@ async fn every_recorded_request_comes_out_of_kafka() {
     node.start();
     node.ready().await;
     let exported = all_fixtures(root.path(), &node).await;
+    let archived = node.command(&["--json", "query", "--all"]);
+    let archived: Vec<Value> = archived.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     node.stop();
+    let topic = format!("{prefix}.records");
     a_client_that_knows_nothing_of_flagtrail_reads_every_record(
         &cluster.bootstrap(),
-        &format!("{prefix}.records"),
-        exported,
+        &topic,
+        &exported,
+        &archived,
     );
 }
 
-/// It checks each value against the JSON Schema and each message against CloudEvents, and prints a line for each.
-fn a_client_that_knows_nothing_of_flagtrail_reads_every_record(brokers: &str, topic: &str, exported: usize) {
+/// It checks each value against the JSON Schema and each message against CloudEvents, and prints a line for each. What it
+/// prints is what the export and the archive hold.
+fn a_client_that_knows_nothing_of_flagtrail_reads_every_record(
+    brokers: &str,
+    topic: &str,
+    exported: &[Value],
+    archived: &[Value],
+) {
     let Some(clients) = Clients::available() else { return };
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/audit-record.v1.schema.json");
     let output = clients.python("validate.py").args([brokers, topic]).arg(schema).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let read = String::from_utf8_lossy(&output.stdout).lines().count();
-    assert!(read >= exported, "{read} of {exported} records were read from the topic");
+    let read = String::from_utf8(output.stdout).unwrap();
+    let read: Vec<Value> = read.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // What was recorded again stands there again under its id; the first is the one that counts.
+    let read: BTreeMap<&str, &Value> =
+        read.iter().rev().map(|line| (line["record"]["id"].as_str().unwrap(), &line["record"])).collect();
+    for (place, records) in [("export", exported), ("archive", archived)] {
+        for record in records {
+            let id = record["id"].as_str().unwrap();
+            for (field, value) in read[id].as_object().unwrap() {
+                assert_eq!(&record[field], value, "{field} of {id} in the {place} and on the topic");
+            }
+        }
+    }
+    let ids = |records: &[Value]| -> BTreeSet<String> {
+        records.iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(ids(exported).is_subset(&ids(archived)));
+    assert!(
+        ids(archived).difference(&ids(exported)).count() <= 1,
+        "more than the export's record of its own end"
+    );
 }
 
-/// Sends every recorded request and checks what comes out; says how many records were exported.
-async fn all_fixtures(root: &Path, node: &Node) -> usize {
+/// Sends every recorded request and checks what comes out; returns what was exported.
+async fn all_fixtures(root: &Path, node: &Node) -> Vec<Value> {
     let urls = sources(root, node);
     let client = http();
     let (mut accepted, mut refused, mut unique) = (0, 0, BTreeSet::new());
@@ -138,7 +167,7 @@ async fn all_fixtures(root: &Path, node: &Node) -> usize {
     .await;
     assert_eq!(listed, refused, "what was refused is kept once");
     who_changed_a_flag_finds_every_record_that_concerns_it(node, &exported);
-    exported.len()
+    exported
 }
 
 /// Whatever the related object is: the flag's name in the sentence or the body is enough.

@@ -16,7 +16,10 @@ fn the_demo_shows_the_whole_job_and_ends_with_what_to_do_next() {
         "signature checked",
         "linus@example.com",
         "data directory",
+        "admin.token",
+        "flagtrail up",
         "flagtrail source create",
+        "flagtrail tail",
     ] {
         assert!(shown.contains(told), "{told:?} is missing in:\n{shown}");
     }

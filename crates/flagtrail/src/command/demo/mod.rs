@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use audit_record::Timestamp;
 use chrono::Utc;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -145,14 +146,14 @@ async fn show(client: &Client, config: &Config) -> Result<()> {
         client,
         "who changed the flag checkout?",
         "flagtrail query --flag checkout --from 7d",
-        "flag=checkout",
+        &format!("flag=checkout&from={}", since("7d")?),
     )
     .await?;
     ask(
         client,
         "what happened in the project Shop today?",
         "flagtrail query --project Shop --from 24h",
-        "project=Shop",
+        &format!("project=Shop&from={}", since("24h")?),
     )
     .await?;
     ask(client, "who was granted access?", "flagtrail query --action 'access.*'", "action=access.*").await?;
@@ -196,6 +197,11 @@ async fn ask(client: &Client, question: &str, command: &str, parameters: &str) -
     print::line("")
 }
 
+/// The beginning of a period, as of now.
+fn since(text: &str) -> Result<Timestamp> {
+    super::filter::moment(text).map_err(anyhow::Error::msg)
+}
+
 /// What to do next: the data directory, the token's path, and the commands that connect a real platform, as they
 /// can be typed here.
 fn next_steps(config: &Config, server: &ServerArgs, hooks: &str, keep: bool) -> Result<()> {
@@ -205,19 +211,19 @@ fn next_steps(config: &Config, server: &ServerArgs, hooks: &str, keep: bool) -> 
     print::line(&format!("admin token      {}", config.admin_token_file().display()))?;
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("flagtrail"));
     let program = program.display();
-    let (start, at) = if keep {
+    let (start, at, urls) = if keep {
         let running =
             format!("still running    administration {}, hooks {hooks}; stop it with Ctrl-C", server.server);
         print::line(&running)?;
-        (None, format!(" --data-dir {data} --server {}", server.server))
+        (None, format!(" --data-dir {data} --server {}", server.server), "first")
     } else {
-        (Some(format!("  {program} up")), String::new())
+        (Some(format!("  {program} up")), String::new(), "second")
     };
     print::line("\nconnect a real platform (in another terminal, in this folder):")?;
     start.iter().try_for_each(|start| print::line(start))?;
     print::line(&format!("  {program}{at} source create my-flags --platform flagsmith --organisation acme"))?;
     print::line(&format!("  {program}{at} tail"))?;
-    print::line("the second prints the URL to paste, the last shows changes as they arrive")
+    print::line(&format!("the {urls} prints the URL to paste, the last shows changes as they arrive"))
 }
 
 fn step(name: &str, what: &str) -> Result<()> {
