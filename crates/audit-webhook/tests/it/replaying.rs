@@ -93,14 +93,20 @@ async fn killed_in_the_middle_a_replay_goes_on_and_one_ordered_while_nobody_deli
     assert_eq!(own.len(), 400, "nothing but the replay came again");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_given_up_is_redriven_and_what_arrived_is_not() {
-    let world = World::new().await.pauses_ms(&[]);
+/// A receiver that refuses for good what has a number that ends in 1.
+fn refusing_some() -> Receiver {
     let receiver = Receiver::start().expect("a receiver");
     receiver.answer_by(|request| {
         let id = request.header("webhook-id").unwrap_or_default();
         Answer::status(if id.ends_with('1') { 422 } else { 200 })
     });
+    receiver
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_is_redriven_and_what_arrived_is_not() {
+    let world = World::new().await.pauses_ms(&[]);
+    let receiver = refusing_some();
     let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
     let id = endpoint.id.as_str().into();
     let running = world.start();
@@ -136,11 +142,7 @@ async fn what_was_given_up_is_redriven_and_what_arrived_is_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_records_that_are_named_what_was_given_up_is_redriven_and_nothing_else() {
     let world = World::new().await.pauses_ms(&[]);
-    let receiver = Receiver::start().expect("a receiver");
-    receiver.answer_by(|request| {
-        let id = request.header("webhook-id").unwrap_or_default();
-        Answer::status(if id.ends_with('1') { 422 } else { 200 })
-    });
+    let receiver = refusing_some();
     let endpoint = world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
     let id = endpoint.id.as_str().into();
     let running = world.start();

@@ -47,6 +47,15 @@ async fn admin(node: &Node, path: &str) -> String {
     answer.text().await.unwrap()
 }
 
+/// Makes a source that signs with what is planted, and returns its URL.
+fn signed_source(node: &Node, secret_file: &Path) -> String {
+    std::fs::write(secret_file, SIGNING).unwrap();
+    let secret_file = secret_file.to_str().unwrap();
+    let create = ["source", "create", "fs", "--platform", "flagsmith", "--organisation", "acme"];
+    let made = node.json(&[&create[..], &["--secret-file", secret_file]].concat());
+    made["url"].as_str().unwrap().to_owned()
+}
+
 /// Every file under a folder.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
@@ -62,19 +71,7 @@ async fn no_secret_of_a_whole_run_is_in_its_log_its_answers_or_its_files() {
     let receiver = Receiver::start().unwrap();
     receiver.answer(Answer::status(500).body("no"));
     let secret_file = root.path().join("signing");
-    std::fs::write(&secret_file, SIGNING).unwrap();
-    let made = node.json(&[
-        "source",
-        "create",
-        "fs",
-        "--platform",
-        "flagsmith",
-        "--organisation",
-        "acme",
-        "--secret-file",
-        secret_file.to_str().unwrap(),
-    ]);
-    let url = made["url"].as_str().unwrap();
+    let url = signed_source(&node, &secret_file);
     let token = url.rsplit('/').next().unwrap().to_owned();
     let endpoint = json!({
         "name": "cache", "url": receiver.url("/hook"), "headers": {"authorization": HEADER}, "events": ["flag.*"],
@@ -91,7 +88,7 @@ async fn no_secret_of_a_whole_run_is_in_its_log_its_answers_or_its_files() {
     let (id, whsec) = (made["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned());
     for secret in [SIGNING, "another"] {
         let body = flag_updated();
-        let sent = http().post(url).header("content-type", "application/json");
+        let sent = http().post(&url).header("content-type", "application/json");
         let sent = sent.header("x-flagsmith-signature", signature(secret, &body)).body(body);
         let status = sent.send().await.unwrap().status();
         let is_right = secret == SIGNING;
@@ -319,19 +316,7 @@ async fn a_key_is_rotated_while_the_process_runs() {
     node.start();
     node.ready().await;
     let secret = root.path().join("signing");
-    std::fs::write(&secret, SIGNING).unwrap();
-    let made = node.json(&[
-        "source",
-        "create",
-        "fs",
-        "--platform",
-        "flagsmith",
-        "--organisation",
-        "acme",
-        "--secret-file",
-        secret.to_str().unwrap(),
-    ]);
-    let url = made["url"].as_str().unwrap().to_owned();
+    let url = signed_source(&node, &secret);
     std::fs::remove_file(&current).unwrap();
     let new = new_key(&current);
     let roles = || {
