@@ -9,6 +9,7 @@
 
 mod archiver;
 mod config;
+mod csv_line;
 mod decode;
 mod layout;
 mod maintenance;
@@ -27,12 +28,14 @@ mod things;
 
 pub use archiver::{Archiver, ArchiverError};
 pub use config::ArchiveConfig;
+pub use csv_line::CsvLine;
 pub use maintenance::{
     BackupReport, CheckReport, FINDINGS_MAX, Finding, MaintenanceError, backup, check, rebuild,
 };
 pub use query::{
     ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow, Behind, Cursor, CursorError,
-    EvidenceError, Inclusion, Order, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus, ProgressEnd,
-    ProgressRow, Query, QueryError, Reader, Row, Scan, ScanPosition, SourceHeard, Status, TreeHead,
+    EvidenceError, Frontier, FrontierEnd, Inclusion, Order, Over, PAGE_ROWS_MAX, Page, PartitionEnd,
+    PartitionStatus, ProgressEnd, ProgressRow, Query, QueryError, Reader, Row, Scan, ScanPosition,
+    SelectedRow, Selection, SourceHeard, SqlValue, Statement, Status, TreeHead, WHOLE_ROWS_MAX,
 };
 pub use sql::{SYSTEM_SQLITE_FILES_MAX, SqlError, attach_script, shell, sql_session};

@@ -20,7 +20,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 /// The version of the files that this release writes; it stands in `user_version`.
-pub(crate) const SCHEMA_VERSION: i64 = 4;
+pub(crate) const SCHEMA_VERSION: i64 = 5;
 
 /// Marks a file as ours in `application_id`: "FlTr".
 pub(crate) const APPLICATION_ID: i64 = 0x466c_5472;

@@ -100,6 +100,7 @@ CREATE TABLE tile (                         -- C2SP tlog-tiles from level 1 on; 
 CREATE TABLE heard (                        -- what came from each source
   source INTEGER PRIMARY KEY,               -- the thing
   records INTEGER NOT NULL,                 -- those that came again count once
+  first_seq INTEGER NOT NULL,               -- the first message
   last_appended_at_ms INTEGER NOT NULL      -- when the log took the last message
 ) STRICT;
 

@@ -1,9 +1,7 @@
-//! CSV rows of records: RFC 4180, `null` distinct from empty, and a guard against formulas.
-//!
-//! A value is always quoted, a `null` is nothing between two commas: so the two differ, which the `csv`
-//! crate's quoting styles can't express for one file. Values that a spreadsheet would run as a formula get a
-//! `'` in front (OWASP "CSV injection"); the manifest says so, and NDJSON is the format without it.
+//! CSV rows of records: which columns there are, and what stands in them. How a line is written, with the guard
+//! against formulas that the manifest tells of, is [`CsvLine`]'s; NDJSON is the format without it.
 
+use audit_archive::CsvLine;
 use audit_record::{AuditRecord, Ref};
 use serde_json::Value;
 
@@ -62,9 +60,6 @@ pub(crate) const COLUMNS: &[&str] = &[
     "seq",
 ];
 
-/// What a spreadsheet takes for the start of a formula, in the full-width forms that some accept, too.
-const FORMULA_STARTS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
-
 /// Appends the header line.
 pub(crate) fn header(out: &mut Vec<u8>) {
     for (index, column) in COLUMNS.iter().enumerate() {
@@ -78,7 +73,7 @@ pub(crate) fn header(out: &mut Vec<u8>) {
 
 /// Appends a record's line.
 pub(crate) fn row(record: &AuditRecord, partition: u32, seq: u64, out: &mut Vec<u8>) {
-    let mut line = Line { out, started: false };
+    let mut line = CsvLine::begin(out);
     let draft = record.draft();
     line.text(Some(record.id()));
     line.text(Some(&record.occurred_at().to_string()));
@@ -90,12 +85,12 @@ pub(crate) fn row(record: &AuditRecord, partition: u32, seq: u64, out: &mut Vec<
     line.text(author.id.as_deref());
     line.text(author.email.as_deref());
     line.text(author.name.as_deref());
-    line.thing(Some(record.organisation()));
-    line.thing(draft.project.as_ref());
-    line.thing(draft.environment.as_ref());
-    line.thing(draft.flag.as_ref());
+    thing(&mut line, Some(record.organisation()));
+    thing(&mut line, draft.project.as_ref());
+    thing(&mut line, draft.environment.as_ref());
+    thing(&mut line, draft.flag.as_ref());
     line.text(draft.target.as_ref().map(|target| target.kind.as_str()));
-    line.thing(draft.target.as_ref().map(|target| &target.what));
+    thing(&mut line, draft.target.as_ref().map(|target| &target.what));
     line.text(Some(record.related_object_type()));
     let object = &draft.related_object;
     line.text(object.what.id.as_deref());
@@ -103,9 +98,9 @@ pub(crate) fn row(record: &AuditRecord, partition: u32, seq: u64, out: &mut Vec<
     line.text(object.what.key.as_deref());
     line.text(object.what.name.as_deref());
     let change = draft.change.as_ref();
-    line.json(change.and_then(|change| change.before.as_ref()));
-    line.json(change.and_then(|change| change.after.as_ref()));
-    line.json(change.map(fields).as_ref());
+    json(&mut line, change.and_then(|change| change.before.as_ref()));
+    json(&mut line, change.and_then(|change| change.after.as_ref()));
+    json(&mut line, change.map(fields).as_ref());
     let access = draft.access.as_ref();
     line.text(access.map(|access| access.subject.kind.as_str()));
     line.text(access.and_then(|access| access.subject.id.as_deref()));
@@ -123,10 +118,10 @@ pub(crate) fn row(record: &AuditRecord, partition: u32, seq: u64, out: &mut Vec<
     line.text(Some(&source.system));
     line.text(Some(&source.event));
     line.text(Some(source.authenticated.as_str()));
-    line.json((!draft.attributes.is_empty()).then(|| Value::Object(draft.attributes.clone())).as_ref());
+    json(&mut line, (!draft.attributes.is_empty()).then(|| Value::Object(draft.attributes.clone())).as_ref());
     line.text(Some(&partition.to_string()));
     line.text(Some(&seq.to_string()));
-    line.out.extend_from_slice(b"\r\n");
+    line.end();
 }
 
 fn fields(change: &audit_record::Change) -> Value {
@@ -134,42 +129,15 @@ fn fields(change: &audit_record::Change) -> Value {
     change.fields.iter().map(field).collect()
 }
 
-/// One line in the making.
-struct Line<'a> {
-    out: &'a mut Vec<u8>,
-    started: bool,
+fn thing(line: &mut CsvLine<'_>, thing: Option<&Ref>) {
+    line.text(thing.and_then(|thing| thing.id.as_deref()));
+    line.text(thing.and_then(|thing| thing.key.as_deref()));
+    line.text(thing.and_then(|thing| thing.name.as_deref()));
 }
 
-impl Line<'_> {
-    fn text(&mut self, value: Option<&str>) {
-        if self.started {
-            self.out.push(b',');
-        }
-        self.started = true;
-        let Some(value) = value else { return };
-        self.out.push(b'"');
-        if value.starts_with(FORMULA_STARTS) {
-            self.out.push(b'\'');
-        }
-        for byte in value.bytes() {
-            if byte == b'"' {
-                self.out.push(b'"');
-            }
-            self.out.push(byte);
-        }
-        self.out.push(b'"');
-    }
-
-    fn thing(&mut self, thing: Option<&Ref>) {
-        self.text(thing.and_then(|thing| thing.id.as_deref()));
-        self.text(thing.and_then(|thing| thing.key.as_deref()));
-        self.text(thing.and_then(|thing| thing.name.as_deref()));
-    }
-
-    /// JSON text; a JSON `null` is the word `null`, which differs from no value at all.
-    fn json(&mut self, value: Option<&Value>) {
-        self.text(value.map(Value::to_string).as_deref());
-    }
+/// JSON text; a JSON `null` is the word `null`, which differs from no value at all.
+fn json(line: &mut CsvLine<'_>, value: Option<&Value>) {
+    line.text(value.map(Value::to_string).as_deref());
 }
 
 #[cfg(test)]

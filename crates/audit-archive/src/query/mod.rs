@@ -12,6 +12,7 @@ mod postings;
 mod progress;
 mod reader;
 mod scan;
+mod select;
 mod status;
 mod walk;
 
@@ -23,6 +24,7 @@ pub use page::{Order, PAGE_ROWS_MAX, Page, Query, QueryError, Row};
 pub use progress::{Behind, ProgressEnd, ProgressRow};
 pub use reader::Reader;
 pub use scan::{Scan, ScanPosition};
+pub use select::{Frontier, FrontierEnd, Over, SelectedRow, Selection, SqlValue, Statement, WHOLE_ROWS_MAX};
 pub use status::{PartitionEnd, PartitionStatus, Status};
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ impl RowWriter<'_> {
     ) -> Result<Option<Fields<'m>>, StoreError> {
         match self.insert(seq, message, &numbers, &fields, evidence, None) {
             Ok(()) => {
-                self.heard(&numbers, message, true);
+                self.heard(&numbers, seq, message, true);
                 Ok(Some(fields))
             }
             Err(error) if is_repeated_id(&error) => {
@@ -146,16 +146,16 @@ impl RowWriter<'_> {
                     .query_row((&fields.id, numbers.routing_key), |row| row.get(0))?;
                 self.insert(seq, message, &numbers, &fields, evidence, Some(first))?;
                 self.counts.duplicates += 1;
-                self.heard(&numbers, message, false);
+                self.heard(&numbers, seq, message, false);
                 Ok(None)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    fn heard(&mut self, numbers: &Numbers, message: &Message, is_new: bool) {
+    fn heard(&mut self, numbers: &Numbers, seq: u64, message: &Message, is_new: bool) {
         if let Some(source) = numbers.source {
-            self.heard.add(source, message.appended_at_ms, is_new);
+            self.heard.add(source, seq, message.appended_at_ms, is_new);
         }
     }
 
