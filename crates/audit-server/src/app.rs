@@ -22,6 +22,7 @@ use crate::hooks::activity::Activity;
 use crate::hooks::{drain, remembered};
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
+use crate::readings::{self, Readings};
 use crate::routes;
 use crate::settings::declared::{self, Declaration, ReconcileError};
 use crate::settings::token::Token;
@@ -71,6 +72,7 @@ struct Shared {
     spooling: Spooling,
     metrics: Metrics,
     tail: Tail,
+    readings: Readings,
     /// Held while settings are made as declared.
     declaring: tokio::sync::Mutex<()>,
     /// Whether the spool took what it was given last; again true once the log is back. Never without a spool.
@@ -91,10 +93,11 @@ impl App {
         let activity = Activity::resumed(counted);
         let admin_token = RwLock::new(config.admin_token.as_ref().map(given));
         let has_spool = parts.spool.is_some();
+        let readings = Readings::default();
         let shared = Shared {
             admin_token,
             bounds: Bounds::new(&config),
-            metrics: Metrics::new(&activity),
+            metrics: Metrics::new(&activity, readings.unrecorded()),
             activity,
             parts,
             config,
@@ -103,6 +106,7 @@ impl App {
             repeats: Repeats::default(),
             spooling: Spooling::default(),
             tail: Tail::default(),
+            readings,
             declaring: tokio::sync::Mutex::default(),
             spool_accepts: AtomicBool::new(has_spool),
         };
@@ -144,6 +148,11 @@ impl App {
             self.shared.spooling.finished().await;
         };
         tokio::join!(taking, remembered::keep(self));
+    }
+
+    /// Puts on the record who reads the log; returns after `shutdown`.
+    pub async fn record_reads(&self) {
+        readings::keep(self).await;
     }
 
     pub(crate) fn journal(&self) -> &Journal {
@@ -228,6 +237,10 @@ impl App {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    pub(crate) fn readings(&self) -> &Readings {
+        &self.shared.readings
     }
 
     pub(crate) fn tail(&self) -> &Tail {

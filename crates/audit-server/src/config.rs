@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use audit_report::Compliance;
 use secrecy::SecretString;
 
 use crate::settings::named::Named;
@@ -97,6 +98,10 @@ pub struct ServerConfig {
     pub metrics_need_token: bool,
     /// Names of fields that dialects redact and that are to be kept.
     pub redact_keep: Vec<String>,
+    /// Whether who reads the log is put on the record.
+    pub record_reads: bool,
+    /// What reports call production, privileged and so on.
+    pub compliance: Compliance,
 }
 
 impl Default for ServerConfig {
@@ -115,6 +120,8 @@ impl Default for ServerConfig {
             silence_check_interval: Duration::from_secs(30),
             metrics_need_token: false,
             redact_keep: Vec::new(),
+            record_reads: true,
+            compliance: Compliance::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod ingest;
 mod metrics;
 mod problem;
 mod query;
+mod readings;
 mod routes;
 mod serve;
 mod settings;

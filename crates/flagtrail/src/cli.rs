@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Tail(command::tail::Args),
     /// Search the archive: who changed what, when
     Query(command::query::Args),
+    /// Run one of the reports that auditors ask for
+    Report(command::report::Args),
     /// Write records to files with a manifest and checksums
     Export(command::export::Args),
     /// Check an export: every checksum and, in NDJSON, every record and count

@@ -18,6 +18,9 @@ use crate::sample::Sample;
 /// Most bytes of one answer that are read; streams are read piece by piece and have no such bound.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Most wrong lines of a file that are shown.
+const LINES_SHOWN_MAX: usize = 20;
+
 /// Where the server is, as flags or variables.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ServerArgs {
@@ -201,5 +204,17 @@ async fn refused(response: Response<Incoming>) -> Result<anyhow::Error> {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Exit::Unavailable,
         _ => Exit::Failed,
     };
-    Ok(Stop::error(exit, format!("{said}{hint} [{status}]")))
+    Ok(Stop::error(exit, format!("{said}{hint} [{status}]{}", each_line(&problem))))
+}
+
+/// What is wrong with each line of a file, where the server says so; the sentence above has it of a single one.
+fn each_line(problem: &Value) -> String {
+    let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of_lines = errors.iter().filter(|error| error["line"].is_u64()).take(LINES_SHOWN_MAX);
+    let shown = of_lines.map(|error| {
+        let field = error["field"].as_str().map(|field| format!(" {field}")).unwrap_or_default();
+        let problem = crate::print::visible(error["problem"].as_str().unwrap_or_default());
+        format!("\n  line {}:{field} {problem}", error["line"])
+    });
+    shown.collect()
 }

@@ -18,6 +18,15 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Prints a document as it is; a closed pipe ends the process quietly.
+pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}
+
 /// Prints a table; `none` where it has no rows.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, none: &str) -> anyhow::Result<()> {
     if rows.is_empty() {

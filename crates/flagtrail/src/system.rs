@@ -254,6 +254,11 @@ impl System {
         }
         let app = self.app.clone();
         parts.spawn(async move {
+            app.record_reads().await;
+            ("readings", Ok(()))
+        });
+        let app = self.app.clone();
+        parts.spawn(async move {
             app.watch_sources().await;
             ("sources", Ok(()))
         });
@@ -344,6 +349,8 @@ fn server_config(config: &Config, hooks: Option<&TcpListener>) -> Result<ServerC
         },
         metrics_need_token: config.admin.metrics_need_token,
         redact_keep: config.redact.keep.clone(),
+        record_reads: config.admin.record_reads,
+        compliance: config.compliance.clone(),
         counters_file: hooks.is_some().then(|| config.data_dir.join("sources.json")),
         ..ServerConfig::default()
     })

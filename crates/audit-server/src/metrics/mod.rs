@@ -41,9 +41,14 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(activity: &Activity) -> Self {
+    pub(crate) fn new(activity: &Activity, reads_unrecorded: Counter) -> Self {
         let mut registry = Registry::with_prefix("flagtrail");
         activity.register(&mut registry);
+        registry.register(
+            "log_reads_unrecorded",
+            "Readings of the log that could not be put on the record",
+            reads_unrecorded,
+        );
         let requests = Family::default();
         let ingested = Counter::default();
         let append_seconds = Histogram::new(LATENCY_EDGES_S);

@@ -121,12 +121,17 @@ impl Asked {
 
 /// Holds a filter to the caller's projects.
 pub(crate) fn narrow(filter: &mut Filter, caller: &Caller) -> Result<(), Problem> {
+    narrow_projects(&mut filter.project, caller)
+}
+
+/// Holds a list of projects, of which none means all, to the caller's.
+pub(crate) fn narrow_projects(asked: &mut Vec<String>, caller: &Caller) -> Result<(), Problem> {
     let Some(projects) = caller.projects() else { return Ok(()) };
-    if filter.project.is_empty() {
-        filter.project = projects.to_vec();
+    if asked.is_empty() {
+        *asked = projects.to_vec();
         return Ok(());
     }
-    match filter.project.iter().find(|project| !projects.contains(project)) {
+    match asked.iter().find(|project| !projects.contains(project)) {
         None => Ok(()),
         Some(other) => {
             Err(Problem::new(Kind::Forbidden, format!("the token may not read the project {other:?}"))

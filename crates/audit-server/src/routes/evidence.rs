@@ -21,6 +21,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::problem::{Kind, Problem, ProblemBody};
+use crate::readings::{ReadKind, note};
 use crate::routes::records::{ask_archive, may_read, on_archive, refused};
 
 /// How far back from a partition's end a checkpoint is looked for, in offsets: transactions leave holes.
@@ -264,6 +265,7 @@ async fn prove_record(
         })
     })
     .await?;
+    note(&app, &caller, ReadKind::Proof, &id, &[]);
     Ok(Json(view))
 }
 

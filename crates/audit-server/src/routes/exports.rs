@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now;
 use crate::problem::{Kind, Problem, ProblemBody};
+use crate::readings::{ReadKind, note};
 use crate::routes::asked::{moment, narrow};
 
 /// Most jobs of one list.
@@ -280,6 +281,7 @@ async fn get_export_file(
     if !metadata.is_file() {
         return Err(missing());
     }
+    note(&app, &caller, ReadKind::Export, &id, &[]);
     let body = Body::from_stream(ReaderStream::with_capacity(file, CHUNK_BYTES));
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),

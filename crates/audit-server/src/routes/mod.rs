@@ -11,6 +11,8 @@ mod keys;
 mod openapi;
 mod records;
 mod rejected;
+mod reports;
+mod reviews;
 mod setting;
 mod sources;
 mod standby;
@@ -56,6 +58,8 @@ pub(crate) fn admin_router(app: &App) -> Router {
         .merge(behind(records::routes(), Scope::RecordsRead))
         .merge(behind(stream::routes(), Scope::RecordsRead))
         .merge(behind(evidence::routes(), Scope::RecordsRead))
+        .merge(behind(reports::routes(), Scope::RecordsRead))
+        .merge(behind(reviews::routes(), Scope::RecordsWrite))
         .merge(behind(exports::routes(), Scope::Exports))
         .merge(behind(sources::read_routes(), Scope::SettingsRead))
         .merge(behind(sources::write_routes(), Scope::SettingsWrite))

@@ -20,6 +20,7 @@ use crate::problem::{Kind, Problem};
     tags(
         (name = "records", description = "Append, query and follow audit records"),
         (name = "proofs", description = "That nothing was changed, left out or put in"),
+        (name = "reports", description = "What auditors ask for, with definition, coverage and SQL"),
         (name = "exports", description = "Files that check themselves"),
         (name = "hooks", description = "What platforms call; served by the hooks listener"),
         (name = "sources", description = "Installations of platforms"),

@@ -14,6 +14,7 @@ use crate::auth::Caller;
 use crate::clock::now;
 use crate::problem::{Kind, Problem, ProblemBody};
 use crate::query;
+use crate::readings::{ReadKind, note};
 use crate::routes::asked::Asked;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -141,7 +142,8 @@ async fn query_records(
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<RecordPage>, Problem> {
-    let question = Asked::page(query::pairs(query.as_deref())?, now())?.into_query(&caller)?;
+    let pairs = query::pairs(query.as_deref())?;
+    let question = Asked::page(pairs.clone(), now())?.into_query(&caller)?;
     let page = ask_archive(&app, move |reader| reader.query(&question)).await?;
     let (mut records, mut positions) = (Vec::new(), Vec::new());
     for row in page.rows {
@@ -150,6 +152,7 @@ async fn query_records(
         positions.push(place);
     }
     let next = page.next.map(|cursor| cursor.to_string());
+    note(&app, &caller, ReadKind::Query, "/v1/records", &pairs);
     Ok(Json(RecordPage { records, positions, next, partial: page.partial, unsearched: page.unsearched }))
 }
 
@@ -175,6 +178,7 @@ async fn get_record(
     let visible = rows.into_iter().find(|row| may_read(&caller, &row.json));
     let row = visible.ok_or_else(|| Problem::new(Kind::NotFound, format!("there is no record {id:?}")))?;
     let (record, position) = split(row)?;
+    note(&app, &caller, ReadKind::Record, &id, &[]);
     Ok(Json(RecordView { record, position }))
 }
 

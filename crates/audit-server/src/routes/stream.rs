@@ -22,6 +22,7 @@ use crate::auth::Caller;
 use crate::clock::now;
 use crate::problem::{Kind, Problem, ProblemBody};
 use crate::query;
+use crate::readings::{ReadKind, note};
 use crate::routes::asked::{Asked, moment, narrow};
 use crate::tail;
 
@@ -70,7 +71,8 @@ async fn stream_records(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let (mut asked, from) = Asked::stream(query::pairs(query.as_deref())?)?;
+    let pairs = query::pairs(query.as_deref())?;
+    let (mut asked, from) = Asked::stream(pairs.clone())?;
     narrow(&mut asked.filter, &caller)?;
     let held = app.bounds().hold_stream()?;
     let journal = app.journal().clone();
@@ -96,6 +98,7 @@ async fn stream_records(
         shutdown: app.shutdown().clone(),
         _held: held,
     };
+    note(&app, &caller, ReadKind::Stream, "/v1/records/stream", &pairs);
     let events =
         unfold(follower, async |mut follower| follower.event().await.map(|event| (Ok(event), follower)));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))

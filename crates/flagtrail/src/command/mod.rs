@@ -18,6 +18,7 @@ pub(crate) mod log_keys;
 pub(crate) mod proof;
 pub(crate) mod query;
 pub(crate) mod rejected;
+pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod source;
 pub(crate) mod tail;
@@ -67,6 +68,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Append(args) => append::run(context, args).await,
         Command::Tail(args) => tail::run(context, args).await,
         Command::Query(args) => query::run(context, args).await,
+        Command::Report(args) => report::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Verify(args) => verify::run(context, args).await,
         Command::Source(command) => source::run(context, command).await,

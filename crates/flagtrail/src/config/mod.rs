@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use audit_report::Compliance;
 use audit_server::Named;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
@@ -35,7 +36,7 @@ const VARIABLES: &str = "FLAGTRAIL_";
 const LEVELS: &str = "__";
 
 /// The sections that variables may set.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "log",
     "kafka",
     "hooks",
@@ -47,6 +48,7 @@ const SECTIONS: [&str; 14] = [
     "webhooks",
     "egress",
     "redact",
+    "compliance",
     "shutdown",
     "telemetry",
     "declared",
@@ -68,6 +70,7 @@ pub(crate) struct Config {
     pub(crate) webhooks: Webhooks,
     pub(crate) egress: Egress,
     pub(crate) redact: Redact,
+    pub(crate) compliance: Compliance,
     pub(crate) shutdown: Shutdown,
     pub(crate) telemetry: Telemetry,
     pub(crate) declared: declared::Declared,
@@ -137,6 +140,8 @@ pub(crate) struct Admin {
     pub(crate) token_file: PathBuf,
     pub(crate) organisation: String,
     pub(crate) metrics_need_token: bool,
+    /// Whether who reads the log is put on the record.
+    pub(crate) record_reads: bool,
 }
 
 /// Secrets at rest.
@@ -308,6 +313,9 @@ impl Config {
         if !self.hooks.public_url.is_empty() && !self.hooks.public_url.starts_with("http") {
             return refuse("hooks.public_url must begin with https:// (or http://)");
         }
+        if let Err(problem) = self.compliance.check() {
+            return refuse(&problem.to_string());
+        }
         Ok(())
     }
 
@@ -433,6 +441,16 @@ mod tests {
         assert!(load("[log]\nbackend = \"kafka\"").unwrap_err().to_string().contains("kafka.brokers"));
         let own = load("[admin]\norganisation = \"~flagtrail\"").unwrap_err().to_string();
         assert!(own.contains("admin.organisation") && own.contains("reserved"), "{own}");
+        for (line, named) in [
+            ("leaver_hours = 0", "compliance.leaver_hours"),
+            ("production = []", "compliance.production"),
+            ("production = [\"\"]", "compliance.production"),
+            ("emergency_actions = [\"Flag!\"]", "emergency_actions"),
+            ("dormant_day = 1", "dormant_day"),
+        ] {
+            let error = load(&format!("[compliance]\n{line}")).unwrap_err().to_string();
+            assert!(error.contains(named), "{line}: {error}");
+        }
     }
 
     #[test]

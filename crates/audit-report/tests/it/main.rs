@@ -1,0 +1,1 @@
+//! Reports over archives of records that were planted.
