@@ -33,8 +33,10 @@ fn recorded(numbers: Option<&[&str]>) -> BTreeMap<String, AuditRecord> {
 
 fn recordings() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/flagsmith");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.file_name().unwrap().to_string_lossy().starts_with(|c: char| c.is_ascii_digit()));
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files
+        .retain(|file| file.file_name().unwrap().to_string_lossy().starts_with(|c: char| c.is_ascii_digit()));
     files.sort();
     files
 }
@@ -61,7 +63,8 @@ fn of_recording(recording: &Value) -> Vec<AuditRecord> {
     let body = recording["body"].as_str().unwrap();
     let request =
         HookRequest { method: "POST", query: &query, headers: &[], body: body.as_bytes(), received_at };
-    let drafts = translate(Platform::Flagsmith, &source, &request).map(|done| done.drafts).unwrap_or_default();
+    let drafts =
+        translate(Platform::Flagsmith, &source, &request).map(|done| done.drafts).unwrap_or_default();
     let finish = |mut draft: Draft| {
         draft.id.get_or_insert_with(|| Uuid::new_v5(&Uuid::nil(), body.as_bytes()).to_string());
         draft.recorded_at = Some(received_at);
@@ -72,8 +75,7 @@ fn of_recording(recording: &Value) -> Vec<AuditRecord> {
 
 /// The changes of records, in production wherever they are.
 fn changes(records: &[&AuditRecord]) -> Vec<Change> {
-    let compliance =
-        Compliance { production: vec![Pattern::try_new("*").unwrap()], ..Compliance::default() };
+    let compliance = Compliance { production: vec![Pattern::try_new("*").unwrap()], ..Compliance::default() };
     changes_under(records, &compliance)
 }
 
@@ -182,7 +184,12 @@ fn of_all_recordings_every_record_of_a_flag_is_in_a_change_and_only_entries_abov
     for record in all.iter().filter(|record| record.action().as_str().starts_with("flag.")) {
         let times = times.get(record.id()).copied().unwrap_or(0);
         let is_above = record.draft().environment.is_none();
-        assert!(times == 1 || times > 1 && is_above, "{} is in {times} changes: {}", record.id(), record.log());
+        assert!(
+            times == 1 || times > 1 && is_above,
+            "{} is in {times} changes: {}",
+            record.id(),
+            record.log()
+        );
     }
     let flags = all.iter().filter(|record| record.action().as_str().starts_with("flag.")).count();
     assert!(changes.len() < flags, "{} changes of {flags} records", changes.len());
@@ -273,8 +280,10 @@ fn approvals_in_the_record_itself_count() {
 
 #[test]
 fn what_puts_back_the_change_before_says_so() {
-    let change = |before: &str, after: &str| json!({"change": {"before": {"value": before}, "after": {"value": after},
-        "fields": [{"field": "value", "before": before, "after": after}]}});
+    let change = |before: &str, after: &str| {
+        json!({"change": {"before": {"value": before}, "after": {"value": after},
+        "fields": [{"field": "value", "before": before, "after": after}]}})
+    };
     let first = native("1", 0, change("a", "b"));
     let second = native("2", 1, change("b", "a"));
     let third = native("3", 2, change("a", "c"));

@@ -13,6 +13,7 @@ mod partly;
 mod proofs;
 mod receivers;
 mod redelivery;
+mod reports;
 mod secrets;
 mod spool;
 mod takeovers;
