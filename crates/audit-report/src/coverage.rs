@@ -15,6 +15,9 @@ const SILENCES_MAX: usize = 50;
 /// Most pages of records that are turned to find them.
 const SILENCE_PAGES_MAX: usize = 20;
 
+/// Most pages that are turned to find out whether a source has records in some projects.
+const SEEK_PAGES_MAX: usize = 50;
+
 /// Our own records stand under this source.
 const OWN: &str = "~flagtrail";
 
@@ -46,8 +49,8 @@ pub struct SourceCoverage {
     pub first_record_at: Option<String>,
     /// When the log took the last.
     pub last_record_at: Option<String>,
-    /// Records of it in the archive.
-    pub records: u64,
+    /// Records of it in the archive; absent for whoever may see some projects alone.
+    pub records: Option<u64>,
     /// Requests that could not become records, as far as is known here.
     pub rejected: Option<u64>,
     /// When it was silent for longer than it may be, where that is watched.
@@ -72,8 +75,8 @@ pub struct Silence {
 pub struct PartitionCoverage {
     /// The partition.
     pub partition: u32,
-    /// Messages that the report could see.
-    pub messages: u64,
+    /// Messages up to which the report looked; absent for whoever may see some projects alone.
+    pub messages: Option<u64>,
     /// Offsets of the log that were not archived yet; an upper bound of the messages missing.
     pub lag: u64,
     /// When the log took the last of them.
@@ -103,6 +106,9 @@ pub(crate) fn gather(evidence: &mut Evidence<'_>) -> Result<Coverage, ReportErro
     }
     sources.remove(OWN);
     let mut sources: Vec<_> = sources.into_values().collect();
+    if evidence.question().limited {
+        sources = within_projects(evidence, sources)?;
+    }
     let (reader, period) = (evidence.reader().clone(), evidence.question().period);
     for source in &mut sources {
         let (silences, left_out) = silences(&reader, &source.name, period)?;
@@ -119,6 +125,43 @@ pub(crate) fn gather(evidence: &mut Evidence<'_>) -> Result<Coverage, ReportErro
         notes,
         anchored: evidence.surroundings().anchored.clone(),
     })
+}
+
+/// The sources that have a record in the projects asked for, without what is counted over all projects.
+fn within_projects(
+    evidence: &Evidence<'_>,
+    sources: Vec<SourceCoverage>,
+) -> Result<Vec<SourceCoverage>, ReportError> {
+    let mut found = Vec::new();
+    for mut source in sources {
+        let filter = Filter {
+            project: evidence.question().projects.clone(),
+            source: vec![source.name.clone()],
+            ..Filter::default()
+        };
+        if has_a_record(evidence.reader(), filter)? {
+            (source.first_record_at, source.last_record_at) = (None, None);
+            (source.records, source.rejected) = (None, None);
+            found.push(source);
+        }
+    }
+    Ok(found)
+}
+
+fn has_a_record(reader: &Reader, filter: Filter) -> Result<bool, ReportError> {
+    let mut query = Query { filter, limit: 1, ..Query::default() };
+    for _ in 0..SEEK_PAGES_MAX {
+        let page = reader.query(&query)?;
+        if !page.rows.is_empty() {
+            return Ok(true);
+        }
+        query.cursor = page.next;
+        if query.cursor.is_none() {
+            return Ok(false);
+        }
+    }
+    // Not found in so many: it is shown, for want of knowing.
+    Ok(true)
 }
 
 fn notes(status: &Status, evidence: &Evidence<'_>) -> Vec<String> {
@@ -149,9 +192,10 @@ fn notes(status: &Status, evidence: &Evidence<'_>) -> Vec<String> {
 
 fn partitions(status: &Status, evidence: &Evidence<'_>) -> Vec<PartitionCoverage> {
     let seen = |partition| evidence.frontier().partitions.iter().find(|end| end.partition == partition);
+    let limited = evidence.question().limited;
     let of = |partition: &audit_archive::PartitionStatus| PartitionCoverage {
         partition: partition.end.partition,
-        messages: seen(partition.end.partition).map_or(0, |end| end.records),
+        messages: seen(partition.end.partition).map(|end| end.records).filter(|_| !limited),
         lag: partition.lag(),
         last_appended_at: partition.last_appended_at_ms.and_then(at_ms),
     };
@@ -175,7 +219,7 @@ WHERE t.key IS NOT NULL";
         let system = system.as_text().unwrap_or_default();
         let entry =
             found.entry(name.to_owned()).or_insert_with(|| (unheard(name, system), i64::MAX, i64::MIN));
-        entry.0.records += records.as_integer().map_or(0, i64::cast_unsigned);
+        *entry.0.records.get_or_insert(0) += records.as_integer().map_or(0, i64::cast_unsigned);
         entry.1 = entry.1.min(first);
         entry.2 = entry.2.max(last);
     })?;
@@ -195,7 +239,7 @@ fn unheard(name: &str, system: &str) -> SourceCoverage {
         connected_since: None,
         first_record_at: None,
         last_record_at: None,
-        records: 0,
+        records: None,
         rejected: None,
         silences: Vec::new(),
         sends_access: platform.sends_access,
@@ -210,6 +254,7 @@ fn of_known(known: &KnownSource, heard: Option<SourceCoverage>) -> SourceCoverag
         source.last_record_at = heard.last_record_at;
         source.records = heard.records;
     }
+    source.records.get_or_insert(0);
     source.connected_since = Some(known.connected_since.clone());
     source.rejected = known.rejected;
     source

@@ -1,6 +1,8 @@
 //! How people, things and changes read in a cell.
 
-use audit_record::{Author, Change, Map};
+use std::borrow::Cow;
+
+use audit_record::{Author, Change, FieldChange, Map, field_diff};
 use serde_json::Value;
 
 /// Somebody: by e-mail, else name, else id; else what kind of author it is, in brackets.
@@ -11,7 +13,7 @@ pub(crate) fn who(author: &Author) -> String {
 
 /// The fields that differ.
 pub(crate) fn fields(change: &Change) -> Vec<String> {
-    change.fields.iter().map(|field| field.field.clone()).collect()
+    differing(change).iter().map(|field| field.field.clone()).collect()
 }
 
 /// What stood before, of the fields that differ.
@@ -24,17 +26,21 @@ pub(crate) fn new(change: &Change) -> Option<String> {
     side(change, change.after.as_ref(), |field| &field.after)
 }
 
-fn side(
-    change: &Change,
-    whole: Option<&Value>,
-    of: impl Fn(&audit_record::FieldChange) -> &Value,
-) -> Option<String> {
-    match change.fields.as_slice() {
+fn side(change: &Change, whole: Option<&Value>, of: impl Fn(&FieldChange) -> &Value) -> Option<String> {
+    match differing(change).as_ref() {
         [] => whole.map(Value::to_string),
         [only] if only.field == "value" => Some(of(only).to_string()),
         fields => {
             let named = fields.iter().map(|field| (field.field.clone(), of(field).clone()));
             Some(Value::Object(named.collect::<Map>()).to_string())
         }
+    }
+}
+
+/// The fields that differ: as the record lists them, else computed where it has both sides.
+fn differing(change: &Change) -> Cow<'_, [FieldChange]> {
+    match (&change.before, &change.after) {
+        (Some(before), Some(after)) if change.fields.is_empty() => Cow::Owned(field_diff(before, after)),
+        _ => Cow::Borrowed(&change.fields),
     }
 }

@@ -54,7 +54,7 @@ ORDER BY seq"
     let around = widened(period, REQUEST_LOOK_BACK_DAYS * DAY_US, REQUEST_LOOK_AHEAD_DAYS * DAY_US);
     let mut of_requests = read(evidence, &requests, around)?;
     for traces in [&mut traces, &mut of_requests] {
-        traces.sort_by(|a, b| (a.at, a.partition, a.seq).cmp(&(b.at, b.partition, b.seq)));
+        traces.sort_by_key(|trace| (trace.at, trace.partition, trace.seq));
     }
     let mut changes = assemble::assemble(&traces, &of_requests, evidence.compliance());
     changes.retain(|change| evidence.question().covers(change.applied_at));

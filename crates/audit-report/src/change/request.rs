@@ -124,13 +124,14 @@ impl Requests {
                 return self.by_id.get(&(source, project, id.clone())).map(|&number| &self.all[number]);
             }
             let among = self.by_name.get(&(source, project, approval.request_name.clone()?))?;
-            let fitting = among.iter().map(|&number| &self.all[number]).filter(|request| {
+            let mut fitting = among.iter().map(|&number| &self.all[number]).filter(|request| {
                 let environment = trace.environment.as_ref().map(Thing::stable);
                 let in_place = request.environment.as_deref().zip(environment);
                 in_place.is_none_or(|(mine, other)| mine == other)
                     && request.created.as_ref().is_none_or(|created| created.at <= trace.applied_at())
             });
-            return fitting.last();
+            // The latest comes last.
+            return fitting.next_back();
         }
         let published = members.iter().find(|trace| trace.action == "flag.version.published")?;
         let mut committed = self.all.iter().filter(|request| request.was_committed_with(published));

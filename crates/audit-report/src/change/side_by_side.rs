@@ -89,6 +89,7 @@ impl<'t> Flag<'t> {
             self.published();
             self.saved();
             self.arrived();
+            self.edited_segments();
             self.entries_alone();
         }
         let left: Vec<usize> = self.numbers.clone();
@@ -189,6 +190,27 @@ impl<'t> Flag<'t> {
             }
         }
         entries.into_iter().for_each(|entry| self.begin(entry));
+        self.join(pairs, |change, _| change.len() == 1);
+    }
+
+    /// Rule 6.
+    fn edited_segments(&mut self) {
+        let of = |action: &'static str| {
+            move |trace: &Trace| {
+                trace.form == Form::Entry && trace.environment.is_none() && trace.action == action
+            }
+        };
+        let (edited, copies) = (self.free(of("flag.segment.changed")), self.free(of("flag.segment.created")));
+        let mut pairs = Vec::new();
+        for &entry in &edited {
+            for &copy in &copies {
+                let (mine, other) = (&self.traces[entry], &self.traces[copy]);
+                if apart(mine, other) <= TOGETHER_US && may_be_one_author(mine, other) {
+                    pairs.push((apart(mine, other), entry, copy));
+                }
+            }
+        }
+        edited.into_iter().for_each(|entry| self.begin(entry));
         self.join(pairs, |change, _| change.len() == 1);
     }
 
@@ -309,6 +331,7 @@ impl Trace {
     /// Which record of a change tells most of who and when.
     fn rank(&self) -> u8 {
         match (self.form, self.environment.is_some()) {
+            (Form::Entry, false) if self.action == "flag.segment.changed" => 1,
             (Form::Whole, _) => 0,
             (Form::Entry, true) => 1,
             (Form::State | Form::LastState, _) => 2,

@@ -141,6 +141,15 @@ fn a_new_flag_is_one_change_in_each_environment_with_the_entry_above_them_as_evi
 }
 
 #[test]
+fn an_edited_segment_is_one_change_although_it_also_reads_like_a_new_one() {
+    assert_eq!(side_by_side(&["174", "177"]), [["174", "177"]]);
+    let records = recorded(Some(&["174", "177"]));
+    let changes = changes(&records.values().collect::<Vec<_>>());
+    assert_eq!(changes[0].action, "flag.segment.changed");
+    assert_eq!(side_by_side(&["164"]), [["164"]], "a new segment is one");
+}
+
+#[test]
 fn a_deleted_flag_is_dated_by_its_entry_and_not_by_the_change_before() {
     let numbers = ["784", "786", "787", "788"];
     assert_eq!(side_by_side(&numbers), [vec!["784", "786", "788"], vec!["787", "788"]]);

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 
 use crate::cell::Cell;
 use crate::coverage::SourceCoverage;
-use crate::definition::Kind;
 use crate::report::Report;
+
+/// Longest text that stands on one line, in characters.
+const LINE_CHARS_MAX: usize = 40;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -56,13 +58,14 @@ pub(super) fn coverage_lines(report: &Report) -> Vec<(String, String)> {
     }
     let lag: u64 = coverage.partitions.iter().map(|partition| partition.lag).sum();
     let last = coverage.partitions.iter().filter_map(|partition| partition.last_appended_at.as_deref()).max();
-    let seen: u64 = coverage.partitions.iter().map(|partition| partition.messages).sum();
+    let seen: Option<u64> = coverage.partitions.iter().map(|partition| partition.messages).sum();
+    let seen = seen.map(|messages| format!(", {messages} messages")).unwrap_or_default();
     let behind = match lag {
         0 => "nothing known of the log is missing".to_owned(),
         lag => format!("up to {lag} messages of the log are not archived yet"),
     };
     let archive = format!(
-        "{} partitions, {seen} messages, the last of {}; {behind}",
+        "{} partitions{seen}, the last of {}; {behind}",
         coverage.partitions.len(),
         last.unwrap_or("never")
     );
@@ -80,11 +83,12 @@ fn of_source(source: &SourceCoverage) -> String {
         }
         None => text.push_str("Not among the settings: its records were appended directly. "),
     }
-    match (&source.first_record_at, &source.last_record_at) {
-        (Some(first), Some(last)) => {
-            let _ = write!(text, "{} records, the first taken {first}, the last {last}. ", source.records);
+    match (source.records, &source.first_record_at, &source.last_record_at) {
+        (Some(records), Some(first), Some(last)) => {
+            let _ = write!(text, "{records} records, the first taken {first}, the last {last}. ");
         }
-        _ => text.push_str("No record of it is here. "),
+        (Some(_), ..) => text.push_str("No record of it is here. "),
+        (None, ..) => {}
     }
     match source.rejected {
         Some(count) => {
@@ -153,22 +157,31 @@ fn table(out: &mut String, report: &Report) {
         out.push_str("<p class=\"none\">No row: nothing here fits what was asked for.</p>\n");
         return;
     }
+    // What no row fills takes room that the others need.
+    let is_filled = |&number: &usize| report.rows.iter().any(|row| row[number] != Cell::None);
+    let all = 0..report.definition.columns.len();
+    let (filled, empty): (Vec<usize>, Vec<usize>) = all.partition(is_filled);
     out.push_str("<div class=\"rows\">\n<table>\n<thead><tr>");
-    for column in &*report.definition.columns {
+    for &number in &filled {
+        let column = &report.definition.columns[number];
         let _ = write!(out, "<th title=\"{}\">{}</th>", escaped(&column.meaning), escaped(&column.name));
     }
     out.push_str("</tr></thead>\n<tbody>\n");
     for row in &report.rows {
         out.push_str("<tr>");
-        for (cell, column) in row.iter().zip(report.definition.columns.iter()) {
-            write_cell(out, cell, column.kind);
+        for &number in &filled {
+            write_cell(out, &row[number]);
         }
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody>\n</table>\n</div>\n");
+    if !empty.is_empty() {
+        let names: Vec<_> = empty.iter().map(|&number| &*report.definition.columns[number].name).collect();
+        let _ = writeln!(out, "<p class=\"none\">Empty in every row: {}.</p>", escaped(&names.join(", ")));
+    }
 }
 
-fn write_cell(out: &mut String, cell: &Cell, kind: Kind) {
+fn write_cell(out: &mut String, cell: &Cell) {
     match cell {
         Cell::None => out.push_str("<td class=\"none\">–</td>"),
         Cell::Time(at) => {
@@ -180,20 +193,25 @@ fn write_cell(out: &mut String, cell: &Cell, kind: Kind) {
             );
         }
         Cell::List(entries) => {
-            out.push_str("<td>");
-            for (index, entry) in entries.iter().enumerate() {
-                if index > 0 {
-                    out.push_str("<br>");
-                }
-                out.push_str(&escaped(entry));
-            }
-            out.push_str("</td>");
+            let class = if entries.iter().any(|entry| is_long(entry)) { " class=\"long\"" } else { "" };
+            let entries: Vec<_> = entries.iter().map(|entry| escaped(entry)).collect();
+            let _ = write!(out, "<td{class}>{}</td>", entries.join("<br>"));
+        }
+        Cell::Integer(_) | Cell::Number(_) => {
+            let _ = write!(out, "<td class=\"number\">{}</td>", cell.shown().unwrap_or_default());
+        }
+        Cell::Text(text) if is_long(text) => {
+            let _ = write!(out, "<td class=\"long\">{}</td>", escaped(text));
         }
         other => {
-            let class = if matches!(kind, Kind::Integer | Kind::Number) { " class=\"number\"" } else { "" };
-            let _ = write!(out, "<td{class}>{}</td>", escaped(&other.shown().unwrap_or_default()));
+            let _ = write!(out, "<td>{}</td>", escaped(&other.shown().unwrap_or_default()));
         }
     }
+}
+
+/// Whether a text is broken into lines. An id of 36 characters is not.
+fn is_long(text: &str) -> bool {
+    text.chars().nth(LINE_CHARS_MAX).is_some()
 }
 
 /// Text as text: nothing of it is markup, and nothing turns the direction of what follows.

@@ -40,9 +40,9 @@ const CONTROLS: &[Control] = &[
     control(Framework::Nist, "AU-9"),
 ];
 
-/// Our own records that change nothing: reading, and what an export did.
-const CHANGES_NOTHING: &str =
-    "'flagtrail.log.read', 'flagtrail.export.requested', 'flagtrail.export.completed'";
+/// Our own records that change nothing: reading, what an export did, what a reviewer decided.
+const CHANGES_NOTHING: &str = "'flagtrail.log.read', 'flagtrail.export.requested', 'flagtrail.export.completed', \
+    'flagtrail.review.decided'";
 
 pub(super) fn report() -> Entry {
     Entry {

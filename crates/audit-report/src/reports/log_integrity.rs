@@ -152,7 +152,9 @@ fn undecodable(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<u64, Repo
 }
 
 fn duplicates(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<u64, ReportError> {
-    const SQL: &str = "SELECT count(*) AS repeats, coalesce(sum(r.json IS NOT first.json), 0) AS other
+    const SQL: &str = "SELECT count(*) AS repeats, coalesce(sum(
+  json_remove(r.json, '$.recorded_at', '$.source.received_at')
+  IS NOT json_remove(first.json, '$.recorded_at', '$.source.received_at')), 0) AS other
 FROM record r JOIN record first ON first.seq = r.duplicate_of
 WHERE r.seq >= :first_seq AND r.seq < :end_seq AND r.duplicate_of IS NOT NULL";
     let status = evidence.reader().status()?;

@@ -1,1 +1,7 @@
-//! Reports over archives of records that were planted.
+//! Reports over the archive of a log in which the facts are planted.
+
+mod deliveries;
+mod harness;
+mod integrity;
+mod own;
+mod written;

@@ -218,9 +218,9 @@ async fn list(context: &Context, name: Option<&str>) -> Result<()> {
     if context.json {
         return print::json(&answer);
     }
-    let reports = answer["reports"].as_array().into_iter().flatten();
+    let mut reports = answer["reports"].as_array().into_iter().flatten();
     if name.is_some() {
-        return reports.map(show::definition).collect();
+        return reports.try_for_each(show::definition);
     }
     let row = |report: &Value| {
         let when = if report["when"] == "at" { "--at" } else { "--from, --to" };

@@ -38,9 +38,10 @@ pub(super) fn table(report: &Report) -> Result<()> {
         } else {
             format!(", silent {} times", source.silences.len())
         };
+        let records = source.records.map(|records| format!(", {records} records")).unwrap_or_default();
         print::line(&print::visible(&format!(
-            "source {} ({}): since {since}, {} records{silent}{access}",
-            source.name, source.system, source.records
+            "source {} ({}): since {since}{records}{silent}{access}",
+            source.name, source.system
         )))?;
     }
     let lag: u64 = report.coverage.partitions.iter().map(|partition| partition.lag).sum();
