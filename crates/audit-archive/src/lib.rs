@@ -34,8 +34,9 @@ pub use maintenance::{
 };
 pub use query::{
     ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow, Behind, Cursor, CursorError,
-    EvidenceError, Frontier, FrontierEnd, Inclusion, Order, Over, PAGE_ROWS_MAX, Page, PartitionEnd,
-    PartitionStatus, ProgressEnd, ProgressRow, Query, QueryError, Reader, Row, Scan, ScanPosition,
-    SelectedRow, Selection, SourceHeard, SqlValue, Statement, Status, TreeHead, WHOLE_ROWS_MAX,
+    EvidenceError, Frontier, FrontierEnd, Inclusion, LEAVES_MAX, LeafRow, Named, Order, Over, PAGE_ROWS_MAX,
+    Page, PartitionEnd, PartitionStatus, ProgressEnd, ProgressRow, Query, QueryError, Reader, Row, Scan,
+    ScanPosition, SelectedRow, Selection, SourceHeard, SqlValue, StableLabel, Statement, Status, TreeHead,
+    WHOLE_ROWS_MAX,
 };
 pub use sql::{SYSTEM_SQLITE_FILES_MAX, SqlError, attach_script, shell, sql_session};

@@ -1,6 +1,7 @@
 //! Which log this is: written into `control` as the log's first message.
 
-use audit_proof::TagKey;
+use audit_proof::{ScopeKey, TagKey};
+use audit_record::RoutingKey;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -51,6 +52,11 @@ impl LogIdentity {
     /// makes the same tags without being given a key.
     pub(crate) fn tag_key(&self) -> TagKey {
         TagKey::derive(self.namespace.as_bytes())
+    }
+
+    /// The key of one scope's tags, which is disclosed to those who audit that scope.
+    pub fn scope_key(&self, scope: &RoutingKey) -> ScopeKey {
+        self.tag_key().scope(scope)
     }
 
     /// The first message of a new log's `control`.

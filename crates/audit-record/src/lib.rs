@@ -35,7 +35,7 @@ pub use parts::{
     Ref, RequestInfo, Source, Subject, Target,
 };
 pub use record::{AuditRecord, Draft, RECORD_BYTES_MAX, RecordError, SCHEMA_VERSION};
-pub use routing::{RoutingKey, routing_key};
+pub use routing::{InvalidRoutingKey, RoutingKey, RoutingParts, routing_key};
 pub use timestamp::{Timestamp, TimestampError};
 pub use violation::Violation;
 

@@ -6,6 +6,8 @@ mod conditions;
 mod cursor;
 mod evidence;
 mod heard;
+mod leaves;
+mod named;
 mod page;
 mod pool;
 mod postings;
@@ -20,6 +22,8 @@ pub use attempts::{ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, 
 pub use cursor::{Cursor, CursorError};
 pub use evidence::{EvidenceError, Inclusion, TreeHead};
 pub use heard::SourceHeard;
+pub use leaves::{LEAVES_MAX, LeafRow};
+pub use named::{Named, StableLabel};
 pub use page::{Order, PAGE_ROWS_MAX, Page, Query, QueryError, Row};
 pub use progress::{Behind, ProgressEnd, ProgressRow};
 pub use reader::Reader;

@@ -102,6 +102,11 @@ impl NoteVerifier {
         self.kind
     }
 
+    /// The public key itself.
+    pub fn key_bytes(&self) -> [u8; 32] {
+        self.key.to_bytes()
+    }
+
     /// Whether a signature says that it is of this key.
     pub fn made(&self, signature: &NoteSignature) -> bool {
         (self.name == signature.name) && (self.key_id == signature.key_id)
