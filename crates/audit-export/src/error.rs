@@ -1,7 +1,8 @@
 //! Why an export was not made.
 
-use audit_archive::QueryError;
+use audit_archive::{EvidenceError, QueryError};
 use audit_journal::ReadError;
+use audit_proof::InvalidKey;
 
 use crate::state::STATE_VERSION;
 
@@ -39,6 +40,12 @@ pub enum ExportError {
     /// The archive can't be read.
     #[error(transparent)]
     Archive(#[from] QueryError),
+    /// The archive's trees don't show what the export has to.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// A key has no name that a signature can bear.
+    #[error("the export can't be signed: {0}")]
+    Key(#[from] InvalidKey),
     /// The destination can't be written.
     #[error("the export can't be written: {0}")]
     Write(#[from] std::io::Error),

@@ -15,11 +15,13 @@ use audit_archive::Reader;
 use audit_journal::{Journal, Partition};
 use audit_record::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::durable::{sync_folder, write_whole};
+use crate::evidence::{PreviousExport, Vouching};
 use crate::job::{ExportJob, Format};
 use crate::manifest::{Manifest, QueryText};
 use crate::run::{Progress, run_export};
@@ -167,6 +169,7 @@ struct Shared {
 pub struct ExportRunner {
     shared: Arc<Shared>,
     queue: mpsc::Receiver<String>,
+    vouching: Vouching,
 }
 
 impl ExportJobs {
@@ -181,7 +184,7 @@ impl ExportJobs {
         let (sender, queue) = mpsc::channel(JOBS_WAITING_MAX);
         let shared =
             Arc::new(Shared { dir, states: Mutex::new(states), taking: Mutex::new(()), queue: sender });
-        Ok((Self { shared: shared.clone() }, ExportRunner { shared, queue }))
+        Ok((Self { shared: shared.clone() }, ExportRunner { shared, queue, vouching: Vouching::default() }))
     }
 
     /// Takes a job. When it returns, the job is written down and will be made, by this process or the next.
@@ -272,6 +275,12 @@ impl ExportJobs {
 }
 
 impl ExportRunner {
+    /// With what it can vouch for its exports with; without, they say what is not proven.
+    #[must_use]
+    pub fn vouching(self, vouching: Vouching) -> Self {
+        Self { vouching, ..self }
+    }
+
     /// Makes jobs until `shutdown`; the one in hand is then left to be resumed by the next start.
     pub async fn run(mut self, journal: Journal, reader: Reader, shutdown: CancellationToken) {
         let unfinished: Vec<String> = self.shared.waiting();
@@ -306,7 +315,8 @@ impl ExportRunner {
         let (shared, name) = (self.shared.clone(), id.to_owned());
         let told =
             move |progress: Progress| shared.set(&name, ExportState::Running { records: progress.records });
-        let state = match run_export(journal, reader, &job, told, shutdown.clone()).await {
+        let vouching = Vouching { previous: self.shared.latest_done(), ..self.vouching.clone() };
+        let state = match run_export(journal, reader, &job, &vouching, told, shutdown.clone()).await {
             Ok(manifest) => {
                 tracing::info!(
                     export = id,
@@ -345,6 +355,20 @@ impl Shared {
         if let Err(error) = marked.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             tracing::warn!(export = id, %error, "the export is on the record, which could not be written down");
         }
+    }
+
+    /// The export of this folder that was completed last.
+    fn latest_done(&self) -> Option<PreviousExport> {
+        let id = {
+            let states = self.lock();
+            let done = states.iter().filter_map(|(id, (_, state))| match state {
+                ExportState::Done { manifest } => Some((manifest.completed_at.clone(), id.clone())),
+                _ => None,
+            });
+            done.max().map(|(_, id)| id)
+        }?;
+        let manifest = std::fs::read(self.dir.join(&id).join("bag").join("manifest.json")).ok()?;
+        Some(PreviousExport { id, manifest_sha256: hex::encode(Sha256::digest(manifest)) })
     }
 
     fn waiting(&self) -> Vec<String> {
@@ -449,6 +473,10 @@ mod tests {
             records: 0,
             files: Vec::new(),
             partitions: Vec::new(),
+            tool: None,
+            sources: Vec::new(),
+            previous_export: None,
+            evidence: None,
         };
         std::fs::create_dir(folder.join("bag")).expect("made");
         let json = serde_json::to_vec(&manifest).expect("JSON");

@@ -1,13 +1,15 @@
 //! Consumer: seals the log with signed checkpoints; and jobs: exports read through the archive's query side.
 //!
-//! An export is a BagIt bag: payload files, `manifest.json`, and checksums for `sha256sum -c`. It covers every
-//! partition up to an end of the log that was read when the job began, or says which it does not. Nothing here
-//! checks an export: that is `audit-verify`, which shares no code with this.
+//! An export is a BagIt bag: payload files, what proves them ([`Evidence`]), a signed `manifest.json`, and checksums for
+//! `sha256sum -c`. It covers every partition up to an end of the log that was read when the job began, or says which it
+//! does not. Nothing here checks an export: that is `audit-verify`, which shares no code with this but what a leaf, a
+//! tree and a signed note are (`audit-proof`).
 
 mod bag;
 mod csv;
 mod durable;
 mod error;
+mod evidence;
 mod job;
 mod jobs;
 mod manifest;
@@ -18,6 +20,10 @@ mod seal;
 mod state;
 
 pub use error::ExportError;
+pub use evidence::{
+    Evidence, EvidenceFile, EvidenceKeys, ExportKey, ExportKeyError, PartitionEvidence, Population,
+    PreviousExport, Provable, SourceState, Subject, Totals, Vouching,
+};
 pub use job::{ExportJob, Format};
 pub use jobs::{
     EXPORTS_KEPT_MAX, ExportJobs, ExportRequest, ExportRunner, ExportState, JOBS_WAITING_MAX, StateSummary,

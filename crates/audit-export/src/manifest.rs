@@ -4,6 +4,7 @@
 use audit_record::Filter;
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::{Evidence, PreviousExport, SourceState, Tool};
 use crate::job::Format;
 
 /// The version that this release writes.
@@ -39,6 +40,18 @@ pub struct Manifest {
     pub files: Vec<FileEntry>,
     /// Every partition of the log, those that could not be covered included.
     pub partitions: Vec<PartitionEntry>,
+    /// What made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Tool>,
+    /// The sources, as far as the query is about them.
+    #[serde(default)]
+    pub sources: Vec<SourceState>,
+    /// The export before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_export: Option<PreviousExport>,
+    /// What proves it. Exports of earlier releases have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
 }
 
 /// A query in words of the interface.

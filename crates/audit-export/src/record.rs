@@ -36,13 +36,30 @@ pub(crate) async fn put_on_record(
     }
 }
 
+/// The action of the record that an export is asked for.
+pub(crate) const REQUESTED: &str = "flagtrail.export.requested";
+
+impl Moment {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Requested => REQUESTED,
+            Self::Completed(..) => "flagtrail.export.completed",
+        }
+    }
+}
+
+/// The id of the record of this moment.
+pub(crate) fn record_id(namespace: Uuid, job: &ExportJob, moment: Moment) -> Uuid {
+    Uuid::new_v5(&namespace, format!("{}/{}", moment.action(), job.id).as_bytes())
+}
+
 fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, now: Timestamp) -> Draft {
-    let (action, log) = match moment {
-        Moment::Requested => ("flagtrail.export.requested", format!("export {} was asked for", job.id)),
-        Moment::Completed(records, files) => (
-            "flagtrail.export.completed",
-            format!("export {} was written: {records} records in {files} files", job.id),
-        ),
+    let action = moment.action();
+    let log = match moment {
+        Moment::Requested => format!("export {} was asked for", job.id),
+        Moment::Completed(records, files) => {
+            format!("export {} was written: {records} records in {files} files", job.id)
+        }
     };
     let mut attributes = audit_record::Map::new();
     attributes.insert("query".to_owned(), json!(job.query_text()));
@@ -52,7 +69,7 @@ fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, now: Timestamp) -> Dr
         attributes.insert("files".to_owned(), json!(files));
     }
     Draft {
-        id: Some(Uuid::new_v5(&namespace, format!("{action}/{}", job.id).as_bytes()).to_string()),
+        id: Some(record_id(namespace, job, moment).to_string()),
         action: Action::try_new(action).ok(),
         log: Some(log),
         occurred_at: Some(now),

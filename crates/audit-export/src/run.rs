@@ -12,11 +12,13 @@ use audit_journal::{Bounds, Journal, Topic};
 use audit_record::AuditRecord;
 use chrono::{SecondsFormat, Utc};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::bag::write_frame;
+use crate::bag::{Frame, write_frame};
 use crate::csv;
 use crate::durable::sync_folder;
 use crate::error::ExportError;
+use crate::evidence::{self, EvidenceWriter, Tool, Vouching, Written};
 use crate::job::{ExportJob, Format};
 use crate::manifest::{MANIFEST_VERSION, Manifest, PartitionEntry};
 use crate::payload::{OpenFile, unfinished};
@@ -52,6 +54,7 @@ pub async fn run_export(
     journal: &Journal,
     reader: &Reader,
     job: &ExportJob,
+    vouching: &Vouching,
     progress: impl Fn(Progress) + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Result<Manifest, ExportError> {
@@ -75,11 +78,24 @@ pub async fn run_export(
             .await?
         }
     };
-    let deployment = journal.identity().deployment.to_string();
-    let (reader, job_for_files) = (reader.clone(), job.clone());
+    let (archive, asked, folder, told_to_stop) = (reader.clone(), job.clone(), root.clone(), stop.clone());
+    let state =
+        blocking(move || write_payload(&folder, state, &archive, &asked, &progress, &told_to_stop)).await?;
+    // If we crash from here to the end, the same job writes its last payload file and all that follows again.
+    let gathered = evidence::gather(journal, reader, job, &state, vouching, &stop).await?;
+    let (log, archive, asked, vouching) = (journal.clone(), reader.clone(), job.clone(), vouching.clone());
     let manifest = blocking(move || {
-        let state = write_payload(&root, state, &reader, &job_for_files, &progress, &stop)?;
-        finish(&root, &state, &job_for_files, deployment)
+        let evidence = EvidenceWriter {
+            root: &root,
+            journal: &log,
+            reader: &archive,
+            job: &asked,
+            state: &state,
+            vouching: &vouching,
+            stop: &stop,
+        };
+        let written = evidence.write(gathered)?;
+        finish(&root, &state, &asked, log.identity().deployment, written, &vouching)
     })
     .await?;
     put_on_record(journal, job, Moment::Completed(manifest.records, manifest.files.len())).await?;
@@ -275,7 +291,14 @@ impl Chunk {
     }
 }
 
-fn finish(root: &Path, state: &State, job: &ExportJob, deployment: String) -> Result<Manifest, ExportError> {
+fn finish(
+    root: &Path,
+    state: &State,
+    job: &ExportJob,
+    deployment: Uuid,
+    written: Written,
+    vouching: &Vouching,
+) -> Result<Manifest, ExportError> {
     let partition = |cut: &Cut| PartitionEntry {
         partition: cut.partition,
         start: cut.start,
@@ -286,7 +309,7 @@ fn finish(root: &Path, state: &State, job: &ExportJob, deployment: String) -> Re
     let manifest = Manifest {
         version: MANIFEST_VERSION,
         export_id: job.id.clone(),
-        deployment,
+        deployment: deployment.to_string(),
         written_by: concat!("flagtrail ", env!("CARGO_PKG_VERSION")).to_owned(),
         asked_by: state.asked_by.clone(),
         asked_at: state.asked_at.clone(),
@@ -297,8 +320,13 @@ fn finish(root: &Path, state: &State, job: &ExportJob, deployment: String) -> Re
         records: state.files.iter().map(|file| file.records).sum(),
         files: state.files.clone(),
         partitions: state.cuts.iter().map(partition).collect(),
+        tool: Some(Tool::this()),
+        sources: written.sources,
+        previous_export: vouching.previous.clone(),
+        evidence: Some(written.evidence),
     };
-    write_frame(root, &manifest)?;
+    let signer = vouching.export.as_ref().map(|key| key.signer(&deployment)).transpose()?;
+    write_frame(root, &manifest, &Frame { signer: signer.as_ref(), guide: Some(&written.guide) })?;
     // If we crash before the state is gone, the job goes on and writes the last file and the frame again. If
     // we crash between the two, the job begins anew.
     State::remove(root)?;

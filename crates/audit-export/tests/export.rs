@@ -1,13 +1,17 @@
 //! Exports from a real archive over a real embedded log, checked by `audit-verify`, which shares no code with what
 //! writes them, and by `sha256sum`.
 
+mod evidence;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use audit_archive::{ArchiveConfig, Archiver, Reader};
-use audit_export::{ExportError, ExportJob, ExportJobs, ExportState, Format, QueryText, run_export};
+use audit_export::{
+    ExportError, ExportJob, ExportJobs, ExportState, Format, QueryText, Vouching, run_export,
+};
 use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig};
 use audit_record::{AuditRecord, Filter, Period};
 use audit_verify::verify_export;
@@ -83,13 +87,15 @@ fn record(number: usize) -> AuditRecord {
 fn payload(export: &Path, end: &str) -> String {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(export.join("data")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.file_name().unwrap().to_string_lossy().starts_with("records-"));
     files.sort();
     assert!(files.iter().all(|file| file.extension().is_some_and(|found| found == end)), "{files:?}");
     files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
 }
 
 async fn export(bench: &Bench, job: &ExportJob) -> Result<audit_export::Manifest, ExportError> {
-    run_export(&bench.journal, &bench.reader, job, |_| {}, CancellationToken::new()).await
+    run_export(&bench.journal, &bench.reader, job, &Vouching::default(), |_| {}, CancellationToken::new())
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,7 +175,7 @@ async fn an_export_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been() {
             stopping.cancel();
         }
     };
-    let stopped = run_export(&bench.journal, &bench.reader, &job, told, stop).await;
+    let stopped = run_export(&bench.journal, &bench.reader, &job, &Vouching::default(), told, stop).await;
     assert!(matches!(stopped, Err(ExportError::Stopped)), "{stopped:?}");
     assert!(!job.destination.exists(), "it is there whole or not at all");
     // What arrives meanwhile is beyond the cut.

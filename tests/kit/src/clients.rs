@@ -49,6 +49,21 @@ impl Clients {
         python
     }
 
+    /// A shell in which `python3` is the one with these libraries, and Go takes modules from its own cache alone.
+    #[must_use]
+    pub fn shell(&self) -> Command {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let places = std::iter::once(self.libraries.join("venv/bin")).chain(std::env::split_paths(&path));
+        let mut shell = Command::new("sh");
+        shell.env("PATH", std::env::join_paths(places).expect("folders without colons"));
+        if let Ok(cache) = Command::new(GO.program).args(["env", "GOMODCACHE"]).output() {
+            let cache = String::from_utf8_lossy(&cache.stdout);
+            shell.env("GOPROXY", format!("file://{}/cache/download", cache.trim()));
+            shell.envs([("GOSUMDB", "off"), ("GOFLAGS", "-mod=mod"), ("GOTOOLCHAIN", "local")]);
+        }
+        shell
+    }
+
     /// A Node program of `tests/clients/node`.
     #[must_use]
     pub fn node(&self, program: &str) -> Command {

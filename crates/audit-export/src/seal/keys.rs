@@ -107,7 +107,7 @@ impl SealKeys {
 }
 
 /// From the system's random numbers, of which a UUID has 122 bits.
-fn random_seed() -> [u8; 32] {
+pub(crate) fn random_seed() -> [u8; 32] {
     let mut hasher = Sha256::new();
     (0..4).for_each(|_| hasher.update(Uuid::new_v4().as_bytes()));
     hasher.finalize().into()

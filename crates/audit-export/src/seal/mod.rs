@@ -9,5 +9,6 @@ mod keys;
 mod partition;
 mod sealer;
 
+pub(crate) use keys::random_seed;
 pub use keys::{KeyFileError, SealKeys};
 pub use sealer::{SEALER_GROUP, Sealer, SealerConfig};

@@ -8,6 +8,7 @@ use audit_proof::{
 use uuid::Uuid;
 
 use super::keys::SealKeys;
+use crate::record::REQUESTED as EXPORT_REQUESTED;
 
 /// The key of the document in `progress` that holds what was signed last.
 pub(super) const DOCUMENT: &[u8] = b"sealed";
@@ -127,9 +128,11 @@ impl Sealing {
         Ok(sealing)
     }
 
-    /// Takes in the next messages.
-    pub(super) fn append(&mut self, batch: &Batch) {
-        let (Some(first), Some(bookmark)) = (batch.messages.first(), batch.bookmark()) else { return };
+    /// Takes in the next messages. Tells when the last export was asked for that is among them, in milliseconds since
+    /// 1970.
+    pub(super) fn append(&mut self, batch: &Batch) -> Option<i64> {
+        let (first, bookmark) = batch.messages.first().zip(batch.bookmark())?;
+        let mut asked_at_ms = None;
         // As archives do it: a log that begins from the start again has a tree of its own.
         if batch.epoch > self.bookmark.epoch && first.offset < self.bookmark.next {
             self.frontier = Frontier::new();
@@ -145,8 +148,12 @@ impl Sealing {
             let value = value_of(message);
             let leaf = Leaf::of(self.frontier.size(), header(SALT_HEADER), header(TAGS_HEADER), value);
             self.frontier.append(leaf.hash(&mut self.header), |_, _| {});
+            if leaf.record.is_some_and(|record| record.action == EXPORT_REQUESTED) {
+                asked_at_ms = Some(message.appended_at_ms);
+            }
         }
         self.bookmark = bookmark;
+        asked_at_ms
     }
 
     /// Whether it is time to sign.

@@ -23,6 +23,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// New leaves after which a partition is sealed at once.
 const LEAVES_MAX: u64 = 65_536;
 
+/// How long everything that has grown is sealed at every look after an export was asked for: it rests on a checkpoint.
+const HURRY: Duration = Duration::from_secs(10);
+
+/// How old a record may be that asks for an export: one that is come by in catching up asks for nothing any more.
+const REQUEST_AGE_MAX: Duration = Duration::from_secs(60);
+
 /// How a log is sealed.
 #[derive(Clone, Debug)]
 pub struct SealerConfig {
@@ -40,15 +46,17 @@ pub struct Sealer {
     cosigner: Cosigner,
     pace: Pace,
     partitions: BTreeMap<Partition, Sealing>,
+    /// Until when there is no waiting for the interval to pass; milliseconds since 1970.
+    hurry_until_ms: i64,
 }
 
 impl Sealer {
     /// A sealer that has not begun.
     pub fn new(journal: Journal, keys: SealKeys, config: &SealerConfig) -> Result<Self, InvalidKey> {
         let cosigner = keys.cosigner(&journal.identity().deployment)?;
-        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let pace = Pace { interval_ms: ms(config.interval), idle_ms: ms(config.idle), leaves: LEAVES_MAX };
-        Ok(Self { journal, keys, cosigner, pace, partitions: BTreeMap::new() })
+        let pace =
+            Pace { interval_ms: millis(config.interval), idle_ms: millis(config.idle), leaves: LEAVES_MAX };
+        Ok(Self { journal, keys, cosigner, pace, partitions: BTreeMap::new(), hurry_until_ms: i64::MIN })
     }
 
     /// Seals until told to stop or until the journal is closed, and once more before it ends. `now_ms` tells the
@@ -87,7 +95,10 @@ impl Sealer {
             }
             OwnedEvent::Messages(batch) => {
                 if let Some(sealing) = self.partitions.get_mut(&batch.partition) {
-                    sealing.append(&batch);
+                    let oldest_ms = now_ms.saturating_sub(millis(REQUEST_AGE_MAX));
+                    if sealing.append(&batch).is_some_and(|asked_at_ms| asked_at_ms >= oldest_ms) {
+                        self.hurry_until_ms = now_ms.saturating_add(millis(HURRY));
+                    }
                     if sealing.is_due(now_ms, self.pace) {
                         self.seal(vec![batch.partition], committer, now_ms).await;
                     }
@@ -116,6 +127,7 @@ impl Sealer {
     }
 
     async fn seal_due(&mut self, committer: &Committer, now_ms: i64, at_once: bool) {
+        let at_once = at_once || now_ms < self.hurry_until_ms;
         let pace = if at_once { Pace { interval_ms: 0, ..self.pace } } else { self.pace };
         let due = self.partitions.iter().filter(|(_, sealing)| sealing.is_due(now_ms, pace));
         let due: Vec<Partition> = due.map(|(partition, _)| *partition).collect();
@@ -180,4 +192,8 @@ impl Sealer {
             }
         }
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -248,8 +248,8 @@ async fn delete_export(
 
 /// One file of an export
 ///
-/// `manifest.json` lists the payload; beside it are `bagit.txt`, `bag-info.txt`, `manifest-sha256.txt` and
-/// `tagmanifest-sha256.txt`.
+/// `manifest-sha256.txt` names every file under `data/`, `tagmanifest-sha256.txt` those beside it; `VERIFY.md` says how to
+/// check them.
 #[utoipa::path(
     get, path = "/v1/exports/{id}/files/{*path}", tag = "exports",
     params(
