@@ -7,22 +7,30 @@ use std::path::Path;
 use audit_record::AuditRecord;
 
 use crate::bag;
+use crate::evidence::Evident;
 use crate::manifest::{MANIFEST_VERSION, Manifest};
 use crate::report::Report;
+use crate::trust::Trust;
 
 /// Longest line of an NDJSON file that is read, in bytes: a record's bound, with room for its end.
 const LINE_BYTES_MAX: usize = audit_record::RECORD_BYTES_MAX + 2;
 
-/// Checks every checksum, that files and manifest agree, that every NDJSON line is a valid audit record, and
-/// the counts. An `Err` means that there is nothing to check: no such directory, or no manifest.
+/// Checks an export with nothing but what it brings along itself: see [`verify_export_with`].
 pub fn verify_export(dir: &Path) -> io::Result<Report> {
+    verify_export_with(dir, &Trust::default())
+}
+
+/// Checks every checksum, that files and manifest agree, that every NDJSON line is a valid audit record, the counts, and
+/// all that proves the export: signatures, checkpoints, headers, and that what is in scope is delivered. An `Err`
+/// means that there is nothing to check: no such directory, or no manifest.
+pub fn verify_export_with(dir: &Path, trust: &Trust) -> io::Result<Report> {
     let text = std::fs::read(dir.join("manifest.json")).map_err(|error| {
         io::Error::new(error.kind(), format!("{} holds no export: manifest.json: {error}", dir.display()))
     })?;
     let mut report = Report::default();
     let mut contents: BTreeMap<String, Content> = BTreeMap::new();
     let hashes = bag::check(dir, &mut report, |path, bytes| {
-        if path.starts_with("data/") {
+        if is_payload(path) {
             contents.entry(path.to_owned()).or_default().take(is_ndjson(path), bytes);
         }
     });
@@ -40,7 +48,31 @@ pub fn verify_export(dir: &Path) -> io::Result<Report> {
     }
     compare(&manifest, &hashes, contents, &mut report);
     tell(&manifest, &mut report);
+    match &manifest.evidence {
+        Some(evidence) => {
+            let evident = Evident { dir, bytes: &text, manifest: &manifest, hashes: &hashes, trust };
+            evident.check(evidence, &mut report);
+        }
+        None => without_evidence(&mut report),
+    }
     Ok(report)
+}
+
+/// Whether a file holds what was asked for; what proves it has folders of its own.
+fn is_payload(path: &str) -> bool {
+    let evidence = ["data/proofs/", "data/keys/", "data/schema/", "data/custody.ndjson"];
+    path.starts_with("data/") && !evidence.iter().any(|folder| path.starts_with(folder))
+}
+
+/// What an export without evidence, which is one of an earlier release, leaves to be believed.
+fn without_evidence(report: &mut Report) {
+    report
+        .asserted
+        .push("that the manifest is the one that the exporting system wrote: it is not signed".to_owned());
+    report.asserted.push(
+        "that the files hold every record that the query asks for, and none was altered before the export"
+            .to_owned(),
+    );
 }
 
 fn compare(
@@ -82,6 +114,15 @@ fn compare(
     for path in contents.into_keys() {
         report.find(path, "is not in the manifest");
     }
+    let is_listed = |path: &str| {
+        let evidence = manifest.evidence.as_ref();
+        evidence.is_some_and(|evidence| evidence.files.iter().any(|file| file.path == path))
+    };
+    for path in hashes.keys().filter(|path| path.starts_with("data/") && !is_payload(path)) {
+        if !is_listed(path) {
+            report.find(path, "is not in the manifest");
+        }
+    }
     // A manifest may say anything: counts that are too large to add up must not end the check.
     let of_files = manifest.files.iter().map(|file| file.records).fold(0, u64::saturating_add);
     let of_partitions =
@@ -104,19 +145,12 @@ fn tell(manifest: &Manifest, report: &mut Report) {
     if !report.is_damaged() {
         let records = if is_counted { format!("{} records in ", manifest.records) } else { String::new() };
         report
-            .shown
+            .proven
             .push(format!("{records}{files} {format} files are byte for byte what the manifest lists"));
     }
     if !is_counted {
         report.asserted.push(format!("that there are {} records: only NDJSON is counted", manifest.records));
     }
-    report
-        .asserted
-        .push("that the manifest is the one that the exporting system wrote: it is not signed".to_owned());
-    report.asserted.push(
-        "that the files hold every record that the query asks for, and none was altered before the export"
-            .to_owned(),
-    );
 }
 
 /// Whether a file holds a record a line.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 /// What a finding means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingKind {
@@ -43,10 +45,12 @@ impl fmt::Display for Finding {
 pub struct Report {
     /// What is wrong; nothing when the check passes.
     pub findings: Vec<Finding>,
-    /// What the check has shown.
-    pub shown: Vec<String>,
-    /// What the export says of itself and no check of its files can show.
+    /// What the check has proven, in sentences.
+    pub proven: Vec<String>,
+    /// What is said and can't be checked here.
     pub asserted: Vec<String>,
+    /// What the check says nothing about.
+    pub not_covered: Vec<String>,
 }
 
 impl Report {
@@ -58,6 +62,39 @@ impl Report {
     /// Whether something is not what was written; what is missing by its own account is not meant.
     pub fn is_damaged(&self) -> bool {
         self.findings.iter().any(|finding| finding.kind == FindingKind::Damage)
+    }
+
+    /// In sentences, one a line: what is wrong, what is proven (nothing, where something was altered), what is asserted, and
+    /// what is not covered. Control characters, which a file name may hold, are left out.
+    pub fn sentences(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut say = |heading: &str, sentence: &str| {
+            let sentence: String = sentence.chars().filter(|c| !c.is_control()).collect();
+            lines.push(format!("{heading:<11}  {sentence}"));
+        };
+        for finding in &self.findings {
+            let heading = match finding.kind {
+                FindingKind::Damage => "WRONG",
+                FindingKind::Gap => "MISSING",
+            };
+            say(heading, &finding.to_string());
+        }
+        if !self.is_damaged() {
+            self.proven.iter().for_each(|sentence| say("proven", sentence));
+        }
+        self.asserted.iter().for_each(|sentence| say("asserted", sentence));
+        self.not_covered.iter().for_each(|sentence| say("not covered", sentence));
+        lines
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> Value {
+        let finding = |f: &Finding| json!({"kind": f.kind.as_str(), "file": f.file, "problem": f.problem});
+        let findings: Vec<Value> = self.findings.iter().map(finding).collect();
+        json!({
+            "passes": self.passes(), "findings": findings, "proven": self.proven, "asserted": self.asserted,
+            "not_covered": self.not_covered,
+        })
     }
 
     pub(crate) fn find(&mut self, file: impl Into<String>, problem: impl Into<String>) {

@@ -65,7 +65,7 @@ fn an_export_as_it_was_written_passes_and_says_what_is_only_asserted() {
     let report = check(|_| {});
     assert!(report.passes(), "{:?}", report.findings);
     assert!(
-        report.shown[0].contains("2 records")
+        report.proven[0].contains("2 records")
             && report.asserted.iter().any(|said| said.contains("not signed"))
     );
 }
@@ -125,7 +125,7 @@ fn a_file_emptied_with_all_checksums_made_anew_is_found_by_the_counts() {
     });
     let report = verify_export(dir.path()).unwrap();
     found(&report, "data/records-00001.ndjson", "holds 0 records, the manifest says 2");
-    assert!(report.shown.is_empty(), "{:?}", report.shown);
+    assert!(report.proven.is_empty(), "{:?}", report.proven);
 }
 
 #[test]

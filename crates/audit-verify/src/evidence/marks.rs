@@ -1,0 +1,194 @@
+//! The roots that a partition's tree must have: those of the checkpoints in the export, and those of checkpoints that
+//! whoever checks has kept.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use audit_proof::{Checkpoint, NodeHash, SignedNote, verify_consistency};
+use audit_record::Timestamp;
+
+use super::partition::Mark;
+use super::signature::Keys;
+use crate::manifest::PartitionEvidence;
+use crate::report::Report;
+use crate::trust::{Kept, Trust};
+
+/// What the tree has to have, by size.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    pub(super) at: BTreeMap<u64, Vec<Mark>>,
+    /// How many leaves the last good checkpoint of the export signs.
+    pub(super) sealed: Option<u64>,
+    /// When it was signed, in seconds since 1970.
+    sealed_at_s: Option<u64>,
+    /// Checkpoints that were kept and lie within the range.
+    kept: Vec<(String, u64)>,
+}
+
+impl Marks {
+    /// Reads and checks the checkpoints of a partition.
+    pub(super) fn of(
+        dir: &Path,
+        part: &PartitionEvidence,
+        keys: &Keys,
+        trust: &Trust,
+        asked_at: &str,
+        report: &mut Report,
+    ) -> Self {
+        let mut marks = Self::default();
+        let Some(origin) = &part.origin else {
+            if part.covered_size > 0 {
+                let text = format!(
+                    "that the headers of partition {} are those of the log: no checkpoint is here",
+                    part.partition
+                );
+                report.asserted.push(text);
+            }
+            return marks;
+        };
+        let folder = format!("data/proofs/{}", part.partition);
+        let mut found = [None, None];
+        for (place, (name, wanted)) in
+            [("checkpoint-start", part.start_size), ("checkpoint-end", part.sealed_size)]
+                .into_iter()
+                .enumerate()
+        {
+            let path = format!("{folder}/{name}");
+            if wanted == 0 {
+                continue;
+            }
+            let opened = open(&dir.join(&path), origin, keys);
+            match opened {
+                Err(problem) => report.find(path, problem),
+                Ok(None) => report.asserted.push(format!(
+                    "that {path} is the log's: the key that signed it is not known; ask the operator for the log's verifier keys"
+                )),
+                Ok(Some((checkpoint, at_s))) if checkpoint.size == wanted => {
+                    marks.sealed = Some(checkpoint.size);
+                    marks.sealed_at_s = at_s;
+                    marks.at.entry(wanted).or_default().push(Mark { root: checkpoint.root, kept: None, file: path });
+                    found[place] = Some(checkpoint);
+                }
+                Ok(Some((checkpoint, _))) => {
+                    report.find(path, format!("signs {} leaves, the manifest says {wanted}", checkpoint.size));
+                }
+            }
+        }
+        if let [Some(start), Some(end)] = &found {
+            consistent(dir, &format!("{folder}/consistency"), start, end, report);
+        }
+        if part.sealed_size < part.covered_size && marks.sealed.is_some() {
+            report.asserted.push(format!(
+                "that leaves {} to {} of partition {} are those of the log: no checkpoint covers them yet",
+                part.sealed_size,
+                part.covered_size - 1,
+                part.partition
+            ));
+        }
+        for kept in &trust.kept {
+            marks.hold_against(kept, part, origin, keys, asked_at, report);
+        }
+        marks
+    }
+
+    /// Takes in a checkpoint that was kept.
+    fn hold_against(
+        &mut self,
+        kept: &Kept,
+        part: &PartitionEvidence,
+        origin: &str,
+        keys: &Keys,
+        asked_at: &str,
+        report: &mut Report,
+    ) {
+        let Ok(checkpoint) = Checkpoint::parse(kept.note.text()) else {
+            return report.find(&kept.name, "is no checkpoint");
+        };
+        if checkpoint.origin != *origin {
+            return;
+        }
+        let at_s = match Checkpoint::open(&kept.note, origin, &keys.known) {
+            Ok((_, at_s)) => at_s,
+            Err(error) => {
+                return report.find(&kept.name, format!("is not one that the log's keys vouch for: {error}"));
+            }
+        };
+        let Checkpoint { size, root, .. } = checkpoint;
+        if size >= part.start_size && size <= part.end_size {
+            let mark = Mark {
+                root,
+                kept: Some(kept.name.clone()),
+                file: format!("data/proofs/{}/headers.ndjson", part.partition),
+            };
+            self.at.entry(size).or_default().push(mark);
+            self.kept.push((kept.name.clone(), size));
+            return;
+        }
+        let asked_at_s = Timestamp::parse(asked_at).ok().map(|at| at.micros() / 1_000_000);
+        let is_earlier = at_s
+            .and_then(|at_s| i64::try_from(at_s).ok())
+            .zip(asked_at_s)
+            .is_some_and(|(kept_at_s, asked_at_s)| kept_at_s < asked_at_s);
+        if size > part.end_size && is_earlier {
+            return report.find(
+                format!("data/proofs/{}/headers.ndjson", part.partition),
+                format!(
+                    "the log was truncated: {}, signed before the export was asked for, covers {size} leaves, the export's log has {}",
+                    kept.name, part.end_size
+                ),
+            );
+        }
+        report.not_covered.push(format!(
+            "{}: it signs {size} leaves of partition {}, and this export has those from {} to {}",
+            kept.name, part.partition, part.start_size, part.end_size
+        ));
+    }
+
+    /// What the marks show, once the tree has borne them out.
+    pub(super) fn tell(&self, part: &PartitionEvidence, report: &mut Report) {
+        for (name, size) in &self.kept {
+            report.proven.push(format!(
+                "nothing of the first {size} leaves of partition {} has changed since {name} was signed{}",
+                part.partition,
+                if part.start_size > 0 { ", as far as they are looked at here" } else { "" }
+            ));
+        }
+        if let (Some(size), Some(at_s)) = (self.sealed, self.sealed_at_s) {
+            let at = i64::try_from(at_s)
+                .ok()
+                .and_then(|at_s| Timestamp::from_micros(at_s.checked_mul(1_000_000)?).ok());
+            if let Some(at) = at {
+                report.proven.push(format!(
+                    "partition {} had {size} leaves at {at}, as the log's cosigner says",
+                    part.partition
+                ));
+            }
+        }
+    }
+}
+
+/// Opens a checkpoint: `None` where no known key is among those that signed it.
+fn open(path: &Path, origin: &str, keys: &Keys) -> Result<Option<(Checkpoint, Option<u64>)>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("can't be read: {error}"))?;
+    let note = SignedNote::parse(&bytes).map_err(|error| format!("is no signed note: {error}"))?;
+    let is_known = note.signatures().iter().any(|signature| keys.known.iter().any(|key| key.made(signature)));
+    if !is_known {
+        return Ok(None);
+    }
+    Checkpoint::open(&note, origin, &keys.known)
+        .map(Some)
+        .map_err(|error| format!("is not a checkpoint of the log: {error}"))
+}
+
+/// The proof that the later tree begins with the earlier one. The headers show that too; it is here for other tools.
+fn consistent(dir: &Path, path: &str, start: &Checkpoint, end: &Checkpoint, report: &mut Report) {
+    let Ok(text) = std::fs::read_to_string(dir.join(path)) else {
+        return report.find(path, "was left out");
+    };
+    let Ok(proof) = text.lines().map(NodeHash::parse).collect::<Result<Vec<_>, _>>() else {
+        return report.find(path, "is not a list of hashes");
+    };
+    if let Err(error) = verify_consistency(start.size, end.size, &proof, &start.root, &end.root) {
+        report.find(path, format!("does not show that one checkpoint extends the other: {error}"));
+    }
+}

@@ -1,0 +1,237 @@
+//! Checks what proves an export: signatures, checkpoints, leaf headers, and that every leaf in scope is delivered.
+
+mod claim;
+mod lines;
+mod marks;
+mod partition;
+mod payload;
+mod signature;
+
+use std::path::Path;
+
+use self::claim::Claim;
+use self::marks::Marks;
+use self::partition::{Check, Outcome};
+use self::payload::Payload;
+use self::signature::{Keys, check_manifest};
+use crate::bag::Hashes;
+use crate::manifest::{EVIDENCE_VERSION, Evidence, Manifest, PartitionEvidence, Population, Totals};
+use crate::report::Report;
+use crate::trust::Trust;
+
+/// What is checked.
+pub(crate) struct Evident<'e> {
+    pub(crate) dir: &'e Path,
+    /// `manifest.json`, byte for byte.
+    pub(crate) bytes: &'e [u8],
+    pub(crate) manifest: &'e Manifest,
+    pub(crate) hashes: &'e Hashes,
+    pub(crate) trust: &'e Trust,
+}
+
+impl Evident<'_> {
+    /// Checks the evidence of an export that has some.
+    pub(crate) fn check(&self, evidence: &Evidence, report: &mut Report) {
+        let keys = Keys::of(self.dir, self.trust, report);
+        if let Some(signer) = check_manifest(self.dir, self.bytes, &keys, report) {
+            report
+                .proven
+                .push(format!("the manifest, and with it every file under data/, is signed with {signer}"));
+        }
+        if evidence.version > EVIDENCE_VERSION {
+            return report.find(
+                "manifest.json",
+                format!("its evidence was written by a later release (version {})", evidence.version),
+            );
+        }
+        self.files_are_those_of(evidence, report);
+        let scopes = std::fs::read_to_string(self.dir.join("data/keys/scopes.ndjson")).ok();
+        let claim = match Claim::read(&evidence.provable, &self.manifest.query, scopes.as_deref()) {
+            Ok(claim) => claim,
+            Err(problem) => return report.find("manifest.json", format!("can't be checked: {problem}")),
+        };
+        let mut payload = Payload::of(self.dir, self.manifest);
+        let has_payload = payload.is_some();
+        let mut totals = Totals::default();
+        let mut sum = Sum::default();
+        for part in &evidence.partitions {
+            let marks = Marks::of(self.dir, part, &keys, self.trust, &self.manifest.asked_at, report);
+            self.skip_former(part, &mut payload, report);
+            let check = Check {
+                dir: self.dir,
+                part,
+                claim: &claim,
+                marks: &marks.at,
+                totals: &mut totals,
+                report,
+                payload: &mut payload,
+            };
+            let outcome = check.run();
+            if outcome.is_whole {
+                marks.tell(part, report);
+            }
+            sum.add(part, &outcome, &marks);
+        }
+        self.nothing_is_left(has_payload, &mut payload, report);
+        if !report.is_damaged() && totals != evidence.totals {
+            report.find("manifest.json", "its control totals are not those of what is delivered");
+        }
+        self.tell(&claim, &sum, has_payload, evidence, &keys, report);
+    }
+
+    /// The signature vouches for the manifest, the manifest for every file.
+    fn files_are_those_of(&self, evidence: &Evidence, report: &mut Report) {
+        for file in &evidence.files {
+            match self.hashes.get(&file.path) {
+                None => {
+                    report.find(&file.path, "was left out: it is in the manifest, but in no checksum file")
+                }
+                Some((sha256, bytes)) if *sha256 != file.sha256 || *bytes != file.bytes => {
+                    report.find(&file.path, "is not the file of the manifest: its SHA-256 differs");
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Records of trees before this one have no leaf here.
+    fn skip_former(&self, part: &PartitionEvidence, payload: &mut Option<Payload>, report: &mut Report) {
+        for _ in 0..part.former_records {
+            match payload.as_mut().map(Payload::next_record) {
+                Some(Ok(Some(_))) | None => {}
+                Some(Ok(None)) => {
+                    return report.find("manifest.json", "names more records of former logs than there are");
+                }
+                Some(Err((file, error))) => return report.find(file, format!("can't be read: {error}")),
+            }
+        }
+    }
+
+    fn nothing_is_left(&self, has_payload: bool, payload: &mut Option<Payload>, report: &mut Report) {
+        let covered = |partition: u32| {
+            let evidence = self.manifest.evidence.as_ref();
+            evidence.is_some_and(|all| all.partitions.iter().any(|part| part.partition == partition))
+        };
+        // Records of a partition without evidence stand in their place among the others.
+        let is_unproven = |part: &crate::manifest::Partition| part.records > 0 && !covered(part.partition);
+        if !has_payload || self.manifest.partitions.iter().any(is_unproven) {
+            return;
+        }
+        if let Some(Ok(Some(left))) = payload.as_mut().map(Payload::next_record) {
+            report.find(
+                left.file,
+                format!("line {}: a record that no leaf was made of: it was added", left.line),
+            );
+        }
+    }
+
+    fn tell(
+        &self,
+        claim: &Claim,
+        sum: &Sum,
+        has_payload: bool,
+        evidence: &Evidence,
+        keys: &Keys,
+        report: &mut Report,
+    ) {
+        if !report.is_damaged() {
+            let Population { in_range, in_scope, delivered, duplicates, erased, undecodable, unmatched } =
+                sum.population;
+            if sum.sealed_partitions > 0 {
+                report.proven.push(format!(
+                    "the headers of {} of the {in_range} leaves of {} partitions lead to roots that the log's keys have signed",
+                    sum.sealed_leaves, sum.partitions
+                ));
+            }
+            if has_payload {
+                report.proven.push(format!(
+                    "each of the {delivered} records is, byte for byte, the one that its leaf was made of"
+                ));
+            }
+            let scopes = claim
+                .scope_names()
+                .map_or_else(String::new, |scopes| format!(" in the scopes {}", scopes.join(", ")));
+            report.proven.push(format!(
+                "{in_scope} leaves are in scope{scopes} by what headers show, and every one is accounted for: {delivered} records delivered ({} beyond the scope), {duplicates} repeats, {erased} erased, {undecodable} no valid records, {unmatched} not asked for",
+                sum.beyond
+            ));
+        }
+        if keys.are_copies && !keys.known.is_empty() {
+            report.asserted.push(
+                "that the keys are the operator's: they were taken from the export itself; give those that you have from elsewhere".to_owned(),
+            );
+        }
+        report.asserted.extend(evidence.asserted.iter().cloned());
+        if !has_payload {
+            report.asserted.push(format!(
+                "that the rows in {} say what the records say: only NDJSON is compared with the log",
+                self.manifest.format
+            ));
+        }
+        if sum.population.erased + sum.population.undecodable > 0 {
+            report.asserted.push("that what is told to be erased, or no valid record, is".to_owned());
+        }
+        if sum.untagged > 0 {
+            report.not_covered.push(format!(
+                "{} leaves bear no tags, so whether they are in scope can't be told from their headers",
+                sum.untagged
+            ));
+        }
+        for part in &evidence.partitions {
+            if part.start_size > 0 {
+                report.not_covered.push(format!(
+                    "the first {} leaves of partition {}, which were appended before the period",
+                    part.start_size, part.partition
+                ));
+            }
+            if part.former_records > 0 {
+                report.not_covered.push(format!(
+                    "{} records of partition {} from a log that was replaced since",
+                    part.former_records, part.partition
+                ));
+            }
+        }
+        let is_without = |part: &&crate::manifest::Partition| {
+            evidence.partitions.iter().all(|evidence| evidence.partition != part.partition)
+        };
+        for part in self.manifest.partitions.iter().filter(is_without) {
+            report.not_covered.push(format!("partition {}, of which there is no evidence", part.partition));
+        }
+        report.not_covered.push("whether a platform sent everything that happened in it".to_owned());
+        if self.trust.kept.is_empty() {
+            report.not_covered.push(
+                "whether another history was signed with the same key: keep a checkpoint-end, and check later exports against it".to_owned(),
+            );
+        }
+    }
+}
+
+/// What all partitions come to.
+#[derive(Debug, Default)]
+struct Sum {
+    population: Population,
+    beyond: u64,
+    untagged: u64,
+    partitions: usize,
+    sealed_partitions: usize,
+    sealed_leaves: u64,
+}
+
+impl Sum {
+    fn add(&mut self, part: &PartitionEvidence, outcome: &Outcome, marks: &Marks) {
+        let (sum, of) = (&mut self.population, &outcome.population);
+        sum.in_range += of.in_range;
+        sum.in_scope += of.in_scope;
+        sum.delivered += of.delivered;
+        sum.duplicates += of.duplicates;
+        sum.erased += of.erased;
+        sum.undecodable += of.undecodable;
+        sum.unmatched += of.unmatched;
+        self.beyond += outcome.beyond;
+        self.untagged += outcome.untagged;
+        self.partitions += 1;
+        self.sealed_partitions += usize::from(marks.sealed.is_some());
+        let sealed = marks.sealed.unwrap_or(0).min(part.covered_size);
+        self.sealed_leaves += sealed.saturating_sub(part.start_size);
+    }
+}

@@ -1,0 +1,90 @@
+//! Who vouches for a manifest and for checkpoints.
+
+use std::path::Path;
+
+use audit_proof::{NoteSignature, NoteVerifier, SignatureKind, SignedNote};
+use sha2::{Digest, Sha256};
+
+use crate::report::Report;
+use crate::trust::Trust;
+
+/// Where an export keeps copies of public keys.
+const COPIES: [&str; 3] = ["data/keys/export.vkey", "data/keys/log.vkey", "data/keys/cosigner.vkey"];
+
+/// The keys that signatures are checked with.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) known: Vec<NoteVerifier>,
+    /// Whether they come from the export itself.
+    pub(super) are_copies: bool,
+}
+
+impl Keys {
+    /// Those that whoever checks has brought along; else the export's own copies.
+    pub(super) fn of(dir: &Path, trust: &Trust, report: &mut Report) -> Self {
+        if !trust.keys.is_empty() {
+            return Self { known: trust.keys.clone(), are_copies: false };
+        }
+        let mut copies = Trust::default();
+        for path in COPIES {
+            let Ok(text) = std::fs::read_to_string(dir.join(path)) else { continue };
+            if let Err(error) = copies.add_keys(&text) {
+                report.find(path, format!("is not a list of verifier keys: {error}"));
+            }
+        }
+        Self { known: copies.keys, are_copies: true }
+    }
+}
+
+/// Checks both signatures of a manifest. Returns the key's text where they are good.
+pub(super) fn check_manifest(
+    dir: &Path,
+    manifest: &[u8],
+    keys: &Keys,
+    report: &mut Report,
+) -> Option<String> {
+    let Ok(note) = std::fs::read(dir.join("manifest.note")) else {
+        report.asserted.push(
+            "that the manifest is the one that the exporting system wrote: it is not signed".to_owned(),
+        );
+        return None;
+    };
+    let note = match SignedNote::parse(&note) {
+        Ok(note) => note,
+        Err(error) => {
+            report.find("manifest.note", format!("is no signed note: {error}"));
+            return None;
+        }
+    };
+    let verified = match note.verify(&keys.known) {
+        Ok(verified) => verified,
+        Err(error) => {
+            report.find("manifest.note", format!("does not vouch for the manifest: {error}"));
+            return None;
+        }
+    };
+    let sha256 = hex::encode(Sha256::digest(manifest));
+    if !note.text().lines().any(|line| line == format!("sha256 {sha256}")) {
+        report.find("manifest.json", "was forged: its SHA-256 is not the one that was signed");
+        return None;
+    }
+    let signer = &keys.known[verified.first()?.verifier];
+    if signer.kind() != SignatureKind::Ed25519 || !signer.name().ends_with("/export") {
+        report.find("manifest.note", format!("is signed with {}, which is no export key", signer.name()));
+        return None;
+    }
+    let Ok(bytes) = std::fs::read(dir.join("manifest.json.sig")) else {
+        report.find("manifest.json.sig", "can't be read");
+        return None;
+    };
+    let signature = NoteSignature { name: signer.name().to_owned(), key_id: [0; 4], bytes };
+    let text = std::str::from_utf8(manifest).ok()?;
+    if signer.verify(text, &signature).is_none() {
+        report.find(
+            "manifest.json.sig",
+            "is not a signature of this manifest by the key that signed manifest.note",
+        );
+        return None;
+    }
+    Some(signer.to_string())
+}
