@@ -81,7 +81,7 @@ pub(crate) enum Command {
     Report(command::report::Args),
     /// Write records to files with a manifest and checksums
     Export(command::export::Args),
-    /// Check an export: every checksum and, in NDJSON, every record and count
+    /// Check an export: checksums, signatures, and that every record in scope is in it as the log has it
     Verify(command::verify::Args),
     /// Prove that a record is in the log, in a file that is checked offline
     Proof(command::proof::Args),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use audit_archive::{ArchiveConfig, Archiver, Reader};
-use audit_export::{ExportJobs, ExportRunner, Sealer, SealerConfig};
+use audit_export::{ExportJobs, ExportRunner, Sealer, SealerConfig, Vouching};
 use audit_journal::{Control, Journal, Spool, SpoolConfig, SpoolError};
 use audit_secret::Keyring;
 use audit_server::{AdminToken, App, Declaration, Limits, Named, Parts, ServerConfig, ServerTls, serve};
@@ -153,6 +153,7 @@ impl System {
         } else {
             None
         };
+        let vouching = if exports.is_some() { key_file::vouching(config)? } else { Vouching::default() };
         let (jobs, runner) = exports.unzip();
         let parts = Parts {
             journal: journal.clone(),
@@ -175,7 +176,7 @@ impl System {
             reloader,
             archiver,
             sealer,
-            exports: runner.zip(reader),
+            exports: runner.map(|runner| runner.vouching(vouching)).zip(reader),
             deliverer,
             declaration,
             drain: config.shutdown.drain,

@@ -1,8 +1,8 @@
-//! `flagtrail keys init`, `rotate`, `show`: the keys that checkpoints of the log are signed with. Works on the key file; a sealer that is
-//! running reads it at its next start.
+//! `flagtrail keys init`, `rotate`, `show`: the keys that checkpoints of the log, and exports, are signed with. Works on the key files; a
+//! process that is running reads them at its next start.
 
 use anyhow::{Context as _, Result};
-use audit_export::SealKeys;
+use audit_export::{ExportKey, SealKeys};
 use audit_proof::origin;
 use serde_json::json;
 
@@ -13,7 +13,8 @@ use crate::{key_file, print};
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Make the file with the key that checkpoints of the log are signed with (seal.key_file)
+    /// Make the files with the keys that checkpoints of the log (seal.key_file) and exports (seal.export_key_file) are signed
+    /// with, as far as they are missing
     Init,
     /// Make a new key that signs checkpoints; the one in use signs beside it until --finish
     ///
@@ -24,7 +25,7 @@ pub(crate) enum Command {
         #[arg(long)]
         finish: bool,
     },
-    /// Show the verifier keys of a partition's checkpoints, for those who check them
+    /// Show the verifier keys of a partition's checkpoints, and of exports, for those who check them
     ///
     /// The deployment stands in `flagtrail log show` and in every checkpoint's origin.
     Show {
@@ -44,13 +45,21 @@ pub(crate) enum Command {
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     let file = context.config.seal_key_file();
     match command {
-        Command::Init if file.exists() => Err(Stop::error(
+        Command::Init if file.exists() && context.config.export_key_file().exists() => Err(Stop::error(
             Exit::Usage,
             format!("{} is there already: `flagtrail keys rotate` exchanges its key", file.display()),
         )),
         Command::Init => {
-            key_file::write(&file, &SealKeys::generate())?;
-            print::line(&format!("{} made; keep a copy elsewhere", file.display()))
+            if !file.exists() {
+                key_file::write(&file, &SealKeys::generate())?;
+                print::line(&format!("{} made; keep a copy elsewhere", file.display()))?;
+            }
+            let exports = context.config.export_key_file();
+            if !exports.exists() {
+                key_file::write_export(&exports, &ExportKey::generate())?;
+                print::line(&format!("{} made", exports.display()))?;
+            }
+            Ok(())
         }
         Command::Rotate { finish } => {
             let keys = key_file::read(&file)?;
@@ -62,7 +71,13 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         Command::Show { deployment, partition, epoch } => {
             let keys = key_file::read(&file)?;
             let origin = origin(&deployment, partition, epoch);
-            let verifiers = keys.verifiers(&origin, &deployment).context("the names of the keys")?;
+            let mut verifiers = keys.verifiers(&origin, &deployment).context("the names of the keys")?;
+            let exports = context.config.export_key_file();
+            if exports.exists() {
+                let signer =
+                    key_file::read_export(&exports)?.signer(&deployment).context("the key's name")?;
+                verifiers.push(signer.verifier().clone());
+            }
             if context.json {
                 let verifiers: Vec<String> = verifiers.iter().map(ToString::to_string).collect();
                 return print::json(&json!({"origin": origin, "verifier_keys": verifiers}));

@@ -1,7 +1,7 @@
 //! `flagtrail up`: everything in one process.
 
 use anyhow::{Context as _, Result};
-use audit_export::SealKeys;
+use audit_export::{ExportKey, SealKeys};
 
 use super::Context;
 use crate::cli::ListenArgs;
@@ -30,12 +30,17 @@ pub(crate) async fn run(context: Context, _args: Args) -> Result<()> {
     system.run().await
 }
 
-/// The first start makes the keys that checkpoints are signed with.
+/// The first start makes the keys that checkpoints and exports are signed with.
 pub(crate) fn ensure_keys(config: &Config) -> Result<()> {
     let file = config.seal_key_file();
     if !file.exists() && config.seal.key_file.as_os_str().is_empty() {
         key_file::write(&file, &SealKeys::generate())?;
         tracing::info!(file = %file.display(), "the log's keys made; keep a copy elsewhere");
+    }
+    let file = config.export_key_file();
+    if !file.exists() && config.seal.export_key_file.as_os_str().is_empty() {
+        key_file::write_export(&file, &ExportKey::generate())?;
+        tracing::info!(file = %file.display(), "the exports' key made");
     }
     Ok(())
 }

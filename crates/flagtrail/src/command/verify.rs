@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use audit_verify::{Finding, FindingKind, Report};
-use serde_json::json;
+use audit_verify::{Report, Trust};
 
 use super::Context;
 use crate::exit::{Exit, Stop};
@@ -15,31 +14,25 @@ use crate::print;
 pub(crate) struct Args {
     /// The directory of the export
     export: PathBuf,
+    /// Verifier keys that the operator published, one a line; without, the copies in the export are used
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+    /// A checkpoint kept from earlier: whatever was changed before it since then is found
+    #[arg(long, value_name = "FILE")]
+    against: Vec<PathBuf>,
 }
 
-/// Checks and says what is shown, what is asserted, and what is wrong.
+/// Checks and says what is proven, what is asserted, what is not covered, and what is wrong.
 pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
+    let trust = Trust::read(&args.key, &args.against).map_err(|problem| Stop::error(Exit::Usage, problem))?;
     let export = args.export.clone();
-    let report = tokio::task::spawn_blocking(move || audit_verify::verify_export(&export)).await?;
+    let report =
+        tokio::task::spawn_blocking(move || audit_verify::verify_export_with(&export, &trust)).await?;
     let report = report.with_context(|| format!("{} can't be checked", args.export.display()))?;
     if context.json {
-        let finding = |f: &Finding| json!({"kind": f.kind.as_str(), "file": f.file, "problem": f.problem});
-        let findings: Vec<_> = report.findings.iter().map(finding).collect();
-        print::json(&json!({
-            "passes": report.passes(), "findings": findings, "shown": report.shown, "asserted": report.asserted,
-        }))?;
+        print::json(&report.to_json())?;
     } else {
-        for finding in &report.findings {
-            let prefix = match finding.kind {
-                FindingKind::Damage => "WRONG",
-                FindingKind::Gap => "MISSING",
-            };
-            print::line(&format!("{prefix:<8}  {}", print::visible(&finding.to_string())))?;
-        }
-        if !report.is_damaged() {
-            report.shown.iter().try_for_each(|shown| print::line(&format!("shown     {shown}")))?;
-        }
-        report.asserted.iter().try_for_each(|asserted| print::line(&format!("asserted  {asserted}")))?;
+        report.sentences().iter().try_for_each(|sentence| print::line(sentence))?;
     }
     verdict(&report)
 }
@@ -59,6 +52,8 @@ fn verdict(report: &Report) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use audit_verify::{Finding, FindingKind};
+
     use super::*;
 
     #[test]

@@ -176,6 +176,7 @@ pub(crate) struct Archive {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Seal {
     pub(crate) key_file: PathBuf,
+    pub(crate) export_key_file: PathBuf,
     #[serde(with = "humantime_text")]
     pub(crate) interval: Duration,
     #[serde(with = "humantime_text")]
@@ -332,6 +333,12 @@ impl Config {
     pub(crate) fn seal_key_file(&self) -> PathBuf {
         let given = &self.seal.key_file;
         if given.as_os_str().is_empty() { self.data_dir.join("log.keys") } else { given.clone() }
+    }
+
+    /// Where the key is that exports are signed with.
+    pub(crate) fn export_key_file(&self) -> PathBuf {
+        let given = &self.seal.export_key_file;
+        if given.as_os_str().is_empty() { self.data_dir.join("export.key") } else { given.clone() }
     }
 
     /// Where the admin token is.

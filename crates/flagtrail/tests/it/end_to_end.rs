@@ -185,6 +185,7 @@ async fn write(
 fn exported(export: &std::path::Path) -> Vec<Value> {
     let mut files: Vec<_> =
         std::fs::read_dir(export.join("data")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.file_name().unwrap().to_string_lossy().starts_with("records-"));
     files.sort();
     let lines = files.iter().flat_map(|file| {
         std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()

@@ -269,6 +269,7 @@ fn body(request: &Value) -> Vec<u8> {
 fn lines(export: &Path) -> Vec<Value> {
     let files = std::fs::read_dir(export.join("data")).unwrap().map(|entry| entry.unwrap().path());
     files
+        .filter(|file| file.file_name().unwrap().to_string_lossy().starts_with("records-"))
         .flat_map(|file| {
             std::fs::read_to_string(file)
                 .unwrap()

@@ -170,8 +170,9 @@ async fn show(client: &Client, config: &Config) -> Result<()> {
     ))?;
     let checked = tokio::task::spawn_blocking(move || audit_verify::verify_export(&destination)).await??;
     ensure!(checked.passes(), "the export does not pass its own check: {:?}", checked.findings);
-    checked.shown.iter().try_for_each(|shown| said(&format!("shown     {shown}")))?;
-    checked.asserted.iter().try_for_each(|asserted| said(&format!("asserted  {asserted}")))
+    checked.proven.iter().try_for_each(|proven| said(&format!("proven       {proven}")))?;
+    checked.asserted.iter().try_for_each(|asserted| said(&format!("asserted     {asserted}")))?;
+    checked.not_covered.iter().try_for_each(|left| said(&format!("not covered  {left}")))
 }
 
 /// Waits until the archive has what the platforms sent.

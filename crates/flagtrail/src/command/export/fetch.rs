@@ -19,9 +19,11 @@ use crate::print;
 /// Pause between two looks at the job.
 const POLL: Duration = Duration::from_millis(200);
 
-/// The files around the payload.
-const FRAME: [&str; 5] =
-    ["bagit.txt", "bag-info.txt", "manifest.json", "manifest-sha256.txt", "tagmanifest-sha256.txt"];
+/// The files that name all others, and are fetched first.
+const CHECKSUMS: [&str; 2] = ["tagmanifest-sha256.txt", "manifest-sha256.txt"];
+
+/// Most bytes of a file that names others: far more than an export has files.
+const CHECKSUMS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Asks for an export and returns its id.
 pub(crate) async fn ask(client: &Client, query: Value, format: &str) -> Result<String> {
@@ -32,7 +34,7 @@ pub(crate) async fn ask(client: &Client, query: Value, format: &str) -> Result<S
 /// Waits for an export and fetches it to `to`; answers with its manifest.
 pub(crate) async fn receive(client: &Client, id: &str, to: &Path) -> Result<Value> {
     let manifest = wait(client, id).await?;
-    fetch(client, id, &manifest, to).await.with_context(|| {
+    fetch(client, id, to).await.with_context(|| {
         format!("export {id} is made, but could not be fetched; `flagtrail export resume {id}` tries again")
     })?;
     Ok(manifest)
@@ -67,29 +69,26 @@ async fn wait(client: &Client, id: &str) -> Result<Value> {
 }
 
 /// Fetches into a folder beside `to` and renames: `to` is there whole or not at all.
-async fn fetch(client: &Client, id: &str, manifest: &Value, to: &Path) -> Result<()> {
+async fn fetch(client: &Client, id: &str, to: &Path) -> Result<()> {
     let mut beside = to.as_os_str().to_owned();
     beside.push(".fetching");
     let beside = PathBuf::from(beside);
     if beside.exists() {
         fs::remove_dir_all(&beside)?;
     }
-    fs::create_dir_all(beside.join("data"))?;
-    let files = manifest["files"].as_array().context("the manifest lists no files")?;
-    let payload = files.iter().filter_map(|file| file["path"].as_str());
-    for path in payload.chain(FRAME) {
-        ensure!(
-            Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_))),
-            "{path:?} leads out of the export"
-        );
-        let mut body = client.stream(&format!("/v1/exports/{id}/files/{path}")).await?;
-        let mut file = File::create(beside.join(path))?;
-        while let Some(frame) = body.frame().await {
-            if let Ok(bytes) = frame.context("the transfer broke off")?.into_data() {
-                file.write_all(&bytes)?;
+    fs::create_dir_all(&beside)?;
+    for path in CHECKSUMS {
+        fetch_file(client, id, &beside, path).await?;
+    }
+    for sums in CHECKSUMS {
+        let sums = beside.join(sums);
+        ensure!(fs::metadata(&sums)?.len() <= CHECKSUMS_BYTES_MAX, "{} is too large", sums.display());
+        for line in fs::read_to_string(&sums)?.lines() {
+            let (_, path) = line.split_once("  ").with_context(|| format!("{line:?} is no checksum line"))?;
+            if !CHECKSUMS.contains(&path) {
+                fetch_file(client, id, &beside, path).await?;
             }
         }
-        file.sync_all()?;
     }
     let checked = {
         let beside = beside.clone();
@@ -99,5 +98,26 @@ async fn fetch(client: &Client, id: &str, manifest: &Value, to: &Path) -> Result
         bail!("what was fetched is not what was written: {wrong}");
     }
     fs::rename(&beside, to)?;
+    Ok(())
+}
+
+/// Fetches one file to its place under `root`.
+async fn fetch_file(client: &Client, id: &str, root: &Path, path: &str) -> Result<()> {
+    ensure!(
+        Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_))),
+        "{path:?} leads out of the export"
+    );
+    let place = root.join(path);
+    if let Some(folder) = place.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut body = client.stream(&format!("/v1/exports/{id}/files/{path}")).await?;
+    let mut file = File::create(place)?;
+    while let Some(frame) = body.frame().await {
+        if let Ok(bytes) = frame.context("the transfer broke off")?.into_data() {
+            file.write_all(&bytes)?;
+        }
+    }
+    file.sync_all()?;
     Ok(())
 }
