@@ -9,6 +9,7 @@
 //! Nothing here knows where tiles are kept, what a message queue is, or what time it is.
 
 mod checkpoint;
+mod cut;
 mod hash;
 mod leaf;
 mod note;
@@ -19,6 +20,7 @@ mod tlog_proof;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use cut::{CUT_KIND, CUT_VERSION, Cut, CutName, Edge, InvalidCut, KIND_HEADER};
 pub use hash::{InvalidHash, NodeHash, empty_root, leaf_hash, node_hash};
 pub use leaf::{
     InvalidLeaf, LEAF_BYTES_MAX, LEAF_VERSION, Leaf, LeafRecord, SALT_BYTES, TEXT_BYTES_MAX, body_hash,
