@@ -4,6 +4,7 @@ use audit_archive::{EvidenceError, QueryError};
 use audit_journal::ReadError;
 use audit_proof::InvalidKey;
 
+use crate::destination::PutError;
 use crate::state::STATE_VERSION;
 
 /// Each names the thing and the mend. What was written stays beside the destination, and the same job goes on
@@ -49,6 +50,9 @@ pub enum ExportError {
     /// The destination can't be written.
     #[error("the export can't be written: {0}")]
     Write(#[from] std::io::Error),
+    /// What is made can't be brought to where it is to go.
+    #[error(transparent)]
+    Destination(#[from] PutError),
     /// A row of the archive is no record, although it was one when it was archived.
     #[error(
         "the archive holds something at partition {partition}, number {seq}, that is no record: `flagtrail archive check` tells more"

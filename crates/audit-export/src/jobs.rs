@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use audit_archive::Reader;
 use audit_journal::{Journal, Partition};
@@ -20,11 +21,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::destination::{Destinations, PutError};
 use crate::durable::{sync_folder, write_whole};
 use crate::evidence::{PreviousExport, Vouching};
 use crate::job::{ExportJob, Format};
 use crate::manifest::{Manifest, QueryText};
-use crate::run::{Progress, run_export};
+use crate::run::{Progress, run_export_to};
 
 /// Most jobs that wait; more are refused.
 pub const JOBS_WAITING_MAX: usize = 16;
@@ -32,6 +34,9 @@ pub const JOBS_WAITING_MAX: usize = 16;
 /// Most jobs that are kept, whatever became of them; then one has to be removed before another is taken. None is
 /// removed by itself: whoever asked for an export may still be about to fetch it.
 pub const EXPORTS_KEPT_MAX: usize = 1_000;
+
+/// How long after a destination was away an export is brought there again.
+const DELIVER_AGAIN_AFTER: Duration = Duration::from_secs(300);
 
 /// What the folder of a removed job begins with until all of it is deleted.
 const REMOVED_PREFIX: &str = ".removed-";
@@ -52,10 +57,41 @@ pub struct ExportRequest {
     pub query: QueryText,
     /// The format.
     pub format: Format,
+    /// The destination that it is brought to; kept in the server's own directory alone where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// Whether it stays in the server's directory, to be fetched, after it was brought to its destination.
+    #[serde(default = "usually", skip_serializing_if = "is_usual")]
+    pub is_kept: bool,
     /// Who asks, in words.
     pub asked_by: String,
     /// When, RFC 3339.
     pub asked_at: String,
+}
+
+fn usually() -> bool {
+    true
+}
+
+fn is_usual(is_kept: &bool) -> bool {
+    *is_kept
+}
+
+/// What a job is to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExportOrder {
+    /// Its id, where whoever asks may ask again for the same; made up where there is none. Ids sort by time.
+    pub id: Option<Uuid>,
+    /// Which records.
+    pub query: QueryText,
+    /// The format.
+    pub format: Format,
+    /// The name of the destination that it is brought to.
+    pub destination: Option<String>,
+    /// Whether it stays in this process's directory after it was brought to its destination.
+    pub is_kept: bool,
+    /// Who asks, in words.
+    pub asked_by: String,
 }
 
 /// Where a job is.
@@ -74,7 +110,7 @@ pub enum ExportState {
         /// What it holds.
         manifest: Box<Manifest>,
     },
-    /// Given up; a restart of the process tries again.
+    /// Given up; a restart of the process tries again, and where only the destination was away, so does this one.
     Failed {
         /// Why, and the mend.
         problem: String,
@@ -99,7 +135,7 @@ pub enum StateSummary {
         /// The partitions that it does not cover to their end.
         incomplete: Vec<Partition>,
     },
-    /// Given up; a restart of the process tries again.
+    /// Given up; a restart of the process tries again, and where only the destination was away, so does this one.
     Failed {
         /// Why, and the mend.
         problem: String,
@@ -136,6 +172,14 @@ pub enum SubmitError {
         "{EXPORTS_KEPT_MAX} exports are kept already: delete those that are no longer needed here (`flagtrail export delete ID`), and ask again"
     )]
     TooManyKept,
+    /// Nobody has configured that destination.
+    #[error("there is no destination {asked:?} in the configuration; there are: {}", .known.join(", "))]
+    Destination {
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        known: Vec<String>,
+    },
     /// The request can't be written down.
     #[error("the export can't be written down: {0}")]
     Write(#[from] std::io::Error),
@@ -162,6 +206,8 @@ struct Shared {
     /// Held while a job is taken, which writes files: one at a time, so that no two take the last place.
     taking: Mutex<()>,
     queue: mpsc::Sender<String>,
+    destinations: Destinations,
+    instance: Uuid,
 }
 
 /// Makes the jobs of an [`ExportJobs`], one after the other.
@@ -176,29 +222,54 @@ impl ExportJobs {
     /// Opens the folder and finds the jobs of earlier runs. Those that were not finished are made again by the
     /// runner; what is left of removed ones is deleted.
     pub fn open(dir: impl Into<PathBuf>) -> std::io::Result<(Self, ExportRunner)> {
+        Self::open_with(dir, Destinations::default())
+    }
+
+    /// As [`ExportJobs::open`]; jobs may name one of these destinations.
+    pub fn open_with(
+        dir: impl Into<PathBuf>,
+        destinations: Destinations,
+    ) -> std::io::Result<(Self, ExportRunner)> {
         let dir = dir.into();
         std::fs::create_dir_all(&dir)?;
         sync_folder(&dir)?;
         delete_removed(&dir)?;
         let states = found(&dir)?;
+        let instance = instance(&dir)?;
         let (sender, queue) = mpsc::channel(JOBS_WAITING_MAX);
-        let shared =
-            Arc::new(Shared { dir, states: Mutex::new(states), taking: Mutex::new(()), queue: sender });
+        let (states, taking) = (Mutex::new(states), Mutex::new(()));
+        let shared = Arc::new(Shared { dir, states, taking, queue: sender, destinations, instance });
         Ok((Self { shared: shared.clone() }, ExportRunner { shared, queue, vouching: Vouching::default() }))
     }
 
-    /// Takes a job. When it returns, the job is written down and will be made, by this process or the next.
+    /// Takes a job whose export stays in this process's directory, until it is fetched.
     pub fn submit(
         &self,
         query: QueryText,
         format: Format,
         asked_by: String,
     ) -> Result<ExportRequest, SubmitError> {
-        let id = Uuid::now_v7().to_string();
+        self.submit_order(ExportOrder { id: None, query, format, destination: None, is_kept: true, asked_by })
+    }
+
+    /// Takes a job. When it returns, the job is written down and will be made, by this process or the next. One whose id was
+    /// taken before is the job that was: nothing is made twice.
+    pub fn submit_order(&self, order: ExportOrder) -> Result<ExportRequest, SubmitError> {
+        let ExportOrder { id, query, format, destination, is_kept, asked_by } = order;
+        if let Some(asked) = destination.as_ref().filter(|name| self.shared.destinations.get(name).is_none())
+        {
+            let known = self.shared.destinations.names().into_iter().map(str::to_owned).collect();
+            return Err(SubmitError::Destination { asked: asked.clone(), known });
+        }
+        let id = id.unwrap_or_else(Uuid::now_v7).to_string();
         let asked_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-        let request = ExportRequest { v: JOB_VERSION, id: id.clone(), query, format, asked_by, asked_at };
+        let (v, id_of) = (JOB_VERSION, id.clone());
+        let request = ExportRequest { v, id: id_of, query, format, destination, is_kept, asked_by, asked_at };
         period(&request.query)?;
         let _taking = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((taken, _)) = self.get(&id) {
+            return Ok(taken);
+        }
         let kept = self.shared.lock().len();
         if kept >= EXPORTS_KEPT_MAX {
             return Err(SubmitError::TooManyKept);
@@ -213,6 +284,16 @@ impl ExportJobs {
         self.shared.lock().insert(id.clone(), (request.clone(), ExportState::Waiting));
         place.send(id);
         Ok(request)
+    }
+
+    /// Where jobs can be brought to.
+    pub fn destinations(&self) -> &Destinations {
+        &self.shared.destinations
+    }
+
+    /// What this directory of jobs is called: the same after a restart, and different from every other.
+    pub fn instance(&self) -> Uuid {
+        self.shared.instance
     }
 
     /// One job.
@@ -284,23 +365,56 @@ impl ExportRunner {
     /// Makes jobs until `shutdown`; the one in hand is then left to be resumed by the next start.
     pub async fn run(mut self, journal: Journal, reader: Reader, shutdown: CancellationToken) {
         let unfinished: Vec<String> = self.shared.waiting();
+        let mut undelivered = Vec::new();
         for id in unfinished {
-            self.make(&journal, &reader, &id, &shutdown).await;
+            undelivered.extend(self.make(&journal, &reader, &id, &shutdown).await.then_some(id));
         }
-        while let Some(Some(id)) = shutdown.run_until_cancelled(self.queue.recv()).await {
-            self.make(&journal, &reader, &id, &shutdown).await;
+        let mut again = tokio::time::interval(DELIVER_AGAIN_AFTER);
+        again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        again.reset();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                asked = self.queue.recv() => {
+                    let Some(id) = asked else { return };
+                    undelivered.extend(self.make(&journal, &reader, &id, &shutdown).await.then_some(id));
+                }
+                _ = again.tick(), if !undelivered.is_empty() => {
+                    for id in std::mem::take(&mut undelivered) {
+                        self.shared.set(&id, ExportState::Waiting);
+                        undelivered.extend(self.make(&journal, &reader, &id, &shutdown).await.then_some(id));
+                    }
+                }
+            }
         }
     }
 
-    async fn make(&self, journal: &Journal, reader: &Reader, id: &str, shutdown: &CancellationToken) {
-        let Some((request, ExportState::Waiting)) = self.shared.lock().get(id).cloned() else { return };
+    /// Makes one. Whether it is made, but its destination was away, so that it is to be tried again.
+    async fn make(&self, journal: &Journal, reader: &Reader, id: &str, shutdown: &CancellationToken) -> bool {
+        let Some((request, ExportState::Waiting)) = self.shared.lock().get(id).cloned() else {
+            return false;
+        };
         if shutdown.is_cancelled() {
-            return;
+            return false;
         }
         let period = match period(&request.query) {
             Ok(period) => period,
             // It was checked when the job was taken: somebody has changed `job.json`.
-            Err(error) => return self.shared.set(id, ExportState::Failed { problem: error.to_string() }),
+            Err(error) => {
+                self.shared.set(id, ExportState::Failed { problem: error.to_string() });
+                return false;
+            }
+        };
+        let destination = match &request.destination {
+            None => None,
+            Some(name) => match self.shared.destinations.get(name) {
+                Some(destination) => Some(destination),
+                None => {
+                    let problem = format!("there is no destination {name:?} in the configuration any more");
+                    self.shared.set(id, ExportState::Failed { problem });
+                    return false;
+                }
+            },
         };
         let job = ExportJob {
             id: request.id.clone(),
@@ -316,7 +430,9 @@ impl ExportRunner {
         let told =
             move |progress: Progress| shared.set(&name, ExportState::Running { records: progress.records });
         let vouching = Vouching { previous: self.shared.latest_done(), ..self.vouching.clone() };
-        let state = match run_export(journal, reader, &job, &vouching, told, shutdown.clone()).await {
+        let made = run_export_to(journal, reader, &job, &vouching, destination, told, shutdown.clone()).await;
+        let is_away = matches!(&made, Err(crate::ExportError::Destination(PutError::NotWritten { .. })));
+        let state = match made {
             Ok(manifest) => {
                 tracing::info!(
                     export = id,
@@ -333,7 +449,23 @@ impl ExportRunner {
                 ExportState::Failed { problem: error.to_string() }
             }
         };
+        let is_done = matches!(state, ExportState::Done { .. });
         self.shared.set(id, state);
+        if is_done && !request.is_kept {
+            self.remove(id).await;
+        }
+        is_away
+    }
+}
+
+impl ExportRunner {
+    /// Removes what was brought away. What can't be deleted is told; the next start tries again.
+    async fn remove(&self, id: &str) {
+        let (jobs, name) = (ExportJobs { shared: Arc::clone(&self.shared) }, id.to_owned());
+        let removed = tokio::task::spawn_blocking(move || jobs.remove(&name)).await;
+        if let Err(error) = removed.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            tracing::warn!(export = id, %error, "an export that was brought to its destination can't be removed");
+        }
     }
 }
 
@@ -392,6 +524,20 @@ fn delete_removed(dir: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The name of this directory; made up where it has none yet.
+fn instance(dir: &Path) -> std::io::Result<Uuid> {
+    let place = dir.join("instance");
+    match std::fs::read_to_string(&place) {
+        Ok(text) => text.trim().parse().map_err(std::io::Error::other),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let instance = Uuid::new_v4();
+            write_whole(&place, instance.to_string().as_bytes())?;
+            Ok(instance)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn is_removed(folder: &Path) -> bool {
@@ -537,8 +683,8 @@ mod tests {
 
         assert!(jobs.remove(&failed).expect("removed"));
         assert!(!jobs.remove(&waiting).expect("refused"));
-        let left: Vec<_> =
-            std::fs::read_dir(dir.path()).expect("read").map(|e| e.expect("read").file_name()).collect();
+        let left = std::fs::read_dir(dir.path()).expect("read").map(|entry| entry.expect("read").file_name());
+        let left: Vec<_> = left.filter(|name| name != "instance").collect();
         assert_eq!(left, [waiting.as_str()]);
         assert!(!jobs.remove(&failed).expect("gone already"));
     }

@@ -7,6 +7,7 @@
 
 mod bag;
 mod csv;
+mod destination;
 mod durable;
 mod error;
 mod evidence;
@@ -17,8 +18,13 @@ mod payload;
 mod record;
 mod run;
 mod seal;
+mod sending;
 mod state;
 
+pub use destination::{
+    Content, Destination, Destinations, Directory, InvalidS3, LockMode, ObjectLock, Put, PutError, S3,
+    S3Config, S3Credentials, Store, StoreError,
+};
 pub use error::ExportError;
 pub use evidence::{
     Evidence, EvidenceFile, EvidenceKeys, ExportKey, ExportKeyError, PartitionEvidence, Population,
@@ -26,9 +32,9 @@ pub use evidence::{
 };
 pub use job::{ExportJob, Format};
 pub use jobs::{
-    EXPORTS_KEPT_MAX, ExportJobs, ExportRequest, ExportRunner, ExportState, JOBS_WAITING_MAX, StateSummary,
-    SubmitError,
+    EXPORTS_KEPT_MAX, ExportJobs, ExportOrder, ExportRequest, ExportRunner, ExportState, JOBS_WAITING_MAX,
+    StateSummary, SubmitError,
 };
 pub use manifest::{FileEntry, Manifest, PartitionEntry, QueryText};
-pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export};
+pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export, run_export_to};
 pub use seal::{KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig};

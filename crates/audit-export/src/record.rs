@@ -19,15 +19,17 @@ pub(crate) enum Moment {
 }
 
 /// Appends the record of this moment. Its id comes from the job and the moment: a job that is resumed, or
-/// whose answer was lost, appends the same record again, which archives show once.
+/// whose answer was lost, appends the same record again, which archives show once. `sent_to` is the destination that it is
+/// brought to.
 pub(crate) async fn put_on_record(
     journal: &Journal,
     job: &ExportJob,
     moment: Moment,
+    sent_to: Option<&str>,
 ) -> Result<(), ExportError> {
     let refuse = |problem: String| ExportError::NotOnRecord(problem);
     let now = Timestamp::try_new(chrono::Utc::now()).map_err(|error| refuse(error.to_string()))?;
-    let record = AuditRecord::try_new(draft(journal.identity().namespace, job, moment, now))
+    let record = AuditRecord::try_new(draft(journal.identity().namespace, job, moment, sent_to, now))
         .map_err(|error| refuse(error.to_string()))?;
     match journal.append_records(std::slice::from_ref(&record)).await.into_iter().next() {
         Some(AppendOutcome::Appended(_)) => Ok(()),
@@ -53,7 +55,7 @@ pub(crate) fn record_id(namespace: Uuid, job: &ExportJob, moment: Moment) -> Uui
     Uuid::new_v5(&namespace, format!("{}/{}", moment.action(), job.id).as_bytes())
 }
 
-fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, now: Timestamp) -> Draft {
+fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, sent_to: Option<&str>, now: Timestamp) -> Draft {
     let action = moment.action();
     let log = match moment {
         Moment::Requested => format!("export {} was asked for", job.id),
@@ -64,6 +66,9 @@ fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, now: Timestamp) -> Dr
     let mut attributes = audit_record::Map::new();
     attributes.insert("query".to_owned(), json!(job.query_text()));
     attributes.insert("format".to_owned(), json!(job.format));
+    if let Some(destination) = sent_to {
+        attributes.insert("destination".to_owned(), json!(destination));
+    }
     if let Moment::Completed(records, files) = moment {
         attributes.insert("records".to_owned(), json!(records));
         attributes.insert("files".to_owned(), json!(files));

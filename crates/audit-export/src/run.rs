@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::bag::{Frame, write_frame};
 use crate::csv;
+use crate::destination::Destination;
 use crate::durable::sync_folder;
 use crate::error::ExportError;
 use crate::evidence::{self, EvidenceWriter, Tool, Vouching, Written};
@@ -23,6 +24,7 @@ use crate::job::{ExportJob, Format};
 use crate::manifest::{MANIFEST_VERSION, Manifest, PartitionEntry};
 use crate::payload::{OpenFile, unfinished};
 use crate::record::{Moment, put_on_record};
+use crate::sending::send_bag;
 use crate::state::{Cut, State};
 
 /// How long the archive may take to pass the log's end.
@@ -58,16 +60,47 @@ pub async fn run_export(
     progress: impl Fn(Progress) + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Result<Manifest, ExportError> {
+    run_export_to(journal, reader, job, vouching, None, progress, stop).await
+}
+
+/// As [`run_export`], and brings the finished export to `destination`: it is completed, and on the record as such, when
+/// it stands there too.
+pub async fn run_export_to(
+    journal: &Journal,
+    reader: &Reader,
+    job: &ExportJob,
+    vouching: &Vouching,
+    destination: Option<&Destination>,
+    progress: impl Fn(Progress) + Send + Sync + 'static,
+    stop: CancellationToken,
+) -> Result<Manifest, ExportError> {
+    let sent_to = destination.map(Destination::name);
+    let manifest = make(journal, reader, job, vouching, sent_to, progress, stop.clone()).await?;
+    if let Some(destination) = destination {
+        send_bag(destination, &job.id, &job.destination, &stop).await?;
+    }
+    let completed = Moment::Completed(manifest.records, manifest.files.len());
+    put_on_record(journal, job, completed, sent_to).await?;
+    Ok(manifest)
+}
+
+/// Makes the bag, or finds it made.
+async fn make(
+    journal: &Journal,
+    reader: &Reader,
+    job: &ExportJob,
+    vouching: &Vouching,
+    sent_to: Option<&str>,
+    progress: impl Fn(Progress) + Send + Sync + 'static,
+    stop: CancellationToken,
+) -> Result<Manifest, ExportError> {
     let root = unfinished(&job.destination);
     let (folder, asked) = (root.clone(), job.clone());
     let state = match blocking(move || left(&folder, &asked)).await? {
-        Left::Finished(manifest) => {
-            put_on_record(journal, job, Moment::Completed(manifest.records, manifest.files.len())).await?;
-            return Ok(*manifest);
-        }
+        Left::Finished(manifest) => return Ok(*manifest),
         Left::Unfinished(state) => *state,
         Left::Nothing => {
-            put_on_record(journal, job, Moment::Requested).await?;
+            put_on_record(journal, job, Moment::Requested, sent_to).await?;
             let asked_at = now();
             let state = State::begin(job, asked_at, cut(journal, reader, &stop).await?);
             let folder = root.clone();
@@ -84,7 +117,7 @@ pub async fn run_export(
     // If we crash from here to the end, the same job writes its last payload file and all that follows again.
     let gathered = evidence::gather(journal, reader, job, &state, vouching, &stop).await?;
     let (log, archive, asked, vouching) = (journal.clone(), reader.clone(), job.clone(), vouching.clone());
-    let manifest = blocking(move || {
+    blocking(move || {
         let evidence = EvidenceWriter {
             root: &root,
             journal: &log,
@@ -97,9 +130,7 @@ pub async fn run_export(
         let written = evidence.write(gathered)?;
         finish(&root, &state, &asked, log.identity().deployment, written, &vouching)
     })
-    .await?;
-    put_on_record(journal, job, Moment::Completed(manifest.records, manifest.files.len())).await?;
-    Ok(manifest)
+    .await
 }
 
 /// Runs what blocks on a thread for it: it reads, writes, fsyncs and deletes.

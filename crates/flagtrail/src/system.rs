@@ -33,6 +33,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 const SECRETS: &str = "secrets";
 const ADMIN_TOKEN: &str = "admin.token_file";
 const HOOKS_TLS: &str = "hooks.tls";
+const DESTINATIONS: &str = "the keys of destinations";
 const DECLARED: &str = "the declared settings";
 
 /// What a process does.
@@ -131,10 +132,14 @@ impl System {
         } else {
             None
         };
+        reloader.watch(DESTINATIONS, config.destination_secret_files());
+        let destinations = config.destinations()?;
         let reader = has(Role::Query).then(|| Reader::open(config.archive_dir()));
         let exports = match &reader {
             Some(_) => {
-                Some(ExportJobs::open(config.data_dir.join("exports")).context("the folder of exports")?)
+                let folder = config.data_dir.join("exports");
+                let destinations = destinations.all.clone();
+                Some(ExportJobs::open_with(folder, destinations).context("the folder of exports")?)
             }
             None => None,
         };
@@ -167,6 +172,8 @@ impl System {
         };
         let app = App::new(parts, server_config(config, hooks.as_ref())?, shutdown.clone());
         apply_changes(&mut reloader, config, &app, &keyring, hooks_tls.as_ref());
+        let from = config.clone();
+        reloader.apply(DESTINATIONS, move || destinations.replace_credentials(&from));
         Ok(Some(Self {
             journal,
             app,

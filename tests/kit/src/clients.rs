@@ -72,6 +72,16 @@ impl Clients {
         node
     }
 
+    /// The S3-compatible store of `tests/clients/s3`, and its client; `None`, after saying on standard error that the calling test
+    /// is skipped, where there is no Go to build it.
+    ///
+    /// # Panics
+    /// When there is none although `FLAGTRAIL_REQUIRE_CLIENTS=1`.
+    #[must_use]
+    pub fn s3(&self) -> Option<Command> {
+        GO.available().then(|| Command::new(self.libraries.join("s3")))
+    }
+
     /// A Java program of `tests/clients/java`, which is compiled as it starts.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::path::{Component, PathBuf};
 
-use audit_export::{ExportRequest, ExportState, Format, QueryText, StateSummary, SubmitError};
+use audit_export::{ExportOrder, ExportRequest, ExportState, Format, QueryText, StateSummary, SubmitError};
 use audit_record::Filter;
 use axum::Json;
 use axum::body::Body;
@@ -48,6 +48,8 @@ struct NewExport {
     /// `ndjson` (by default): byte for byte as on the log; or `csv`.
     #[schema(value_type = Option<String>)]
     format: Option<Format>,
+    /// The name of a destination in the server's configuration that it is brought to as well.
+    destination: Option<String>,
 }
 
 /// Which records. Every condition must fit.
@@ -68,7 +70,7 @@ struct NewExportQuery {
 /// An export job.
 #[derive(Serialize, ToSchema)]
 struct ExportView {
-    /// What was asked: `id`, `query`, `format`, `asked_by`, `asked_at`.
+    /// What was asked: `id`, `query`, `format`, `destination`, `asked_by`, `asked_at`.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     request: ExportRequest,
@@ -182,8 +184,10 @@ async fn request_export(
     };
     let format = new.format.unwrap_or(Format::Ndjson);
     let asked_by = format!("token {} ({})", caller.name(), caller.id());
+    let order =
+        ExportOrder { id: None, query, format, destination: new.destination, is_kept: true, asked_by };
     // Writes a small file and fsyncs it.
-    let submitted = tokio::task::spawn_blocking(move || jobs.submit(query, format, asked_by)).await;
+    let submitted = tokio::task::spawn_blocking(move || jobs.submit_order(order)).await;
     let request = submitted
         .map_err(|error| Problem::new(Kind::Internal, "the export could not be written down").cause(error))?
         .map_err(|error| match error {
@@ -192,6 +196,7 @@ async fn request_export(
             SubmitError::Write(_) => {
                 Problem::new(Kind::Unavailable, "the export could not be written down").cause(error)
             }
+            SubmitError::Destination { .. } => Problem::field("destination", error.to_string()),
             SubmitError::Query { field, problem } => Problem::field(&format!("query.{field}"), problem),
         })?;
     let location = format!("/v1/exports/{}", request.id);

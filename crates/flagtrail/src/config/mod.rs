@@ -2,6 +2,7 @@
 //! or unknown key is an error that names it.
 
 mod declared;
+mod destination;
 mod egress;
 mod log;
 mod secrets;
@@ -36,7 +37,7 @@ const VARIABLES: &str = "FLAGTRAIL_";
 const LEVELS: &str = "__";
 
 /// The sections that variables may set.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "log",
     "kafka",
     "hooks",
@@ -44,6 +45,7 @@ const SECTIONS: [&str; 15] = [
     "secrets",
     "spool",
     "archive",
+    "destination",
     "seal",
     "webhooks",
     "egress",
@@ -66,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) secrets: Secrets,
     pub(crate) spool: Spool,
     pub(crate) archive: Archive,
+    #[serde(default)]
+    pub(crate) destination: destination::DestinationTables,
     pub(crate) seal: Seal,
     pub(crate) webhooks: Webhooks,
     pub(crate) egress: Egress,

@@ -25,9 +25,15 @@ const CHECKSUMS: [&str; 2] = ["tagmanifest-sha256.txt", "manifest-sha256.txt"];
 /// Most bytes of a file that names others: far more than an export has files.
 const CHECKSUMS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Asks for an export and returns its id.
-pub(crate) async fn ask(client: &Client, query: Value, format: &str) -> Result<String> {
-    let asked = client.send(Method::POST, "/v1/exports", &json!({"query": query, "format": format})).await?;
+/// Asks for an export, which is brought to the server's `destination` as well where one is named, and returns its id.
+pub(crate) async fn ask(
+    client: &Client,
+    query: Value,
+    format: &str,
+    destination: Option<&str>,
+) -> Result<String> {
+    let wanted = json!({"query": query, "format": format, "destination": destination});
+    let asked = client.send(Method::POST, "/v1/exports", &wanted).await?;
     Ok(asked["id"].as_str().context("the server named no export")?.to_owned())
 }
 
@@ -49,7 +55,8 @@ pub(crate) fn must_be_new(to: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn wait(client: &Client, id: &str) -> Result<Value> {
+/// Waits until an export is made, and answers with its manifest.
+pub(crate) async fn wait(client: &Client, id: &str) -> Result<Value> {
     let style = ProgressStyle::with_template("{spinner} export: {msg} ({elapsed})")?;
     let bar = ProgressBar::new_spinner().with_style(style);
     loop {

@@ -7,7 +7,7 @@ mod fetch;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -70,8 +70,11 @@ struct Make {
     #[arg(long, default_value = "ndjson", value_parser = ["ndjson", "csv"])]
     format: String,
     /// Directory to make
-    #[arg(long, value_name = "DIRECTORY", required = true)]
+    #[arg(long, value_name = "DIRECTORY", required_unless_present = "to")]
     out: Option<PathBuf>,
+    /// Name of a destination in the server's configuration that the server brings it to
+    #[arg(long, value_name = "DESTINATION")]
+    to: Option<String>,
 }
 
 /// Runs the command.
@@ -99,18 +102,34 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
 }
 
 async fn make(context: &Context, make: Make) -> Result<()> {
-    let out = make.out.context("--out names the directory to make")?;
-    fetch::must_be_new(&out)?;
+    if let Some(out) = &make.out {
+        fetch::must_be_new(out)?;
+    }
     let query = json!({
         "filter": make.filter.to_json(), "text": make.text,
         "from": make.period.from.map(|at| at.to_string()), "to": make.period.to.map(|at| at.to_string()),
     });
     let client = context.client()?;
-    let id = ask(&client, query, &make.format).await?;
+    let id = ask(&client, query, &make.format, make.to.as_deref()).await?;
+    let Some(out) = make.out else {
+        eprintln!("export {id}; if this is interrupted, the server goes on: flagtrail export show {id}");
+        let manifest = fetch::wait(&client, &id).await?;
+        return brought(context, &manifest, &id, make.to.as_deref().unwrap_or_default());
+    };
     // Whoever interrupts the command reads how to go on.
     eprintln!("export {id}; if this is interrupted: flagtrail export resume {id} --out {}", out.display());
     let manifest = receive(&client, &id, &out).await?;
     told(context, &manifest, &out)
+}
+
+/// Tells of an export that the server has brought to a destination; an error where it does not cover everything.
+fn brought(context: &Context, manifest: &Value, id: &str, destination: &str) -> Result<()> {
+    if context.json {
+        print::json(manifest)?;
+    } else {
+        print::line(&format!("{} records at {destination}, in exports/{id}", manifest["records"]))?;
+    }
+    complete(manifest)
 }
 
 /// Tells of an export that was fetched; an error where it does not cover everything.

@@ -1,0 +1,3 @@
+//! What leaves, and where it goes.
+
+mod s3;
