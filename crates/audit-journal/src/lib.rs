@@ -12,6 +12,7 @@ mod embedded;
 mod epoch;
 mod error;
 mod follow;
+mod header;
 mod identity;
 mod journal;
 #[cfg(feature = "kafka")]
@@ -36,6 +37,7 @@ pub use copy::{CopyError, CopyProgress, CopyReport, copy_log};
 pub use epoch::NewEpochError;
 pub use error::OpenError;
 pub use follow::{Batch, Follow, FollowEvent, Stop};
+pub use header::HeaderName;
 pub use identity::LogIdentity;
 pub use journal::Journal;
 #[cfg(feature = "kafka")]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::header::HeaderName;
 use crate::position::{Offset, Partition};
 
 /// Which partition a new message goes to.
@@ -25,7 +26,7 @@ pub struct NewMessage {
     /// Its key.
     pub key: Bytes,
     /// Its headers, in order.
-    pub headers: Vec<(String, Bytes)>,
+    pub headers: Vec<(HeaderName, Bytes)>,
     /// Its value; `None` deletes the key from a compacted topic.
     pub value: Option<Bytes>,
     /// Where it goes.
@@ -39,7 +40,7 @@ impl NewMessage {
     }
 }
 
-fn bytes_of(key: &Bytes, headers: &[(String, Bytes)], value: Option<&Bytes>) -> usize {
+fn bytes_of(key: &Bytes, headers: &[(HeaderName, Bytes)], value: Option<&Bytes>) -> usize {
     let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     key.len() + headers + value.map_or(0, Bytes::len)
 }
@@ -56,7 +57,7 @@ pub struct Message {
     /// Its key.
     pub key: Bytes,
     /// Its headers, in order.
-    pub headers: Vec<(String, Bytes)>,
+    pub headers: Vec<(HeaderName, Bytes)>,
     /// Its value.
     pub value: Option<Bytes>,
 }
@@ -64,7 +65,7 @@ pub struct Message {
 impl Message {
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&Bytes> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value)
+        self.headers.iter().find(|(header, _)| **header == *name).map(|(_, value)| value)
     }
 
     /// What the message weighs: key, headers and value, in bytes.
@@ -152,10 +153,10 @@ pub const TAGS_HEADER: &str = "tags";
 /// A record as a message: CloudEvents binary mode, with a fresh random `salt`, and with these `tags`. Of a
 /// [`crate::Journal`] at hand, [`crate::Journal::record_message`] knows the tags.
 pub fn record_message(record: &AuditRecord, tags: Tags) -> NewMessage {
-    let mut headers: Vec<(String, Bytes)> =
-        ce_headers(record).into_iter().map(|(name, value)| (name.to_owned(), Bytes::from(value))).collect();
-    headers.push((SALT_HEADER.to_owned(), Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes())));
-    headers.push((TAGS_HEADER.to_owned(), Bytes::copy_from_slice(&tags.to_header())));
+    let mut headers: Vec<(HeaderName, Bytes)> =
+        ce_headers(record).into_iter().map(|(name, value)| (name.into(), Bytes::from(value))).collect();
+    headers.push((SALT_HEADER.into(), Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes())));
+    headers.push((TAGS_HEADER.into(), Bytes::copy_from_slice(&tags.to_header())));
     NewMessage {
         key: Bytes::from(record.routing_key().to_string()),
         headers,

@@ -10,10 +10,9 @@ use tokio::time::Instant;
 
 use crate::entry::Entry;
 
-/// Most messages kept, and most bytes, envelopes included. When it is full the tail waits for its lanes, but never longer
-/// than until its oldest message is [`UNSETTLED_MAX`] old: slower lanes fall behind and read for themselves.
+/// Most messages kept. When it is full, by these or by bytes, the tail waits for its lanes, but never longer than until
+/// its oldest message is [`UNSETTLED_MAX`] old: slower lanes fall behind and read for themselves.
 const MESSAGES_MAX: usize = 4_096;
-const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long a delivery may keep the watermark back. After that it is written down as pending.
 pub(crate) const UNSETTLED_MAX: Duration = Duration::from_millis(400);
@@ -23,6 +22,8 @@ pub(crate) const UNSETTLED_MAX: Duration = Duration::from_millis(400);
 pub(crate) struct Tail {
     entries: VecDeque<Arc<Entry>>,
     bytes: usize,
+    /// Most bytes kept, envelopes included.
+    bytes_max: usize,
     /// From here to `next` every message there is stands in `entries`.
     start: Offset,
     next: Offset,
@@ -38,6 +39,7 @@ impl Tail {
         Self {
             entries: VecDeque::new(),
             bytes: 0,
+            bytes_max: usize::MAX,
             start: origin.next,
             next: origin.next,
             dropped: None,
@@ -71,7 +73,12 @@ impl Tail {
 
     /// Whether nothing more should be taken in just now.
     pub(crate) fn is_full(&self) -> bool {
-        self.entries.len() >= MESSAGES_MAX || self.bytes >= BYTES_MAX
+        self.entries.len() >= MESSAGES_MAX || self.bytes >= self.bytes_max
+    }
+
+    /// Sets how many bytes it may keep.
+    pub(crate) fn set_bytes_max(&mut self, bytes: usize) {
+        self.bytes_max = bytes;
     }
 
     /// The first message at or after `offset`.

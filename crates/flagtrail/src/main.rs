@@ -24,6 +24,10 @@ use clap::Parser;
 use crate::cli::Cli;
 use crate::exit::Exit;
 
+/// Records are many small values made and dropped on every thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -69,7 +69,7 @@ async fn a_message_that_is_no_record_holds_nothing_up() {
     append(&journal, &records(0..2)).await;
     let garbage = NewMessage {
         key: Bytes::from_static(b"acme/main/x"),
-        headers: vec![("salt".to_owned(), Bytes::from_static(b"0123456789abcdef"))],
+        headers: vec![("salt".into(), Bytes::from_static(b"0123456789abcdef"))],
         value: Some(Bytes::from_static(b"\xff\x00 no record")),
         placement: Placement::Fixed(0),
     };

@@ -17,7 +17,7 @@ fn heads(reader: &Reader) -> Vec<TreeHead> {
 async fn append_oddities(journal: &Journal) {
     let odd = |key: &'static str, value: Option<&'static [u8]>| NewMessage {
         key: Bytes::from_static(key.as_bytes()),
-        headers: vec![("salt".to_owned(), Bytes::from_static(b"0123456789abcdef"))],
+        headers: vec![("salt".into(), Bytes::from_static(b"0123456789abcdef"))],
         value: value.map(Bytes::from_static),
         placement: Placement::ByKey,
     };

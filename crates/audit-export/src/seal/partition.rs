@@ -220,7 +220,7 @@ mod tests {
             offset,
             appended_at_ms: 0,
             key: Bytes::from_static(b"acme/main/1"),
-            headers: vec![(SALT_HEADER.to_owned(), Bytes::from_static(b"0123456789abcdef"))],
+            headers: vec![(SALT_HEADER.into(), Bytes::from_static(b"0123456789abcdef"))],
             value: Some(Bytes::from(format!("{offset} in {epoch}"))),
         };
         Batch { partition: 3, messages: offsets.clone().map(message).collect(), end: offsets.end, epoch }

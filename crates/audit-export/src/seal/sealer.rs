@@ -164,7 +164,7 @@ impl Sealer {
             });
             let message = NewMessage {
                 key: Bytes::from(sealing.origin()),
-                headers: vec![("content-type".to_owned(), Bytes::from_static(b"application/json"))],
+                headers: vec![("content-type".into(), Bytes::from_static(b"application/json"))],
                 value: Some(json),
                 placement: Placement::Fixed(*partition),
             };

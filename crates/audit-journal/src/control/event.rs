@@ -61,7 +61,7 @@ impl ControlEvent {
         let value = serde_json::to_vec(self).expect("an event has string keys only");
         NewMessage {
             key: Bytes::from(format!("{}/{}", self.kind, self.id)),
-            headers: vec![("content-type".to_owned(), Bytes::from_static(b"application/json"))],
+            headers: vec![("content-type".into(), Bytes::from_static(b"application/json"))],
             value: Some(Bytes::from(value)),
             placement: Placement::Fixed(0),
         }

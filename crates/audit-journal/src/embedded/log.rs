@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::header::HeaderName;
 use crate::identity::identity_key;
 use crate::message::{Message, NewMessage, Placement};
 use crate::partitioner::partition_of;
@@ -317,7 +318,7 @@ pub(crate) fn position(table: &Table, offset: Offset) -> Position {
 }
 
 /// Headers in a blob: for each name and value, its length (u32, big endian) and its bytes.
-fn encode_headers(headers: &[(String, Bytes)]) -> Vec<u8> {
+fn encode_headers(headers: &[(HeaderName, Bytes)]) -> Vec<u8> {
     let mut blob = Vec::with_capacity(headers.iter().map(|(n, v)| 8 + n.len() + v.len()).sum());
     let mut part = |bytes: &[u8]| {
         // Messages are at most MESSAGE_BYTES_MAX long, so a part's length fits.
@@ -331,10 +332,10 @@ fn encode_headers(headers: &[(String, Bytes)]) -> Vec<u8> {
     blob
 }
 
-fn decode_headers(mut blob: &[u8]) -> Option<Vec<(String, Bytes)>> {
+fn decode_headers(mut blob: &[u8]) -> Option<Vec<(HeaderName, Bytes)>> {
     let mut headers = Vec::new();
     while !blob.is_empty() {
-        let name = String::from_utf8(take_part(&mut blob)?.to_vec()).ok()?;
+        let name = HeaderName::read(str::from_utf8(take_part(&mut blob)?).ok()?);
         headers.push((name, Bytes::copy_from_slice(take_part(&mut blob)?)));
     }
     Some(headers)

@@ -42,6 +42,7 @@ use crate::message::NewMessage;
 use crate::owned::{Committer, Owned};
 use crate::position::{Bookmark, Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
+use crate::sqlite::backfill::Backfill;
 use crate::sqlite::file::WriteLock;
 use crate::sqlite::readers::Readers;
 use crate::topic::Topic;
@@ -83,7 +84,8 @@ impl Embedded {
             states.collect::<rusqlite::Result<_>>().map_err(|e| unreadable(path, &e))?;
         let readers = Readers::new(path.to_owned());
         let shared = Arc::new(Shared::new(tables, identity.epoch, readers, &states));
-        let writer = Writer { connection, shared: Arc::clone(&shared), states, _lock: lock };
+        let backfill = Backfill::start(path, &mut connection)?;
+        let writer = Writer { connection, backfill, shared: Arc::clone(&shared), states, _lock: lock };
         let thread = std::thread::Builder::new().name("journal-writer".to_owned());
         let thread = thread
             .spawn(move || writer.run())

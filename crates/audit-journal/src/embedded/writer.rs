@@ -15,6 +15,7 @@ use crate::append::AppendError;
 use crate::message::{Message, NewMessage, Placement};
 use crate::owned::{CommitError, OwnedCommit};
 use crate::position::{Offset, Partition, Position};
+use crate::sqlite::backfill::Backfill;
 use crate::sqlite::file::WriteLock;
 use crate::topic::Topic;
 
@@ -52,6 +53,7 @@ struct Failure {
 /// The thread's own state.
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
+    pub(crate) backfill: Backfill,
     pub(crate) shared: Arc<Shared>,
     /// Where every partition stands, as of the last commit.
     pub(crate) states: Vec<PartitionState>,
@@ -67,6 +69,7 @@ impl Writer {
             if !jobs.is_empty() {
                 self.write(jobs);
             }
+            self.backfill.finish(&self.connection);
             if !self.shared.is_writable() {
                 self.probe();
             } else if retained_at.is_none_or(|at| at.elapsed() >= retention::INTERVAL) {
@@ -74,6 +77,7 @@ impl Writer {
                 retained_at = is_through.then(Instant::now);
             }
         }
+        drop(self.backfill);
         // Leaves one file behind, nothing in the WAL; if this fails, the next opening does it.
         let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     }

@@ -11,6 +11,7 @@
 //! librdkafka bounds what it fetches ahead by consumer, so the slowest taker would hold up all the others, and
 //! that a follower which does not ask delays nobody is what the journal promises.
 
+mod ahead;
 mod ask;
 mod client;
 mod commit;

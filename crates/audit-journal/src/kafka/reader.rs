@@ -4,7 +4,7 @@
 //! after where it stands, reads a window from there, and serves every request that begins inside the
 //! window: cursors that are near each other share a fetch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range as Span;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -22,6 +22,7 @@ use crate::position::{Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
 
+use super::ahead::{self, Ahead};
 use super::ask::{bounds_of, bounds_within, is_passing, of_leader};
 use super::client::{Clients, Logged, PlainConsumer, REQUEST_WAIT, partition_count, reason};
 use super::wire::message_of;
@@ -50,8 +51,8 @@ const BOUNDS_AGE_MAX: Duration = Duration::from_millis(50);
 /// After this without a request a reader gives up its place.
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 
-/// What a reader's consumer fetches ahead, in KiB: no more than a window.
-const FETCHED_AHEAD_KIB: &str = "4096";
+/// What a reader's consumer fetches ahead, in KiB.
+const FETCHED_AHEAD_KIB: &str = "2048";
 
 /// Where a request begins, and a number that tells equal ones apart.
 type Stop = (Topic, Partition, Offset, u64);
@@ -78,11 +79,17 @@ struct Queue {
 struct Shared {
     queue: Mutex<Queue>,
     bell: Condvar,
+    /// Of the records alone: what else is read in ranges is read to its end.
+    ahead: Mutex<Ahead>,
 }
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,7 +103,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn start(clients: Clients) -> KafkaResult<Arc<Self>> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), bell: Condvar::new() });
+        let shared = Arc::new(Shared { queue: Mutex::default(), bell: Condvar::new(), ahead: Mutex::default() });
         let mut consumers = Vec::with_capacity(READERS);
         for index in 0..READERS {
             let config = clients.consumer(
@@ -159,6 +166,10 @@ impl Readers {
             let mut queue = self.shared.queue();
             if queue.closed {
                 return Err(ReadError::Unavailable("the journal is closed".to_owned()));
+            }
+            if let Some(range) = self.shared.ahead().take(topic, partition, from, limit) {
+                let _ = answer.send(Ok(range));
+                return Ok(answered);
             }
             if queue.waiting.len() >= WAITING_MAX {
                 return Err(ReadError::Unavailable(format!("{WAITING_MAX} reads wait already")));
@@ -383,7 +394,7 @@ impl Reader {
         let messages_max = limit.messages.clamp(1, WINDOW_MESSAGES_MAX);
         let mut bytes = 0;
         let until = Instant::now() + WINDOW_WAIT;
-        while window.messages.len() < messages_max && window.next < end {
+        while window.messages.len() < messages_max && bytes < bytes_max && window.next < end {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -400,9 +411,6 @@ impl Reader {
                     window.next = message.offset + 1;
                     bytes += message.bytes();
                     window.messages.push(message);
-                    if bytes >= bytes_max {
-                        break;
-                    }
                 }
                 Some(Err(KafkaError::PartitionEOF(at))) if at as Partition == partition => {
                     let position = self.position(topic, partition);
@@ -425,7 +433,34 @@ impl Reader {
             self.stand_nowhere();
             return Err(ReadError::Unavailable("the broker sent nothing in time".to_owned()));
         }
+        if topic == Topic::Records {
+            self.take_what_is_fetched(topic, partition, window.next, end);
+        }
         Ok(window)
+    }
+
+    /// Takes along what is fetched and unpacked already beyond a window that ends at `from`.
+    fn take_what_is_fetched(&mut self, topic: Topic, partition: Partition, from: Offset, end: Offset) {
+        let (mut messages, mut bytes, mut next) = (VecDeque::new(), 0, from);
+        let mut stands_at = true;
+        while bytes < ahead::PARTITION_BYTES_MAX
+            && let Some(polled) = self.consumer.poll(Duration::ZERO)
+        {
+            let Ok(message) = polled else {
+                // Whatever it is, it is told again to the read that is put here anew.
+                stands_at = false;
+                break;
+            };
+            if message.partition() as Partition != partition || (message.offset() as Offset) < next {
+                continue;
+            }
+            let message = message_of(&message);
+            next = message.offset + 1;
+            bytes += message.bytes();
+            messages.push_back(message);
+        }
+        self.shared.ahead().keep((topic, partition), (from, next), end, messages);
+        self.at = stands_at.then_some((topic, partition, next));
     }
 
     /// The ends of a partition: remembered for a moment, asked again when a read lies outside.

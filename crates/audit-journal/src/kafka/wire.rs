@@ -5,10 +5,11 @@ use rdkafka::message::{BorrowedMessage, Header, Headers, Message as _, OwnedHead
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use rdkafka::{IntoOpaque, error::KafkaError};
 
+use crate::header::HeaderName;
 use crate::message::{Message, NewMessage};
 use crate::position::{Offset, Partition};
 
-/// Copies a message out of librdkafka's buffer: one allocation for all its bytes, and one a header name.
+/// Copies a message out of librdkafka's buffer: one allocation for all its bytes.
 pub(super) fn message_of(borrowed: &BorrowedMessage<'_>) -> Message {
     let key = borrowed.key().unwrap_or_default();
     let value = borrowed.payload();
@@ -27,7 +28,7 @@ pub(super) fn message_of(borrowed: &BorrowedMessage<'_>) -> Message {
     let headers = headers
         .into_iter()
         .flat_map(|headers| headers.iter())
-        .map(|header| (header.key.to_owned(), rest.split_to(header.value.map_or(0, <[u8]>::len))))
+        .map(|header| (HeaderName::read(header.key), rest.split_to(header.value.map_or(0, <[u8]>::len))))
         .collect();
     Message {
         partition: borrowed.partition() as Partition,

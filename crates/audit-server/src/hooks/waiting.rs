@@ -1,6 +1,6 @@
 //! What is to reach the log for one webhook: as messages, and as an entry of the spool.
 
-use audit_journal::{NewMessage, Placement, SALT_HEADER, Topic};
+use audit_journal::{HeaderName, NewMessage, Placement, SALT_HEADER, Topic};
 use audit_record::{AuditRecord, RecordError, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -66,8 +66,8 @@ impl Waiting {
         let message = NewMessage {
             key: Bytes::copy_from_slice(source.as_bytes()),
             headers: vec![
-                ("content-type".to_owned(), Bytes::from_static(b"application/json")),
-                (MARK_HEADER.to_owned(), Bytes::copy_from_slice(Uuid::new_v4().as_bytes())),
+                ("content-type".into(), Bytes::from_static(b"application/json")),
+                (MARK_HEADER.into(), Bytes::copy_from_slice(Uuid::new_v4().as_bytes())),
             ],
             value: Some(Bytes::from(value)),
             placement: Placement::Fixed(0),
@@ -98,7 +98,7 @@ impl Waiting {
             let kept = Bytes::copy_from_slice(mark(&message.headers));
             *message = record_message(&AuditRecord::try_new(draft)?);
             for (name, value) in &mut message.headers {
-                if name == MARK_HEADER {
+                if *name == MARK_HEADER {
                     *value = kept.clone();
                 }
             }
@@ -136,8 +136,8 @@ impl Waiting {
             Ok(NewMessage {
                 key: Bytes::from(stored.key),
                 headers: vec![
-                    ("content-type".to_owned(), Bytes::from_static(b"application/json")),
-                    (MARK_HEADER.to_owned(), kept),
+                    ("content-type".into(), Bytes::from_static(b"application/json")),
+                    (MARK_HEADER.into(), kept),
                 ],
                 value: Some(Bytes::from(stored.value)),
                 placement: if entry.is_rejected { Placement::Fixed(0) } else { Placement::ByKey },
@@ -155,8 +155,8 @@ impl Waiting {
 }
 
 /// The mark among a message's headers; empty where there is none.
-pub(crate) fn mark(headers: &[(String, Bytes)]) -> &[u8] {
-    headers.iter().find(|(name, _)| name == MARK_HEADER).map(|(_, value)| &**value).unwrap_or_default()
+pub(crate) fn mark(headers: &[(HeaderName, Bytes)]) -> &[u8] {
+    headers.iter().find(|(name, _)| *name == MARK_HEADER).map(|(_, value)| &**value).unwrap_or_default()
 }
 
 /// Keys and values of ours are UTF-8: routing keys, source names, JSON.

@@ -90,6 +90,7 @@ pub(crate) async fn commit_for_all(shared: Arc<Shared>, committer: Committer, ha
         let _ = tokio::time::timeout(COMMIT_INTERVAL, shared.commit_now.notified()).await;
         let owned =
             handles.lock().unwrap_or_else(PoisonError::into_inner).values().filter(|h| h.is_open()).count();
+        shared.room.set_owned(owned);
         share_out(&shared, owned);
         let parts = collect(&handles).await;
         for together in in_transactions(parts, COMMIT_BYTES_MAX, |(_, part)| part.bytes()) {

@@ -1,10 +1,12 @@
 //! The engine: one task a partition, which owns all lanes of it; one task that commits for all of them.
 
+mod background;
 mod commits;
 mod delivery;
 mod disable;
 mod lease;
 mod partition;
+mod room;
 mod shares;
 mod slot;
 mod windows;
@@ -22,8 +24,10 @@ use crate::live::LiveEndpoints;
 use crate::schedule::RetrySchedule;
 use crate::send::Sender;
 
+pub(crate) use background::{Background, give_turns};
 pub(crate) use commits::{Handles, commit_for_all};
 pub(crate) use disable::disable;
+pub(crate) use room::Room;
 pub(crate) use partition::{Command, Handle, LaneReport, TailEvent, Takeover, spawn};
 
 /// What the tasks share.
@@ -38,6 +42,9 @@ pub(crate) struct Shared {
     /// Deliveries in flight, of all endpoints, and how many there may be.
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) in_flight_max: usize,
+    /// The turns of deliveries that are behind.
+    pub(crate) background: Background,
+    pub(crate) room: Room,
     /// After failing for so long an endpoint is disabled.
     pub(crate) disable_after: Duration,
     /// Changes when an endpoint's door opens: who waits at one looks again.

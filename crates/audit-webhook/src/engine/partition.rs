@@ -234,6 +234,7 @@ impl Partition {
         if self.releasing.is_some() {
             return false;
         }
+        self.tail.set_bytes_max(self.shared.room.tail_bytes());
         if self.tail.is_full() {
             // Every lane that moves with it is waited for, so that it need not read for itself what just
             // came by.
@@ -305,6 +306,7 @@ impl Partition {
     }
 
     fn take_window(&mut self, from: Offset, range: Result<audit_journal::Range, audit_journal::ReadError>) {
+        self.windows.set_bytes_max(self.shared.room.windows_bytes());
         match self.windows.arrived(from, range, Instant::now()) {
             Ok(waited) => {
                 for id in waited {

@@ -15,9 +15,6 @@ use crate::entry::Entry;
 /// What one read brings.
 pub(super) const WINDOW: ReadLimit = ReadLimit { messages: 1_024, bytes: 512 * 1024 };
 
-/// Most bytes of windows that a partition keeps, envelopes included; those used last are kept.
-const KEPT_BYTES_MAX: usize = 3 * 1024 * 1024;
-
 /// Windows that nobody looked at for so long are not kept.
 const KEPT_UNUSED: Duration = Duration::from_secs(2);
 
@@ -55,6 +52,8 @@ pub(super) struct Windows {
     /// The one used last is at the back.
     kept: VecDeque<Arc<Window>>,
     bytes: usize,
+    /// Most bytes kept, envelopes included; those used last are kept.
+    bytes_max: usize,
     /// Whether one was looked at since the last [`Windows::rest`], and when that was last so.
     is_used: bool,
     used_at: Option<Instant>,
@@ -72,6 +71,11 @@ impl Windows {
     /// The first offset that is still on the log.
     pub(super) fn start(&self) -> Offset {
         self.start
+    }
+
+    /// Sets how many bytes it may keep.
+    pub(super) fn set_bytes_max(&mut self, bytes: usize) {
+        self.bytes_max = bytes;
     }
 
     /// The window that `offset` lies in, if it is at hand. If not, it is fetched, and `who` is told.
@@ -157,7 +161,7 @@ impl Windows {
         self.bytes += window.bytes;
         self.is_used = true;
         self.kept.push_back(Arc::new(window));
-        while self.bytes > KEPT_BYTES_MAX && self.kept.len() > 1 {
+        while self.bytes > self.bytes_max && self.kept.len() > 1 {
             self.drop_oldest();
         }
     }
@@ -188,7 +192,7 @@ mod tests {
     use bytes::Bytes;
     use tokio::time::Instant;
 
-    use super::{KEPT_BYTES_MAX, KEPT_UNUSED, Windows};
+    use super::{KEPT_UNUSED, Windows};
     use crate::endpoint::EndpointId;
 
     fn range(offsets: std::ops::Range<u64>, bytes: usize) -> Range {
@@ -226,7 +230,9 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_and_what_was_used_last_stays() {
+        const KEPT_BYTES_MAX: usize = 3 * 1024 * 1024;
         let mut windows = Windows::default();
+        windows.set_bytes_max(KEPT_BYTES_MAX);
         let now = Instant::now();
         for index in 0..6u64 {
             let from = index * 10;

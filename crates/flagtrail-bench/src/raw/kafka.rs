@@ -15,7 +15,6 @@ use rusqlite::{Connection, params};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::figure::quantile;
 use crate::sample;
 use crate::sink::Sink;
 
@@ -117,8 +116,8 @@ pub(super) fn consumer(brokers: &str, topic: &str) -> Result<BaseConsumer> {
     Ok(consumer)
 }
 
-/// Median milliseconds of one `acks=all` produce, one fetch and one POST, one after the other.
-pub(crate) async fn produce_fetch_post(cluster: &Cluster, rounds: usize) -> Result<f64> {
+/// One `acks=all` produce, one fetch and one POST, one after the other: how long each round took, in milliseconds, sorted.
+pub(crate) async fn produce_fetch_post(cluster: &Cluster, rounds: usize) -> Result<Vec<f64>> {
     let (topic, brokers) = (kafka::unique("raw"), &cluster.bootstrap());
     cluster.create_topic(&topic, 1, &[])?;
     let producer: FutureProducer = ClientConfig::new()
@@ -144,5 +143,5 @@ pub(crate) async fn produce_fetch_post(cluster: &Cluster, rounds: usize) -> Resu
         millis.push(began.elapsed().as_secs_f64() * 1e3);
     }
     millis.sort_by(f64::total_cmp);
-    Ok(quantile(&millis, 0.5))
+    Ok(millis)
 }

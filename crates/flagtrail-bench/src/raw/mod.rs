@@ -1,5 +1,6 @@
 //! Raw limits: what the same machine does with nothing of ours in the way.
 
+pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod kafka;
 pub(crate) mod pipe;

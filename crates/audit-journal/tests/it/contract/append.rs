@@ -88,9 +88,9 @@ pub(crate) async fn a_message_survives_with_key_headers_and_bytes_as_they_were<H
     let log = H::fresh().await;
     let journal = log.open().await;
     let headers = vec![
-        ("ce_id".to_owned(), Bytes::from_static(b"1")),
-        ("salt".to_owned(), Bytes::from_static(&[0, 255, 128])),
-        ("salt".to_owned(), Bytes::new()),
+        ("ce_id".into(), Bytes::from_static(b"1")),
+        ("salt".into(), Bytes::from_static(&[0, 255, 128])),
+        ("salt".into(), Bytes::new()),
     ];
     let full = NewMessage {
         key: Bytes::from_static(&[0, 159, 146, 150]),
