@@ -52,8 +52,7 @@ async fn through_takeovers_nothing_is_lost_for_any_endpoint_and_each_project_sta
     tokio::time::sleep(PAST_THE_SESSION).await;
     owners[1].resume();
     load.ends().await;
-    let receivers = [("level", &scene.level), ("ordered", &scene.ordered), ("late", &late)];
-    scene.everything_came(&receivers).await;
+    scene.everything_came(Some(&late)).await;
     wait::until(LIMIT, "the replay is through", || async {
         let of_replay = |request: &&Received| request.header("x-flagtrail-replay").is_some();
         let received = scene.level.received();
@@ -62,7 +61,7 @@ async fn through_takeovers_nothing_is_lost_for_any_endpoint_and_each_project_sta
         replayed.iter().all(|id| again.contains(id.as_str()))
     })
     .await;
-    scene.ends(&mut owners, &receivers);
+    scene.ends(&mut owners, Some(&late));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,12 +88,11 @@ async fn while_owners_come_and_go_and_a_leading_broker_dies_nothing_is_lost_and_
     });
     let dead = dead.await.unwrap();
     load.ends().await;
-    let receivers = [("level", &scene.level), ("ordered", &scene.ordered)];
-    scene.everything_came(&receivers).await;
+    scene.everything_came(None).await;
     let cluster = Arc::clone(&scene.cluster);
     // What is still to be committed when the owners end is not what is looked at here.
     tokio::task::spawn_blocking(move || cluster.restart_broker(dead).unwrap()).await.unwrap();
-    scene.ends(&mut owners, &receivers);
+    scene.ends(&mut owners, None);
 }
 
 /// A log, a process that takes records in, and three endpoints: one that takes all, an ordered one that refuses now and
@@ -162,9 +160,19 @@ impl Scene {
         (0..PROJECTS).flat_map(of).collect()
     }
 
-    async fn everything_came(&self, receivers: &[(&str, &Receiver)]) {
+    /// Those that everything is to come to, by name; one may have been added.
+    fn receivers<'a>(
+        &'a self,
+        late: Option<&'a Receiver>,
+    ) -> impl Iterator<Item = (&'static str, &'a Receiver)> {
+        [("level", &self.level), ("ordered", &self.ordered)]
+            .into_iter()
+            .chain(late.map(|late| ("late", late)))
+    }
+
+    async fn everything_came(&self, late: Option<&Receiver>) {
         let all = self.ids();
-        for (name, receiver) in receivers {
+        for (name, receiver) in self.receivers(late) {
             wait::until(LIMIT, &format!("everything has come to {name}"), || async {
                 ids(&arrived(receiver)).is_superset(&all)
             })
@@ -173,13 +181,13 @@ impl Scene {
     }
 
     /// Ends all processes, and looks at the order and the repeats of what came.
-    fn ends(mut self, owners: &mut [Node], receivers: &[(&str, &Receiver)]) {
+    fn ends(mut self, owners: &mut [Node], late: Option<&Receiver>) {
         for owner in owners {
             owner.stop_whatever_it_says();
         }
         self.ingest.stop();
         in_order(&arrived(&self.ordered));
-        for (name, receiver) in receivers {
+        for (name, receiver) in self.receivers(late) {
             let own = arrived(receiver).len();
             let repeats = own - self.records;
             eprintln!("{name}: {repeats} of {own} came again");
