@@ -31,6 +31,7 @@ pub(crate) struct Fields<'a> {
     pub(crate) environment: Option<&'a str>,
     pub(crate) flag: Option<&'a str>,
     pub(crate) object: Option<&'a str>,
+    pub(crate) access: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +60,8 @@ struct Wire<'a> {
     flag: Option<&'a RawValue>,
     #[serde(borrow, default)]
     related_object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    access: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +97,7 @@ impl<'a> Fields<'a> {
             environment: wire.environment.map(RawValue::get),
             flag: wire.flag.map(RawValue::get),
             object: wire.related_object.map(RawValue::get),
+            access: wire.access.map(RawValue::get),
         })
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! [`Archiver`] writes, [`Reader`] reads; they share nothing but the files.
 
+mod access;
 mod archiver;
 mod config;
 mod csv_line;
@@ -31,6 +32,11 @@ pub use config::ArchiveConfig;
 pub use csv_line::CsvLine;
 pub use maintenance::{
     BackupReport, CheckReport, FINDINGS_MAX, Finding, MaintenanceError, backup, check, rebuild,
+};
+pub use query::{
+    ACCESS_FINDINGS_MAX, ACCESS_PAGE_MAX, ACTORS_MAX, AccessCursor, AccessFilter, AccessFinding,
+    AccessHistory, AccessHistoryQuery, AccessPage, AccessQuery, AccessRow, AccessStatement, Actor,
+    CalledThing, Person,
 };
 pub use query::{
     ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow, Behind, Cursor, CursorError,

@@ -15,12 +15,15 @@
 //!
 //! Delivery attempts have two: by endpoint and by record. They are what `endpoint deliveries`, the figures of an
 //! endpoint and its dead letters are found by, in a table that may hold many attempts of other endpoints.
+//!
+//! Intervals of access have theirs from the start: few records tell of access. Why they are found by those:
+//! [`crate::access::node`].
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 /// The version of the files that this release writes; it stands in `user_version`.
-pub(crate) const SCHEMA_VERSION: i64 = 5;
+pub(crate) const SCHEMA_VERSION: i64 = 6;
 
 /// Marks a file as ours in `application_id`: "FlTr".
 pub(crate) const APPLICATION_ID: i64 = 0x466c_5472;

@@ -1,6 +1,6 @@
 -- One file holds one partition of the log. Everything in it is derived from the log; nothing is ever updated
--- but the position, the spans, what was heard of each source, the edge of the tree, the progress of consumers and
--- the state of the file itself.
+-- but the position, the spans, what was heard of each source, the edge of the tree, the progress of consumers,
+-- intervals of access and the state of the file itself.
 
 CREATE TABLE archive (                      -- one row: what this file is
   only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -115,6 +115,88 @@ CREATE VIRTUAL TABLE text USING fts5 (      -- rowid = seq
 );
 INSERT INTO text (text, rank) VALUES ('usermerge', 2); -- see text::merge
 
+-- Access, as the records of this partition tell it. `access_event` is what they say; intervals and findings follow from
+-- it (src/access) and are written with it, in one transaction.
+
+CREATE TABLE access_holder (                -- whose access, at one source
+  holder INTEGER PRIMARY KEY,
+  source TEXT NOT NULL,
+  type TEXT NOT NULL,                       -- user, group, api_key, …
+  identity TEXT NOT NULL,                   -- id:…, else email:… in lower case, else name:…; '' where nothing was said
+  UNIQUE (source, type, identity)
+) STRICT;
+
+CREATE TABLE access_scope (                 -- to what, at one source
+  scope INTEGER PRIMARY KEY,
+  organisation TEXT NOT NULL,
+  source TEXT NOT NULL,
+  type TEXT NOT NULL,                       -- account, project or environment
+  identity TEXT NOT NULL,                   -- the id, else the key
+  parent INTEGER NOT NULL,                  -- the scope of an environment's project; 0 where there is none
+  UNIQUE (organisation, source, type, identity, parent)
+) STRICT;
+
+CREATE TABLE access_label (                 -- what holders and scopes are found by
+  kind TEXT NOT NULL,                       -- subject; project, organisation (of an area), environment (of its scope)
+  label TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (kind, label, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE access_event (                 -- what each record says of access, by whose and to what, as it happened
+  holder INTEGER NOT NULL,
+  scope INTEGER NOT NULL,
+  at_us INTEGER NOT NULL,                   -- when it happened
+  seq INTEGER NOT NULL,                     -- of the record
+  role TEXT NOT NULL,                       -- '' where none is named
+  effect INTEGER NOT NULL,                  -- 0 granted, 1 removed, 2 snapshot
+  replaces INTEGER NOT NULL,                -- 1 where it stands in place of every other role there
+  reach INTEGER NOT NULL,                   -- of a removal: 1 from an account, 2 the subject is no more; else 0
+  late INTEGER NOT NULL,                    -- 1 where the log had a record of what happened later, to the same access
+  PRIMARY KEY (holder, scope, at_us, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX access_event_seq ON access_event (seq);
+CREATE INDEX access_event_reach ON access_event (holder, at_us) WHERE reach > 0;
+
+CREATE TABLE access_interval (              -- who held what, from when, until when
+  interval INTEGER PRIMARY KEY,
+  holder INTEGER NOT NULL,
+  scope INTEGER NOT NULL,
+  role TEXT NOT NULL,                       -- '' where none is named
+  area INTEGER NOT NULL,                    -- the scope of the project that it is in, or its own
+  from_us INTEGER NOT NULL,
+  from_seq INTEGER NOT NULL,                -- the record that began it
+  baseline INTEGER NOT NULL,                -- 1 where that is a snapshot: held since then at the latest
+  until_us INTEGER,                         -- NULL while held
+  until_seq INTEGER,                        -- the record that ended it
+  node INTEGER                              -- where it is filed by time: see src/access/node.rs; NULL while held
+) STRICT;
+
+CREATE INDEX access_held ON access_interval (holder, scope, role, from_us);
+CREATE INDEX access_held_now ON access_interval (holder, scope, role) WHERE until_us IS NULL;
+CREATE INDEX access_open ON access_interval (area, from_us) WHERE until_us IS NULL;
+CREATE INDEX access_begun ON access_interval (area, node, from_us) WHERE node IS NOT NULL;
+CREATE INDEX access_ended ON access_interval (area, node, until_us) WHERE node IS NOT NULL;
+
+CREATE TABLE access_finding (               -- what did not fit
+  holder INTEGER NOT NULL,
+  scope INTEGER NOT NULL,
+  at_us INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  kind TEXT NOT NULL,                       -- removal_without_grant or granted_again
+  PRIMARY KEY (holder, scope, at_us, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX access_finding_seq ON access_finding (seq);
+
+CREATE TABLE access_snapshot (              -- which snapshots of a source are whole
+  source TEXT NOT NULL,
+  at_us INTEGER NOT NULL,                   -- as of when
+  seq INTEGER NOT NULL,                     -- the record that says so
+  PRIMARY KEY (source, at_us, seq)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE attempt (                      -- delivery attempts, in order; numbered like records, apart from them
   seq INTEGER PRIMARY KEY,
   log_offset INTEGER NOT NULL,
@@ -198,3 +280,103 @@ FROM record r JOIN record first ON first.seq = r.duplicate_of;
 
 CREATE VIEW undecodable AS                  -- messages that are no record, kept as they came
 SELECT (SELECT partition FROM archive) AS partition, seq, log_offset, problem, raw FROM record WHERE problem IS NOT NULL;
+
+-- Who held what: one row an interval, by the records of this partition alone. `removed_at` is NULL while nothing of
+-- this partition ended it. Another partition may tell of the subject's end, and a snapshot may not name somebody: see
+-- access_events (ends_subject) and access_snapshots, and `flagtrail access list`, which puts them together.
+CREATE VIEW access AS
+SELECT
+  h.source, h.type AS subject_type,
+  g.json ->> '$.access.subject.id' AS subject_id, g.json ->> '$.access.subject.email' AS subject_email,
+  g.json ->> '$.access.subject.name' AS subject_name,
+  nullif(i.role, '') AS role,
+  s.type AS scope_type, nullif(s.identity, '') AS scope,
+  organisation.id AS organisation_id, organisation.key AS organisation_key, organisation.name AS organisation_name,
+  project.id AS project_id, project.key AS project_key, project.name AS project_name,
+  environment.id AS environment_id, environment.key AS environment_key, environment.name AS environment_name,
+  g.json ->> '$.occurred_at' AS granted_at, i.baseline,
+  coalesce(author.email, author.name, author.id) AS granted_by, author.type AS granted_by_type, g.id AS grant_record,
+  u.json ->> '$.occurred_at' AS removed_at,
+  coalesce(remover.email, remover.name, remover.id) AS removed_by, remover.type AS removed_by_type,
+  u.id AS removal_record,
+  ge.late AS grant_late, coalesce(ue.late, 0) AS removal_late,
+  (SELECT partition FROM archive) AS partition,
+  i.from_us, i.until_us, i.from_seq, i.until_seq, i.holder, i.scope AS scope_number, g.json AS grant_json
+FROM access_interval i
+  JOIN access_holder h ON h.holder = i.holder
+  JOIN access_scope s ON s.scope = i.scope
+  JOIN record g ON g.seq = i.from_seq
+  JOIN access_event ge ON ge.holder = i.holder AND ge.scope = i.scope AND ge.at_us = i.from_us AND ge.seq = i.from_seq
+  LEFT JOIN record u ON u.seq = i.until_seq
+  LEFT JOIN access_event ue
+    ON ue.holder = i.holder AND ue.scope = i.scope AND ue.at_us = i.until_us AND ue.seq = i.until_seq
+  LEFT JOIN thing organisation ON organisation.thing = g.organisation
+  LEFT JOIN thing project ON project.thing = g.project
+  LEFT JOIN thing environment ON environment.thing = g.environment
+  LEFT JOIN thing author ON author.thing = g.author
+  LEFT JOIN thing remover ON remover.thing = u.author;
+
+CREATE VIEW access_events AS                -- one row a record that says something of access
+SELECT
+  r.id, r.json ->> '$.occurred_at' AS occurred_at, action.key AS action,
+  CASE e.effect WHEN 0 THEN 'granted' WHEN 1 THEN 'removed' ELSE 'snapshot' END AS effect,
+  h.source, h.type AS subject_type,
+  r.json ->> '$.access.subject.id' AS subject_id, r.json ->> '$.access.subject.email' AS subject_email,
+  r.json ->> '$.access.subject.name' AS subject_name,
+  nullif(e.role, '') AS role,
+  s.type AS scope_type, nullif(s.identity, '') AS scope,
+  project.id AS project_id, project.key AS project_key, project.name AS project_name,
+  environment.id AS environment_id, environment.key AS environment_key, environment.name AS environment_name,
+  author.type AS author_type, author.id AS author_id, author.email AS author_email, author.name AS author_name,
+  f.kind AS finding,                        -- removal_without_grant, granted_again, or NULL
+  e.late,                                   -- 1 where a record of what happened later came earlier
+  e.reach = 2 AS ends_subject,              -- 1 where the subject is no more, whatever it held
+  (SELECT partition FROM archive) AS partition, r.seq, r.occurred_at_us, r.appended_at_ms, e.holder,
+  e.scope AS scope_number, r.json
+FROM access_event e
+  JOIN record r ON r.seq = e.seq
+  JOIN access_holder h ON h.holder = e.holder
+  JOIN access_scope s ON s.scope = e.scope
+  LEFT JOIN access_finding f ON f.holder = e.holder AND f.scope = e.scope AND f.at_us = e.at_us AND f.seq = e.seq
+  LEFT JOIN thing action ON action.thing = r.action
+  LEFT JOIN thing author ON author.thing = r.author
+  LEFT JOIN thing project ON project.thing = r.project
+  LEFT JOIN thing environment ON environment.thing = r.environment;
+
+CREATE VIEW access_snapshots AS             -- one row a snapshot of which all rows are on the log
+SELECT a.source, r.json ->> '$.occurred_at' AS as_of, r.id, r.json -> '$.attributes.snapshot' AS snapshot,
+  (SELECT partition FROM archive) AS partition, a.at_us, a.seq
+FROM access_snapshot a JOIN record r ON r.seq = a.seq;
+
+-- How each flag came to be what it is: one row a change, numbered from 1 for each flag, environment and target (an
+-- override's segment or identity). A change above environments (a flag archived, renamed) has no environment. `until` is
+-- when the next one happened, NULL for the last; `state` is what the platform says the flag is after the change, where it
+-- says that. Where a platform tells of one change in several records, each is a row. `flag` is the id, else the key, else
+-- the name: asked by it, only that flag's records are looked at.
+CREATE VIEW flag_versions AS
+SELECT
+  row_number() OVER flag AS version, f.flag, f.flag_key, f.flag_name, f.source, f.project, f.environment, f.target,
+  f.occurred_at AS valid_from, lead(f.occurred_at) OVER flag AS valid_until,
+  f.action, f.state, f.change, f.author, f.id, f.partition, f.seq, f.occurred_at_us
+FROM (
+  SELECT
+    coalesce(flag.id, flag.key, flag.name) AS flag, flag.key AS flag_key, flag.name AS flag_name,
+    source.key AS source, coalesce(project.id, project.key, project.name) AS project,
+    coalesce(environment.id, environment.key, environment.name) AS environment,
+    CASE WHEN r.json ->> '$.target.type' IN ('segment', 'identity') THEN r.json ->> '$.target.type' || ' ' ||
+      coalesce(r.json ->> '$.target.id', r.json ->> '$.target.key', r.json ->> '$.target.name', '') END AS target,
+    r.json ->> '$.occurred_at' AS occurred_at, action.key AS action,
+    r.json -> '$.change.after' AS state, r.json -> '$.change.fields' AS change,
+    coalesce(author.email, author.name, author.id) AS author, r.id,
+    (SELECT partition FROM archive) AS partition, r.seq, r.occurred_at_us
+  -- CROSS: flags first, and of each its records by their index.
+  FROM thing flag
+    CROSS JOIN record r ON r.flag = flag.thing
+    JOIN thing action ON action.thing = r.action
+    LEFT JOIN thing source ON source.thing = r.source
+    LEFT JOIN thing project ON project.thing = r.project
+    LEFT JOIN thing environment ON environment.thing = r.environment
+    LEFT JOIN thing author ON author.thing = r.author
+  WHERE flag.kind = 'flag' AND r.duplicate_of IS NULL AND r.problem IS NULL AND action.key LIKE 'flag.%'
+) f
+WINDOW flag AS (PARTITION BY f.source, f.project, f.flag, f.environment, f.target ORDER BY f.occurred_at_us, f.seq);

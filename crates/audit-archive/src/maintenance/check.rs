@@ -6,6 +6,7 @@ use audit_proof::{Leaf, NodeHash};
 use rusqlite::{Connection, Row};
 use serde::Deserialize;
 
+use super::access::check_access;
 use super::tree::TreeCheck;
 use super::{MaintenanceError, archived_partitions, open_to_read};
 use crate::layout::partition_file;
@@ -61,7 +62,7 @@ impl CheckReport {
 /// position; that each body still has the hash it was archived with, and that the Merkle tree is made of these
 /// messages; that each row's id is its record's; that the marks of duplicates point at earlier records of the same
 /// id; that what is counted of each source is what there is; that records (up to a thousand of a file) are found by
-/// their words; that delivery attempts are numbered without holes and readable. Reads only, beside a writer or without
+/// their words; that intervals of access are what the records give when they are folded again; that delivery attempts are numbered without holes and readable. Reads only, beside a writer or without
 /// one. Whether the archive is what the log says is another question: that takes a root from elsewhere.
 pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, MaintenanceError> {
     let dir = dir.as_ref();
@@ -113,6 +114,9 @@ fn check_file(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusql
         check_heard(conn, path, report)?;
     }
     check_words(conn, path, report)?;
+    for problem in check_access(conn)? {
+        report.add(path, problem);
+    }
     check_attempts(conn, path, report)
 }
 

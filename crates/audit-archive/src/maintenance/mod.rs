@@ -1,5 +1,6 @@
 //! What an operator does with an archive: check it, make it anew, copy it.
 
+mod access;
 mod backup;
 mod check;
 mod rebuild;

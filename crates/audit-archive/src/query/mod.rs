@@ -1,5 +1,6 @@
 //! The query side: read-only connections, short transactions, pages by cursor.
 
+mod access;
 mod attempts;
 mod budget;
 mod conditions;
@@ -18,6 +19,11 @@ mod select;
 mod status;
 mod walk;
 
+pub use access::{
+    ACCESS_PAGE_MAX, ACTORS_MAX, AccessCursor, AccessFilter, AccessFinding, AccessHistory,
+    AccessHistoryQuery, AccessPage, AccessQuery, AccessRow, AccessStatement, Actor, CalledThing,
+    FINDINGS_MAX as ACCESS_FINDINGS_MAX, Person,
+};
 pub use attempts::{ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow};
 pub use cursor::{Cursor, CursorError};
 pub use evidence::{EvidenceError, Inclusion, TreeHead};

@@ -168,12 +168,12 @@ fn with_id(file: &File, id: &str) -> rusqlite::Result<Vec<Row>> {
 }
 
 /// Read transactions on every file of a session, ended on drop.
-struct Transactions<'s> {
+pub(super) struct Transactions<'s> {
     _open: Vec<rusqlite::Transaction<'s>>,
 }
 
 impl<'s> Transactions<'s> {
-    fn begin(session: &'s Session<'_>) -> Result<Self, QueryError> {
+    pub(super) fn begin(session: &'s Session<'_>) -> Result<Self, QueryError> {
         let begin = |file: &'s File| file.conn.unchecked_transaction().map_err(|error| file.error(error));
         Ok(Self { _open: session.files.iter().map(begin).collect::<Result<_, _>>()? })
     }

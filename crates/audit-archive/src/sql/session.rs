@@ -12,7 +12,16 @@ use crate::layout::{partition_file, partitions};
 pub const SYSTEM_SQLITE_FILES_MAX: usize = 10;
 
 /// The views of a file that are united over all files. `schema.sql` documents them.
-const UNITED_VIEWS: [&str; 4] = ["audit_log", "delivery_attempts", "duplicates", "undecodable"];
+const UNITED_VIEWS: [&str; 8] = [
+    "access",
+    "access_events",
+    "access_snapshots",
+    "audit_log",
+    "delivery_attempts",
+    "duplicates",
+    "flag_versions",
+    "undecodable",
+];
 
 /// Why an archive can't be opened for SQL.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +53,7 @@ pub enum SqlError {
 }
 
 /// A connection on which every file of the archive is attached read-only, as `p00`, `p01`, …, under the views
-/// `audit_log`, `delivery_attempts`, `duplicates` and `undecodable` over all of them.
+/// `audit_log`, `access`, `flag_versions` and the others of `schema.sql` over all of them.
 pub fn sql_session(dir: impl AsRef<Path>) -> Result<Connection, SqlError> {
     let dir = dir.as_ref();
     let files = files(dir)?;

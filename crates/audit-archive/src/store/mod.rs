@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use self::heard::HeardUpdate;
 use self::rows::{Counts, RowWriter};
 use self::tree::TreeWriter;
+use crate::access::AccessUpdate;
 use crate::layout::{remove_if_there, side_files};
 use crate::schema::{self, ATTEMPTS, FileIdentity, PROGRESS, RECORDS};
 use crate::spans::SpanUpdate;
@@ -210,7 +211,7 @@ impl Store {
         self.attempts.bookmark
     }
 
-    /// Archives consecutive messages: rows, things, spans, tree and position in one transaction, and the words too
+    /// Archives consecutive messages: rows, things, spans, access, tree and position in one transaction, and the words too
     /// where full text is level. Messages of this epoch before the position are archived already and are
     /// passed over.
     ///
@@ -267,6 +268,7 @@ impl Store {
             let mut text = if inline_text { Some(TextWriter::new(&tx)?) } else { None };
             let mut spans = SpanUpdate::default();
             let mut heard = HeardUpdate::default();
+            let mut access = AccessUpdate::default();
             let mut rows = RowWriter {
                 conn: &tx,
                 things: &mut self.things,
@@ -277,12 +279,14 @@ impl Store {
             for (seq, message) in (from.seq..).zip(messages) {
                 let Some(fields) = rows.write(seq, message)? else { continue };
                 spans.add(seq, fields.occurred_at);
+                access.add(&tx, seq, &fields)?;
                 if let Some(text) = &mut text {
                     text.add(seq, fields.json)?;
                 }
             }
             spans.write(&tx)?;
             heard.write(&tx)?;
+            access.write(&tx)?;
         }
         tree.write(&tx, leaves_before)?;
         if inline_text {

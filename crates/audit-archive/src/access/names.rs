@@ -1,0 +1,134 @@
+//! Who and what access is about, as numbers: holders, scopes, and the labels that they are found by.
+//!
+//! Unlike a [thing](crate::things), which is a snapshot of how something was called, a holder is one identity: whatever else a
+//! record calls it, it is the same one.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::event::{Event, Scope, Subject, filled};
+
+/// `access_scope.parent` of what lies in nothing else.
+const NO_PARENT: i64 = 0;
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numbers {
+    pub(super) holder: i64,
+    pub(super) scope: i64,
+    /// The scope that questions about a project begin at: the project of an environment, any other scope itself.
+    pub(super) area: i64,
+}
+
+/// The numbers of what an event is about. What is new is written, in the transaction that is open on `conn`.
+pub(super) fn numbers(conn: &Connection, event: &Event<'_>) -> rusqlite::Result<Numbers> {
+    let holder = holder(conn, event.source, &event.subject)?;
+    let organisation = event.organisation.stable();
+    let number = |kind: &str, identity: &str, parent: i64| {
+        scope(conn, (organisation, event.source), kind, identity, parent)
+    };
+    let own = |scope: &Scope| {
+        filled(scope.id.as_ref()).or(filled(scope.key.as_ref())).unwrap_or_default().to_owned()
+    };
+    let (scope, area) = match event.scope.kind.as_str() {
+        "environment" => {
+            let project = event.project.stable();
+            let area = if project.is_empty() { NO_PARENT } else { number("project", project, NO_PARENT)? };
+            let identity = Some(own(&event.scope)).filter(|own| !own.is_empty());
+            let identity = identity.unwrap_or_else(|| event.environment.stable().to_owned());
+            let scope = number("environment", &identity, area)?;
+            let labels = event.environment.labels();
+            label(conn, "environment", scope, labels.chain(scope_labels(&event.scope)))?;
+            (scope, if area == NO_PARENT { scope } else { area })
+        }
+        kind => {
+            let identity = Some(own(&event.scope)).filter(|own| !own.is_empty());
+            let identity = identity.unwrap_or_else(|| match kind {
+                "project" => event.project.stable().to_owned(),
+                _ => String::new(),
+            });
+            let scope = number(kind, &identity, NO_PARENT)?;
+            if kind == "project" {
+                label(conn, "project", scope, scope_labels(&event.scope))?;
+            }
+            (scope, scope)
+        }
+    };
+    if event.scope.kind != "account" {
+        label(conn, "project", area, event.project.labels())?;
+    }
+    label(conn, "organisation", area, event.organisation.labels())?;
+    Ok(Numbers { holder, scope, area })
+}
+
+fn scope_labels(scope: &Scope) -> impl Iterator<Item = &str> {
+    [&scope.id, &scope.key].into_iter().filter_map(|label| filled(label.as_ref()))
+}
+
+/// What a subject is known by: the first that is said of id, e-mail and name, and which of them it is, so that an id is
+/// never taken for a name.
+fn identity(subject: &Subject) -> String {
+    let id = || Some(format!("id:{}", filled(subject.id.as_ref())?));
+    let email = || Some(format!("email:{}", filled(subject.email.as_ref())?.to_lowercase()));
+    let name = || Some(format!("name:{}", filled(subject.name.as_ref())?));
+    id().or_else(email).or_else(name).unwrap_or_default()
+}
+
+fn holder(conn: &Connection, source: &str, subject: &Subject) -> rusqlite::Result<i64> {
+    let key = params![source, subject.kind, identity(subject)];
+    let found = conn
+        .prepare_cached("SELECT holder FROM access_holder WHERE source = ?1 AND type = ?2 AND identity = ?3")?
+        .query_row(key, |row| row.get(0))
+        .optional()?;
+    let holder = match found {
+        Some(holder) => holder,
+        None => {
+            conn.prepare_cached("INSERT INTO access_holder (source, type, identity) VALUES (?1, ?2, ?3)")?
+                .execute(key)?;
+            conn.last_insert_rowid()
+        }
+    };
+    let lower = filled(subject.email.as_ref()).map(str::to_lowercase);
+    let labels = [&subject.id, &subject.email, &subject.name].into_iter();
+    let labels = labels.filter_map(|label| filled(label.as_ref())).chain(lower.as_deref());
+    label(conn, "subject", holder, labels)?;
+    Ok(holder)
+}
+
+fn scope(
+    conn: &Connection,
+    (organisation, source): (&str, &str),
+    kind: &str,
+    identity: &str,
+    parent: i64,
+) -> rusqlite::Result<i64> {
+    let key = params![organisation, source, kind, identity, parent];
+    let found = conn
+        .prepare_cached(
+            "SELECT scope FROM access_scope
+             WHERE organisation = ?1 AND source = ?2 AND type = ?3 AND identity = ?4 AND parent = ?5",
+        )?
+        .query_row(key, |row| row.get(0))
+        .optional()?;
+    if let Some(scope) = found {
+        return Ok(scope);
+    }
+    conn.prepare_cached(
+        "INSERT INTO access_scope (organisation, source, type, identity, parent) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(key)?;
+    Ok(conn.last_insert_rowid())
+}
+
+fn label<'l>(
+    conn: &Connection,
+    kind: &str,
+    number: i64,
+    labels: impl Iterator<Item = &'l str>,
+) -> rusqlite::Result<()> {
+    let mut insert =
+        conn.prepare_cached("INSERT OR IGNORE INTO access_label (kind, label, number) VALUES (?1, ?2, ?3)")?;
+    for label in labels {
+        insert.execute(params![kind, label, number])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! When somebody last did something: what tells whether access is used.
+
+use audit_record::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::query::page::QueryError;
+use crate::query::reader::Reader;
+use crate::things::{Kind, labelled};
+
+/// Most people of one question: each costs some look-ups a file.
+pub const ACTORS_MAX: usize = 1_000;
+
+/// Somebody, as the author of records of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actor {
+    /// The source.
+    pub source: String,
+    /// By what the author may be named: id, e-mail, name.
+    pub labels: Vec<String>,
+}
+
+impl Reader {
+    /// When each of these last made a change, up to a moment, in their order; absent where no record tells of any. What a
+    /// late record tells of counts by the order of the log. At most [`ACTORS_MAX`] are looked at.
+    pub fn last_acts(&self, actors: &[Actor], at: Timestamp) -> Result<Vec<Option<Timestamp>>, QueryError> {
+        let session = self.pool.session(None)?;
+        let mut found = vec![None; actors.len().min(ACTORS_MAX)];
+        for file in &session.files {
+            for (actor, found) in actors.iter().zip(&mut found) {
+                let last = last_act(&file.conn, actor, at).map_err(|error| file.error(error))?;
+                *found = (*found).max(last);
+            }
+        }
+        Ok(found.into_iter().map(|us| us.and_then(|us| Timestamp::from_micros(us).ok())).collect())
+    }
+}
+
+fn last_act(conn: &Connection, actor: &Actor, at: Timestamp) -> rusqlite::Result<Option<i64>> {
+    let mut select = conn.prepare_cached(
+        "SELECT occurred_at_us FROM record
+         WHERE author = ?1 AND author IS NOT NULL AND source = ?2 AND occurred_at_us <= ?3 AND duplicate_of IS NULL
+         ORDER BY seq DESC LIMIT 1",
+    )?;
+    let mut last = None;
+    for source in labelled(conn, Kind::Source, &actor.source)? {
+        for label in &actor.labels {
+            for author in labelled(conn, Kind::Author, label)? {
+                let act =
+                    select.query_row(params![author, source, at.micros()], |row| row.get(0)).optional()?;
+                last = last.max(act);
+            }
+        }
+    }
+    Ok(last)
+}
