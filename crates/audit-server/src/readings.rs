@@ -56,6 +56,7 @@ const NO_QUESTION: [&str; 3] = ["cursor", "limit", "format"];
 pub(crate) enum ReadKind {
     Query,
     Record,
+    Access,
     Stream,
     Proof,
     Report,
@@ -67,6 +68,7 @@ impl ReadKind {
         match self {
             Self::Query => "query",
             Self::Record => "record",
+            Self::Access => "access",
             Self::Stream => "stream",
             Self::Proof => "proof",
             Self::Report => "report",
@@ -236,6 +238,7 @@ impl Reading {
             ReadKind::Record | ReadKind::Proof => format!("{who} read the record {}", self.what),
             ReadKind::Query => format!("{who} queried the log"),
             ReadKind::Stream => format!("{who} followed the log"),
+            ReadKind::Access => format!("{who} asked who had access"),
         };
         let mut attributes = Map::new();
         attributes.insert("kind".to_owned(), self.kind.as_str().into());

@@ -7,6 +7,7 @@ mod body;
 mod dry_run;
 mod idempotency;
 mod native;
+mod parameters;
 mod prepare;
 
 pub(crate) use answer::{Appended, answer};
@@ -26,6 +27,7 @@ use crate::config::INGEST_BODY_BYTES_MAX;
 use crate::ingest::body::Format;
 use crate::ingest::dry_run::DryRun;
 use crate::ingest::idempotency::IdempotencyKey;
+use crate::ingest::parameters::Parameters;
 use crate::ingest::prepare::{Intake, prepare};
 use crate::problem::{Kind, Problem, ProblemBody};
 
@@ -51,6 +53,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     tag = "records",
     params(
         ("dry_run" = Option<bool>, Query, description = "Check and show what would be appended, and append nothing"),
+        ("source" = Option<String>, Query, description = "The source in whose name the records are appended; the token's by default, and another one by the scope admin alone"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters; ids are derived from it and from the body"),
     ),
     request_body(
@@ -81,7 +84,8 @@ async fn append_records(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let is_dry_run = dry_run::is_asked(query.as_deref())?;
+    let parameters = Parameters::read(query.as_deref())?;
+    let token = parameters.token(&app, &caller)?;
     let format = Format::of(&headers)?;
     let key = IdempotencyKey::of(&headers)?;
     // Held until the answer: what is read, parsed and waited for at a time is bounded in bytes.
@@ -89,7 +93,7 @@ async fn append_records(
     let body = read_body(request, INGEST_BODY_BYTES_MAX).await?;
     let intake = Intake {
         token_id: caller.id().to_owned(),
-        caller,
+        token,
         format,
         key,
         headers: format.needs_headers().then_some(headers),
@@ -104,7 +108,7 @@ async fn append_records(
             Problem::new(Kind::Internal, "the records could not be checked").cause(error)
         })??
     };
-    if is_dry_run {
+    if parameters.dry_run {
         return Ok(DryRun::of(&records)?.into_response());
     }
     Ok(append(&app, &records).await?.into_response())

@@ -9,19 +9,20 @@ use axum::http::HeaderMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::auth::Caller;
 use crate::config::INGEST_RECORDS_MAX;
 use crate::ingest::body::{Format, lines};
 use crate::ingest::idempotency::{Given, IdempotencyKey};
 use crate::ingest::native::{self, Refused};
 use crate::problem::{ERRORS_LISTED_MAX, ErrorItem, Kind, Problem, items};
+use crate::settings::token::Token;
 
 /// Longest line of NDJSON that is parsed at all: the escapes of a record at its bound may double it.
 const LINE_BYTES_MAX: usize = 2 * RECORD_BYTES_MAX;
 
 /// What is known of a request beside its body.
 pub(crate) struct Intake {
-    pub(crate) caller: Caller,
+    /// What holds for the records: the caller's token, or one that differs from it by the source that it writes for.
+    pub(crate) token: Token,
     pub(crate) token_id: String,
     pub(crate) format: Format,
     pub(crate) key: Option<IdempotencyKey>,
@@ -154,7 +155,7 @@ fn native_record(
     wrong: &mut Wrong,
 ) {
     let key = intake.key.as_ref().map(|key| (key, Given::record(&value)));
-    match native::draft(value, intake.caller.token(), intake.received_at) {
+    match native::draft(value, &intake.token, intake.received_at) {
         Ok(draft) => finish(intake, line, key, draft, records, wrong),
         Err(refused) => wrong.refused(line, refused),
     }
@@ -183,7 +184,7 @@ fn finish(
 
 /// CloudEvents by the dialect for them, under the token's organisation and source name.
 fn cloud_events(intake: &Intake, body: &[u8]) -> Result<Vec<Draft>, Problem> {
-    let token = intake.caller.token();
+    let token = &intake.token;
     let headers = intake.headers.as_ref().map(crate::headers::pairs).unwrap_or_default();
     let organisation = token.organisation.to_ref();
     let context = SourceContext {

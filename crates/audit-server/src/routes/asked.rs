@@ -99,10 +99,7 @@ impl Asked {
             }
             _ => return Ok(false),
         };
-        if value.is_empty() {
-            return Err(Problem::field(name, "must not be empty"));
-        }
-        bounded(name, values, value.to_owned()).map(|()| true)
+        take_one_of(name, values, value.to_owned()).map(|()| true)
     }
 
     /// The archive's question, within what the caller may see.
@@ -117,6 +114,14 @@ impl Asked {
             cursor: self.cursor,
         })
     }
+}
+
+/// Adds one of the values of a condition.
+pub(crate) fn take_one_of(name: &str, values: &mut Vec<String>, value: String) -> Result<(), Problem> {
+    if value.is_empty() {
+        return Err(Problem::field(name, "must not be empty"));
+    }
+    bounded(name, values, value)
 }
 
 /// Holds a filter to the caller's projects.

@@ -1,5 +1,6 @@
 //! The two routers. Who may call what is decided here and nowhere else.
 
+mod access;
 mod asked;
 mod backwards;
 mod declared;
@@ -57,6 +58,7 @@ pub(crate) fn admin_router(app: &App) -> Router {
         .merge(behind(ingest::routes(), Scope::RecordsWrite))
         .merge(behind(records::routes(), Scope::RecordsRead))
         .merge(behind(stream::routes(), Scope::RecordsRead))
+        .merge(behind(access::routes(), Scope::RecordsRead))
         .merge(behind(evidence::routes(), Scope::RecordsRead))
         .merge(behind(reports::routes(), Scope::RecordsRead))
         .merge(behind(reviews::routes(), Scope::RecordsWrite))

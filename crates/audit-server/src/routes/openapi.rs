@@ -19,6 +19,7 @@ use crate::problem::{Kind, Problem};
     security(("token" = [])),
     tags(
         (name = "records", description = "Append, query and follow audit records"),
+        (name = "access", description = "Who had access to what, and when"),
         (name = "proofs", description = "That nothing was changed, left out or put in"),
         (name = "reports", description = "What auditors ask for, with definition, coverage and SQL"),
         (name = "exports", description = "Files that check themselves"),

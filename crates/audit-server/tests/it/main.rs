@@ -1,5 +1,6 @@
 //! The server over real HTTP, on the embedded log.
 
+mod access;
 mod bad_input;
 mod client;
 mod declared;
