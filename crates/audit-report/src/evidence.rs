@@ -165,6 +165,17 @@ impl<'a> Evidence<'a> {
         Ok(())
     }
 
+    /// Has the report print what a question to the archive comes to in SQL, where no statement of the report's own was
+    /// run.
+    pub(crate) fn ran(&mut self, sql: &str, parameters: serde_json::Value, rows: u64) {
+        self.sql.push(SqlRun { text: sql.to_owned(), parameters, rows });
+    }
+
+    /// Whether there is time left.
+    pub(crate) fn in_time(&self) -> Result<(), ReportError> {
+        if Instant::now() > self.until { Err(ReportError::TooLong) } else { Ok(()) }
+    }
+
     /// The same for what stands beside every report, and is not printed.
     pub(crate) fn aside(
         &self,

@@ -2,15 +2,22 @@
 
 mod change_log;
 mod configuration_changes;
+mod credentials;
 mod decisions;
+mod dormant_accounts;
 mod emergency_changes;
 mod erasures;
 mod failed_deliveries;
 mod field_completeness;
+mod held;
+mod joiners_movers;
+mod leavers;
 mod log_access;
 mod log_integrity;
+mod privileged_access_changes;
 mod reviews;
 mod sod_exceptions;
+mod user_access_review;
 
 use std::sync::LazyLock;
 
@@ -35,6 +42,12 @@ pub(crate) struct Entry {
 
 /// Every report, in the order in which they are listed.
 const ENTRIES: &[fn() -> Entry] = &[
+    user_access_review::report,
+    privileged_access_changes::report,
+    leavers::report,
+    joiners_movers::report,
+    credentials::report,
+    dormant_accounts::report,
     change_log::report,
     sod_exceptions::report,
     emergency_changes::report,

@@ -1,5 +1,6 @@
 //! Reports over the archive of a log in which the facts are planted.
 
+mod access;
 mod deliveries;
 mod harness;
 mod integrity;
