@@ -79,6 +79,9 @@ pub(crate) enum Command {
     Query(command::query::Args),
     /// Run one of the reports that auditors ask for
     Report(command::report::Args),
+    /// Who had access to what, and when
+    #[command(subcommand)]
+    Access(command::access::Command),
     /// Write records to files with a manifest and checksums
     Export(command::export::Args),
     /// Check an export: checksums, signatures, and that every record in scope is in it as the log has it

@@ -87,7 +87,7 @@ impl FilterArgs {
 }
 
 /// Query parameters in the making.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Parameters(String);
 
 impl Parameters {

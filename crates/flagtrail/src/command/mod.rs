@@ -1,5 +1,6 @@
 //! The subcommands, one a file: its flags and what it does.
 
+pub(crate) mod access;
 pub(crate) mod append;
 pub(crate) mod archive;
 pub(crate) mod config;
@@ -71,6 +72,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Report(args) => report::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Verify(args) => verify::run(context, args).await,
+        Command::Access(command) => access::run(context, command).await,
         Command::Source(command) => source::run(context, command).await,
         Command::Endpoint(command) => endpoint::run(context, command).await,
         Command::Token(command) => token::run(context, command).await,

@@ -1,5 +1,6 @@
 //! The shipped binary, from outside: commands, the demo, and the whole main job on real Kafka.
 
+mod access;
 mod declared;
 mod docs;
 mod end_to_end;
