@@ -1,6 +1,7 @@
 //! The journal from outside. What both backends promise is written once, in `contract`, and run against
 //! each.
 
+mod asyncapi;
 mod contract;
 mod embedded;
 #[cfg(feature = "kafka")]
