@@ -30,6 +30,7 @@ pub const KNOWN_OBJECT_TYPES: &[&str] = &[
     "ACCOUNT_ACCESS",
     "API_KEY",
     "TAG",
+    "TAG_TYPE",
     "CONTEXT_DEFINITION",
     "CONTEXT_VALUE",
     "WEBHOOK",
@@ -63,6 +64,7 @@ pub fn may_stand_above_projects(name: &str) -> bool {
                 | "WEBHOOK"
                 | "PROJECT"
                 | "TAG"
+                | "TAG_TYPE"
                 | "ENVIRONMENT"
                 | "CONTEXT_DEFINITION"
                 | "CONTEXT_VALUE"

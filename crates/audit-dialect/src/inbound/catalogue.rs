@@ -61,4 +61,7 @@ fn every_action_of_a_sentence_that_is_not_known_is_in_the_catalogue() {
     for kind in audit_record::KNOWN_OBJECT_TYPES {
         assert!(catalogued.contains_key(flagsmith::action_of_unknown(kind)), "{kind}");
     }
+    for action in flagsmith::other_meanings() {
+        assert!(catalogued.contains_key(action), "{action}");
+    }
 }

@@ -99,18 +99,24 @@ impl Intake<'_> {
         Ok(identity::from_body(self.source.namespace, self.source.name, &self.payload()?))
     }
 
-    /// Takes secrets out of `value` by the dialect's `rules`, but what the source is told to keep, and
-    /// notes the paths under `attributes.redacted`.
+    /// Takes secrets out of `value`, the event as the platform sent it, by the dialect's `rules`, but what the source
+    /// is told to keep.
     pub(crate) fn redact(&self, value: &mut Value, rules: &[&str]) -> Redacted {
         Redacted(redact::redact(value, rules, self.source.redact_keep))
     }
 }
 
-/// The paths of what was redacted, to be noted in each draft made of the body.
+/// What was redacted, as JSON Pointers (RFC 6901) into the event as the platform sent it, to be noted in the draft
+/// made of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Redacted(Vec<String>);
 
 impl Redacted {
+    /// The same, where `value` was only what `pointer` points at in the event.
+    pub(crate) fn under(self, pointer: &str) -> Self {
+        Self(self.0.into_iter().map(|inner| format!("{pointer}{inner}")).collect())
+    }
+
     /// Marks the redaction under `attributes.redacted`.
     pub(crate) fn note(&self, draft: &mut Draft) {
         if !self.0.is_empty() {

@@ -11,11 +11,13 @@ use audit_record::{Authenticated, Draft, Ref, Timestamp};
 use uuid::Uuid;
 
 use crate::platform::Platform;
-pub(crate) use flagsmith::{READ_FROM_THE_LOG, split_name};
+pub(crate) use flagsmith::{MAY_ALSO_MEAN, READ_FROM_THE_LOG, split_name};
 use intake::Intake;
 pub use mozhno::MOZHNO_TEMPLATE;
 pub use shown::{Shown, shown};
-pub(crate) use unleash::{action_of as unleash_action_of, type_names as unleash_types};
+pub(crate) use unleash::{
+    action_of as unleash_action_of, told_by_type as unleash_told_by_type, type_names as unleash_types,
+};
 
 mod abtasty;
 #[cfg(test)]

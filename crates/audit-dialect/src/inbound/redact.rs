@@ -30,24 +30,28 @@ pub(crate) fn is_secret(name: &str, rules: &[&str], keep: &[String]) -> bool {
     rules.iter().any(|rule| fits(rule, &names)) && !keep.iter().any(|kept| fits(kept, &names))
 }
 
-/// Replaces every value that a rule fits and no entry of `keep` does, and returns the paths of what was
-/// replaced, those included that somebody redacted before. `null` and `""` stay: there is nothing to hide.
+/// Replaces every value that a rule fits and no entry of `keep` does, and returns where in `value` they stood, as JSON
+/// Pointers (RFC 6901), those included that somebody redacted before. `null` and `""` stay: there is nothing to hide.
 pub(crate) fn redact(value: &mut Value, rules: &[&str], keep: &[String]) -> Vec<String> {
     let mut redacted = Vec::new();
-    walk(
-        value,
-        &mut Vec::new(),
-        &mut |names| rules.iter().any(|rule| fits(rule, names)) && !keep.iter().any(|kept| fits(kept, names)),
-        &mut redacted,
-    );
+    let is_secret = |names: &[String]| {
+        rules.iter().any(|rule| fits(rule, names)) && !keep.iter().any(|kept| fits(kept, names))
+    };
+    walk(value, &mut Vec::new(), "", &is_secret, &mut redacted);
     redacted
 }
 
-/// `names` is the path so far: names of fields, and `[n]` for places in arrays.
+/// A JSON Pointer to the field `name` of what `pointer` points at.
+pub(crate) fn pointer_to(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// `names` are the fields that lead to `value`, `pointer` is the whole way with the places in arrays.
 fn walk(
     value: &mut Value,
     names: &mut Vec<String>,
-    is_secret: &mut dyn FnMut(&[String]) -> bool,
+    pointer: &str,
+    is_secret: &dyn Fn(&[String]) -> bool,
     redacted: &mut Vec<String>,
 ) {
     let nothing_to_hide = match &*value {
@@ -60,31 +64,29 @@ fn walk(
     }
     if is_secret(names) {
         *value = REDACTED.into();
-        redacted.push(names.join(".").replace(".[", "["));
+        redacted.push(pointer.to_owned());
         return;
     }
     match value {
         Value::Object(map) => {
             for (name, inner) in map {
                 names.push(name.clone());
-                walk(inner, names, is_secret, redacted);
+                walk(inner, names, &pointer_to(pointer, name), is_secret, redacted);
                 names.pop();
             }
         }
         Value::Array(items) => {
             for (index, inner) in items.iter_mut().enumerate() {
-                names.push(format!("[{index}]"));
-                walk(inner, names, is_secret, redacted);
-                names.pop();
+                walk(inner, names, &format!("{pointer}/{index}"), is_secret, redacted);
             }
         }
         _ => {}
     }
 }
 
-/// Whether the path ends with `rule`; places in arrays are skipped.
+/// Whether the path ends with `rule`; places in arrays are not part of it.
 fn fits(rule: &str, names: &[String]) -> bool {
-    let mut path = names.iter().rev().filter(|name| !name.starts_with('['));
+    let mut path = names.iter().rev();
     !rule.is_empty() && rule.rsplit('.').all(|part| path.next().is_some_and(|name| is_called(name, part)))
 }
 
@@ -105,7 +107,7 @@ mod tests {
         let mut value =
             json!({"data": {"environment": {"api_key": "k"}, "api_key": "other", "list": [{"Secret": 1}]}});
         let redacted = redact(&mut value, &["environment.api_key", "secret"], &[]);
-        assert_eq!(redacted, ["data.environment.api_key", "data.list[0].Secret"]);
+        assert_eq!(redacted, ["/data/environment/api_key", "/data/list/0/Secret"]);
         assert_eq!(
             value,
             json!({"data": {"environment": {"api_key": "[REDACTED]"}, "api_key": "other", "list": [{"Secret": "[REDACTED]"}]}})
@@ -115,14 +117,22 @@ mod tests {
     #[test]
     fn a_rule_with_a_star_fits_every_name_with_that_ending() {
         let mut value = json!({"deploy_TOKEN": "t", "dbPassword": "p", "tokens": 3, "ключ_token": "k"});
-        assert_eq!(redact(&mut value, USUAL_SECRETS, &[]), ["dbPassword", "deploy_TOKEN", "ключ_token"]);
+        assert_eq!(redact(&mut value, USUAL_SECRETS, &[]), ["/dbPassword", "/deploy_TOKEN", "/ключ_token"]);
         assert_eq!(value["tokens"], 3);
+    }
+
+    #[test]
+    fn a_pointer_finds_what_was_redacted_whatever_its_name() {
+        let mut value = json!({"a/b": {"~[0].x": [{}, {"token": "t"}]}, "": {"token": "t"}});
+        let redacted = redact(&mut value, USUAL_SECRETS, &[]);
+        assert_eq!(redacted, ["//token", "/a~1b/~0[0].x/1/token"]);
+        assert!(redacted.iter().all(|pointer| value.pointer(pointer) == Some(&REDACTED.into())));
     }
 
     #[test]
     fn what_was_redacted_before_is_marked_again() {
         let mut value = json!({"secret": REDACTED, "other": REDACTED});
-        assert_eq!(redact(&mut value, &["secret"], &[]), ["secret"]);
+        assert_eq!(redact(&mut value, &["secret"], &[]), ["/secret"]);
         assert_eq!(value, json!({"secret": REDACTED, "other": REDACTED}));
     }
 

@@ -9,13 +9,17 @@ use audit_record::parse_strict;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::redact::{REDACTED, USUAL_SECRETS, is_secret, redact};
+use super::redact::{REDACTED, USUAL_SECRETS, is_secret, pointer_to, redact};
 use super::{flagsmith, unleash};
 use crate::platform::Platform;
 
 /// What stays as it is in the value of a query parameter.
 const UNRESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'[').remove(b']');
+
+/// Where the pointers to what was redacted in the body begin, and those to the query's parameters.
+const BODY: &str = "/body";
+const QUERY: &str = "/query";
 
 /// The query parameter that holds the payload of a GET.
 const JSON: &str = "json";
@@ -27,7 +31,8 @@ pub struct Shown<'a> {
     pub query: Option<String>,
     /// The body.
     pub body: Cow<'a, [u8]>,
-    /// The paths of what was redacted: in the body, or `query` and the parameter's name. Empty: everything is as it came.
+    /// What was redacted, as JSON Pointers (RFC 6901) into `{"body": …, "query": {parameter: …}}`. Empty: everything is as
+    /// it came.
     pub redacted: Vec<String>,
     /// Whether translating this is refused or not as translating what came is: false where the body breaks a rule that
     /// its redacted form can't show, such as a key that stands twice.
@@ -51,22 +56,23 @@ pub fn shown<'a>(
     };
     if let Some((text, is_faithful, paths)) = without_secrets(body, &rules, keep) {
         (shown.body, shown.is_faithful) = (text.into_bytes().into(), is_faithful);
-        shown.redacted = paths;
+        shown.redacted = paths.into_iter().map(|path| format!("{BODY}{path}")).collect();
     }
     let mut parameters = Vec::new();
     let mut is_changed = false;
     for (name, value) in query.map(|(_, pairs)| pairs).unwrap_or_default() {
+        let pointer = pointer_to(QUERY, name);
         let mut value = Cow::Borrowed(value.as_str());
         if is_secret(name, &rules, keep) && !value.is_empty() {
             value = REDACTED.into();
-            shown.redacted.push(format!("query.{name}"));
+            shown.redacted.push(pointer);
             is_changed = true;
         } else if name == JSON
             && let Some((text, is_faithful, paths)) = without_secrets(value.as_bytes(), &rules, keep)
         {
             value = text.into();
             shown.is_faithful &= is_faithful;
-            shown.redacted.extend(paths.into_iter().map(|path| format!("query.{JSON}.{path}")));
+            shown.redacted.extend(paths.into_iter().map(|path| pointer.clone() + &path));
             is_changed = true;
         }
         parameters.push(format!("{}={}", encoded(name), encoded(&value)));
@@ -77,7 +83,7 @@ pub fn shown<'a>(
     shown
 }
 
-/// The JSON of `payload` without secrets, whether it was strict, and the paths of what was redacted; `None` where it is no
+/// The JSON of `payload` without secrets, whether it was strict, and the pointers to what was redacted; `None` where it is no
 /// JSON or has no secret.
 fn without_secrets(payload: &[u8], rules: &[&str], keep: &[String]) -> Option<(String, bool, Vec<String>)> {
     let strict = parse_strict(payload);
@@ -122,7 +128,7 @@ mod tests {
         let shown = shown(Platform::Flagsmith, &[], Some((raw, &query)), body);
         assert_eq!(
             shown.redacted,
-            ["environment.api_key", "password", "query.access_token", "query.json.secret"]
+            ["/body/environment/api_key", "/body/password", "/query/access_token", "/query/json/secret"]
         );
         assert_eq!(
             String::from_utf8_lossy(&shown.body),
@@ -149,7 +155,7 @@ mod tests {
     #[test]
     fn a_body_that_breaks_a_rule_of_ours_is_redacted_all_the_same_and_said_to_be_another() {
         let shown = shown(Platform::Native, &[], None, br#"{"token": "t", "a": 1, "a": 2}"#);
-        assert_eq!(shown.redacted, ["token"]);
+        assert_eq!(shown.redacted, ["/body/token"]);
         assert!(!shown.is_faithful);
     }
 

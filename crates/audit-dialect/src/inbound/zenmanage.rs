@@ -4,7 +4,7 @@
 //! payload, so what is unknown in `attributes` is kept, and an event added later becomes a record, too.
 
 use audit_record::{Action, Author, AuthorKind, Change, ObjectRef, Ref, Target, canonical_json};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::hints::HandleIs;
@@ -108,10 +108,11 @@ impl Subject {
     }
 }
 
-/// The new value, and the old one should Zenmanage come to tell it.
+/// The new value, and the old one should Zenmanage come to tell it, as settings: `{"value": …}`.
 fn change(said: &mut Fields) -> Option<Change> {
-    let before = said.take_value(&["old_target_value", "previous_target_value"]);
-    let after = said.take_value(&["new_target_value"]);
+    let mut setting = |names: &[&str]| said.take_value(names).map(|value| json!({ "value": value }));
+    let before = setting(&["old_target_value", "previous_target_value"]);
+    let after = setting(&["new_target_value"]);
     (before.is_some() || after.is_some()).then(|| Change::between(before, after))
 }
 
@@ -130,8 +131,8 @@ fn sentence(event: &str, flag: Option<&Ref>, environment: Option<&Ref>, change: 
     if let Some(environment) = environment.and_then(Ref::handle) {
         text += &format!(" in {environment}");
     }
-    if let Some(after) = change.and_then(|change| change.after.as_ref()) {
-        text += &format!(", now {after}");
+    if let Some(value) = change.and_then(|change| change.after.as_ref()?.get("value")) {
+        text += &format!(", now {value}");
     }
     text
 }

@@ -247,6 +247,8 @@ pub const RECORD_FIELDS: &[&str] = &[
     "change.before",
     "change.after",
     "change.fields",
+    "change.unproven_before",
+    "change.unproven_fields",
     "access.subject.type",
     "access.subject.id",
     "access.subject.email",

@@ -63,7 +63,7 @@ fn own(record: &AuditRecord, outer: &mut Ordered) -> Ordered {
     attributes.reference("rule", rule);
     if let Some(change) = &draft.change {
         for (name, value) in [("old_target_value", &change.before), ("new_target_value", &change.after)] {
-            if let Some(value) = value {
+            if let Some(value) = value.as_ref().and_then(|setting| setting.get("value")) {
                 attributes.field(name, value);
             }
         }

@@ -54,8 +54,8 @@ fn a_campaign_that_went_live_is_this_record() {
         "campaign_type": "ab",
         "pipeline_token": "[REDACTED]",
         "redacted": [
-          "pipeline_token",
-          "token"
+          "/pipeline_token",
+          "/token"
         ],
         "token": "[REDACTED]"
       },
@@ -278,7 +278,7 @@ fn custom_payload_parameters_are_kept_and_secrets_among_them_are_not() {
     );
     assert_eq!(record.draft().attributes["ref"], "main");
     assert_eq!(record.draft().attributes["variables"], json!({"password": "[REDACTED]", "n": 1.50}));
-    assert_eq!(record.draft().attributes["redacted"], json!(["variables.password"]));
+    assert_eq!(record.draft().attributes["redacted"], json!(["/variables/password"]));
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn an_event_of_any_kind_is_this_record() {
           "version": 1.5
         },
         "redacted": [
-          "secret"
+          "/data/secret"
         ]
       },
       "author": {

@@ -125,7 +125,7 @@ fn a_flag_created_by_our_template_is_this_record() {
 }
 
 #[test]
-fn a_role_changed_by_our_template_is_this_record() {
+fn a_role_in_an_update_by_our_template_is_this_record() {
     let vars = Vars {
         action: "user.updated".into(),
         resource_type: "user".into(),
@@ -138,7 +138,7 @@ fn a_role_changed_by_our_template_is_this_record() {
     insta::assert_snapshot!(pretty(&ours(&vars)), @r#"
     {
       "access": {
-        "effect": "granted",
+        "effect": "snapshot",
         "role": "EDITOR",
         "scope": {
           "type": "account"
@@ -268,6 +268,18 @@ fn an_archived_flag_has_no_name_and_is_known_by_its_id() {
 }
 
 #[rstest]
+#[case("flag.archived", false, true)]
+#[case("flag.unarchived", true, false)]
+fn archiving_is_a_change_by_its_name_alone(#[case] event: &str, #[case] before: bool, #[case] after: bool) {
+    let change = ours(&Vars { action: event.into(), ..created() }).draft().change.clone().unwrap();
+    let [field] = change.fields.as_slice() else { panic!("one field: {change:?}") };
+    assert_eq!(
+        (field.field.as_str(), &field.before, &field.after),
+        ("archived", &before.into(), &after.into())
+    );
+}
+
+#[rstest]
 #[case("Strategy updated for env 5")]
 #[case("Strategy upserted for env 5")]
 fn a_strategy_names_the_flag_and_in_its_details_the_environment(#[case] details: &str) {
@@ -288,7 +300,7 @@ fn a_strategy_names_the_flag_and_in_its_details_the_environment(#[case] details:
 
 #[rstest]
 #[case::created("user.created", "Role: VIEWER", Effect::Granted, Some("VIEWER"))]
-#[case::updated("user.updated", "Role: ADMIN, Status: ACTIVE", Effect::Granted, Some("ADMIN"))]
+#[case::updated("user.updated", "Role: ADMIN, Status: ACTIVE", Effect::Snapshot, Some("ADMIN"))]
 #[case::blocked("user.updated", "Role: ADMIN, Status: BLOCKED", Effect::Removed, Some("ADMIN"))]
 #[case::deleted("user.deleted", "User deleted", Effect::Removed, None)]
 fn a_users_event_is_an_access_change(

@@ -47,7 +47,9 @@ fn the_documented_example_is_this_record() {
         "type": "unknown"
       },
       "change": {
-        "after": "false",
+        "after": {
+          "value": "false"
+        },
         "fields": []
       },
       "environment": {
@@ -130,7 +132,7 @@ fn what_a_rule_event_says_beyond_its_documentation_is_kept() {
         ],
         "note": "free text",
         "redacted": [
-          "attributes.token"
+          "/attributes/token"
         ],
         "token": "[REDACTED]"
       },
@@ -267,7 +269,8 @@ proptest! {
         let draft = record.draft();
         let name = draft.flag.as_ref().and_then(|flag| flag.key.clone()).unwrap_or_default();
         prop_assert_eq!(name, flag);
-        prop_assert_eq!(draft.change.as_ref().and_then(|change| change.after.clone()), Some(Value::from(new_value)));
+        let after = draft.change.as_ref().and_then(|change| change.after.clone());
+        prop_assert_eq!(after, Some(json!({ "value": new_value })));
         prop_assert_eq!(&draft.attributes["extra"], &Value::from(extra));
     }
 

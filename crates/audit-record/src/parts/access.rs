@@ -13,7 +13,8 @@ words! {
         Granted = "granted",
         /// Access was taken away.
         Removed = "removed",
-        /// The state at a moment, imported as a baseline.
+        /// The state at a moment: imported as a baseline, or repeated by an update that does not say whether it
+        /// changed anything.
         Snapshot = "snapshot",
     }
 }

@@ -50,6 +50,11 @@ pub struct Change {
     pub after: Option<Value>,
     /// What differs.
     pub fields: Vec<FieldChange>,
+    /// Whether `before`, here and in the fields, may be older than what was there last: it is what the platform
+    /// says was before, and what it sent does not prove that.
+    pub unproven_before: Option<bool>,
+    /// What differs, too, but may have changed before this: `fields` lists only what changed now.
+    pub unproven_fields: Vec<FieldChange>,
     /// Unknown fields.
     pub extra: Map,
 }
@@ -61,7 +66,7 @@ impl Change {
             (Some(before), Some(after)) => crate::field_diff(before, after),
             _ => Vec::new(),
         };
-        Self { before, after, fields, extra: Map::new() }
+        Self { before, after, fields, ..Self::default() }
     }
 
     pub(crate) fn read(mut reader: Reader<'_>) -> Self {
@@ -70,17 +75,25 @@ impl Change {
             before: reader.take_any("before"),
             after: reader.take_any("after"),
             fields: reader.take_list("fields", FieldChange::read),
+            unproven_before: reader.take_bool("unproven_before"),
+            unproven_fields: reader.take_list("unproven_fields", FieldChange::read),
             extra: reader.rest(),
         }
     }
 
     pub(crate) fn fields(&self) -> Fields<'_> {
+        let unproven_fields = match self.unproven_fields.as_slice() {
+            [] => Field::Absent,
+            some => Field::Parts(some.iter().map(FieldChange::fields).collect()),
+        };
         Fields::new(
             &self.extra,
             [
                 ("before", Field::given(self.before.as_ref(), Field::Json)),
                 ("after", Field::given(self.after.as_ref(), Field::Json)),
                 ("fields", Field::Parts(self.fields.iter().map(FieldChange::fields).collect())),
+                ("unproven_before", Field::given(self.unproven_before, Field::Bool)),
+                ("unproven_fields", unproven_fields),
             ],
         )
     }

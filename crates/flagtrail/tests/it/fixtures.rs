@@ -137,7 +137,10 @@ async fn all_fixtures(root: &Path, node: &Node) -> Vec<Value> {
                 );
             }
             422 => {
-                assert!(path.to_string_lossy().contains("not-json"), "{}: {answer}", path.display());
+                // A template of the user's own that makes no JSON, or leaves out the flag.
+                let is_no_event = ["not-json", "101-env-filter"];
+                let name = path.to_string_lossy();
+                assert!(is_no_event.iter().any(|part| name.contains(part)), "{name}: {answer}");
                 refused += 1;
             }
             other => panic!("{}: {other} {answer}", path.display()),

@@ -14,6 +14,9 @@ use super::native::{self, Origin};
 use super::redact::USUAL_SECRETS;
 use super::{Refusal, Translation};
 
+/// Where an event's data stands in its JSON format, however it came.
+const DATA: &str = "/data";
+
 /// The object type of an event whose data is not our record.
 const OBJECT_TYPE: &str = "EVENT";
 
@@ -123,7 +126,7 @@ fn foreign(
         source.extra.insert("cloudevents_source".to_owned(), context.source.into());
     }
     if let Some(mut data) = data {
-        let redacted = intake.redact(&mut data, USUAL_SECRETS);
+        let redacted = intake.redact(&mut data, USUAL_SECRETS).under(DATA);
         draft.attributes.insert("data".to_owned(), data);
         redacted.note(&mut draft);
     }

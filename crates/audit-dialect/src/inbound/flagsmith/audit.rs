@@ -12,6 +12,9 @@ use crate::inbound::hints::HandleIs;
 use crate::inbound::intake::{Intake, action};
 use crate::inbound::json::{is_subsecond_time, object_type, reference, take_read, text};
 
+/// The attribute with the other actions that the entry may stand for.
+pub(crate) const MAY_ALSO_MEAN: &str = "may_also_mean";
+
 pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Result<Draft, Refusal> {
     let Envelope { event, mut data, .. } = envelope;
     let log = data.remove("log").as_ref().and_then(text);
@@ -47,8 +50,15 @@ pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Result<Draft
     draft.approval = approval(&draft, &found);
     draft.change = rollout(&found);
     keep_words(&found, &mut draft);
-    if message.is_none() {
-        draft.attributes.insert("unrecognised_log".to_owned(), true.into());
+    match message {
+        None => drop(draft.attributes.insert("unrecognised_log".to_owned(), true.into())),
+        Some(message) => {
+            let kind = draft.related_object_type.as_deref().unwrap_or_default();
+            let others = message.may_also_mean(kind);
+            if !others.is_empty() {
+                draft.attributes.insert(MAY_ALSO_MEAN.to_owned(), others.to_vec().into());
+            }
+        }
     }
     take_read(&mut data, "project", &["id", "name"]);
     take_read(&mut data, "environment", &["id", "name"]);

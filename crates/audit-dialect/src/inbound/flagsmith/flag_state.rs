@@ -1,11 +1,16 @@
 //! One state of a flag, as FLAG_UPDATED, FLAG_DELETED and NEW_VERSION_PUBLISHED carry it: what a person
 //! calls the flag's setting, without the flag's own metadata.
 
-use audit_record::{Change, Map};
+use std::collections::BTreeSet;
+
+use audit_record::{Change, FieldChange, Map};
 use serde_json::{Value, json};
 
 use super::sentence::short;
 use crate::inbound::json::{take_read, text};
+
+/// The field of a setting that is switched.
+const ENABLED: &str = "enabled";
 
 /// Where a setting keeps its variants.
 const MULTIVARIATE: &str = "multivariate";
@@ -18,7 +23,7 @@ const SHARE_ID: &str = "share_id";
 pub(super) fn setting(state: &Value) -> Value {
     let mut setting = Map::new();
     // A state event says feature_state_value, a version says value.
-    for (field, names) in [("enabled", &["enabled"][..]), ("value", &["feature_state_value", "value"])] {
+    for (field, names) in [(ENABLED, &[ENABLED][..]), ("value", &["feature_state_value", "value"])] {
         if let Some(value) = names.iter().find_map(|name| state.get(*name)) {
             setting.insert(field.to_owned(), value.clone());
         }
@@ -57,10 +62,25 @@ fn variant(share: &Value) -> Option<(String, Value)> {
 }
 
 /// Both sides whole, and the fields that differ; a share that only got a new id is no difference.
+///
+/// Flagsmith makes a previous state up of two histories: on or off as before the state's last change, and the
+/// value as before the value's last change, which may be long ago (its `previous_feature_state_value`). So of a
+/// mere switch it may tell a change of the value, too, and nothing in the event shows whether it was now. What
+/// the event does prove: something changed, so where one thing alone differs it is that; and on or off stands in
+/// the history that time and author are read from. Everything else is kept as not proven.
 pub(super) fn change(before: Option<Value>, after: Option<Value>) -> Change {
     let comparable = |side: &Option<Value>| side.clone().map(without_share_ids);
     let fields = Change::between(comparable(&before), comparable(&after)).fields;
-    Change { before, after, fields, extra: Map::new() }
+    let things: BTreeSet<&str> = fields.iter().map(|change| thing(&change.field)).collect();
+    let is_proven = |change: &FieldChange| things.len() == 1 || change.field == ENABLED;
+    let (fields, unproven_fields) = fields.iter().cloned().partition(is_proven);
+    let unproven_before = (before.is_some() && after.is_some()).then_some(true);
+    Change { before, after, fields, unproven_before, unproven_fields, extra: Map::new() }
+}
+
+/// What a field is a part of: the switch, the value, the variants, the priority.
+fn thing(field: &str) -> &str {
+    field.split('.').next().unwrap_or(field)
 }
 
 fn without_share_ids(mut setting: Value) -> Value {
@@ -74,7 +94,7 @@ fn without_share_ids(mut setting: Value) -> Value {
 
 /// Whether `field` is a part of [`MULTIVARIATE`].
 pub(super) fn is_of_variants(field: &str) -> bool {
-    field.split('.').next() == Some(MULTIVARIATE)
+    thing(field) == MULTIVARIATE
 }
 
 /// What a sentence calls a changed field: a variant by its value, where its share changed.

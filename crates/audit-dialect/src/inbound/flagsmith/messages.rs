@@ -12,20 +12,47 @@ pub(super) struct Message {
     /// The sentence with holes.
     pub(super) template: &'static str,
     pub(super) action: &'static str,
+    /// The actions that it may stand for, too: see [`Message::may_also_mean`].
+    or: &'static [&'static str],
 }
 
 const fn says(template: &'static str, action: &'static str) -> Message {
-    Message { template, action }
+    Message { template, action, or: &[] }
 }
+
+impl Message {
+    const fn or(mut self, actions: &'static [&'static str]) -> Self {
+        self.or = actions;
+        self
+    }
+
+    /// What else an entry with this sentence about such an object may stand for: Flagsmith says the same of both, and
+    /// only other entries, if any, tell which it was.
+    pub(super) fn may_also_mean(&self, related_object_type: &str) -> &'static [&'static str] {
+        match related_object_type {
+            // The entry of the flag itself says one thing only; that of its state in an environment comes also
+            // where the environment was deleted.
+            "FEATURE" if self.action == FLAG_DELETED => &[],
+            _ => self.or,
+        }
+    }
+}
+
+/// The action of a deleted flag.
+const FLAG_DELETED: &str = "flag.deleted";
+
+/// One sentence serves a new override and a changed one.
+const OR_CREATED: &[&str] = &["flag.override.created"];
 
 /// Every sentence known. Flagsmith uses one of them for several things in these cases: a first state in an
 /// environment reads like a new flag, a deleted environment like deleted flags, an edited segment also like
-/// a new one (a revision copy), and archiving like any other update.
+/// a new one (a revision copy), archiving like any other update, and a new override like a changed one. Where that
+/// would mislead, the entry is marked with what else it may mean.
 pub(super) const MESSAGES: &[Message] = &[
     // Flags.
     says("New Flag / Remote Config created: {flag}", "flag.created"),
-    says("Flag / Remote Config updated: {flag}", "flag.updated"),
-    says("Flag / Remote Config Deleted: {flag}", "flag.deleted"),
+    says("Flag / Remote Config updated: {flag}", "flag.updated").or(&["flag.archived", "flag.unarchived"]),
+    says("Flag / Remote Config Deleted: {flag}", FLAG_DELETED).or(&["flag.environment.removed"]),
     says("Multivariate option added to feature '{flag}'.", "flag.variant.added"),
     says("Multivariate option removed from feature '{flag}'.", "flag.variant.removed"),
     // A flag's setting in an environment.
@@ -53,17 +80,20 @@ pub(super) const MESSAGES: &[Message] = &[
         "flag.change.scheduled",
     ),
     says("New version published for feature: {flag}", "flag.version.published"),
-    // Overrides. One sentence serves a new one and a changed one.
+    // Overrides.
     says("Segment overrides re-ordered for feature '{flag}'.", "flag.override.reordered"),
     says(
         "Flag state / Remote config value updated for feature '{flag}' and segment '{segment}'",
         "flag.override.changed",
-    ),
+    )
+    .or(OR_CREATED),
     says(
         "Remote config updated for segment override on feature '{flag}' and segment '{segment}'.",
         "flag.override.changed",
-    ),
-    says("Multivariate value changed for feature '{flag}' and segment '{segment}'.", "flag.override.changed"),
+    )
+    .or(OR_CREATED),
+    says("Multivariate value changed for feature '{flag}' and segment '{segment}'.", "flag.override.changed")
+        .or(OR_CREATED),
     says(
         "Flag state / Remote config value deleted for feature '{flag}' and segment '{segment}'",
         "flag.override.removed",
@@ -80,15 +110,18 @@ pub(super) const MESSAGES: &[Message] = &[
     says(
         "Flag state / Remote config value updated for feature '{flag}' and identity '{identity}'",
         "flag.override.changed",
-    ),
+    )
+    .or(OR_CREATED),
     says(
         "Remote config value updated for identity override on feature '{flag}' and identity '{identity}'.",
         "flag.override.changed",
-    ),
+    )
+    .or(OR_CREATED),
     says(
         "Multivariate value changed for feature '{flag}' and identity '{identity}'.",
         "flag.override.changed",
-    ),
+    )
+    .or(OR_CREATED),
     says(
         "Flag state / Remote config value deleted for feature '{flag}' and identity '{identity}'",
         "flag.override.removed",
@@ -101,7 +134,7 @@ pub(super) const MESSAGES: &[Message] = &[
     says("Feature override updated for feature '{flag}' and identity '{identity}'", "flag.override.changed"),
     says("Feature override deleted for feature '{flag}' and identity '{identity}'", "flag.override.removed"),
     // Segments and environments.
-    says("New Segment created: {segment}", "flag.segment.created"),
+    says("New Segment created: {segment}", "flag.segment.created").or(&["flag.segment.changed"]),
     says("Segment updated: {segment}", "flag.segment.changed"),
     says("Segment deleted: {segment}", "flag.segment.removed"),
     says("New Environment created: {environment}", "environment.created"),

@@ -14,7 +14,7 @@ mod template;
 mod test_request;
 mod version;
 
-pub(crate) use audit::READ_FROM_THE_LOG;
+pub(crate) use audit::{MAY_ALSO_MEAN, READ_FROM_THE_LOG};
 pub(crate) use author::split_name;
 use envelope::{Envelope, Shape};
 use serde_json::Value;
@@ -51,6 +51,12 @@ pub(super) fn translate(intake: &Intake<'_>) -> Result<Translation, Refusal> {
 #[cfg(test)]
 pub(super) fn sentences() -> impl Iterator<Item = (&'static str, &'static str)> {
     messages::MESSAGES.iter().map(|message| (message.template, message.action))
+}
+
+/// Every action that a sentence may also stand for, for the same.
+#[cfg(test)]
+pub(super) fn other_meanings() -> impl Iterator<Item = &'static str> {
+    messages::MESSAGES.iter().flat_map(|message| message.may_also_mean("FEATURE_STATE")).copied()
 }
 
 #[cfg(test)]

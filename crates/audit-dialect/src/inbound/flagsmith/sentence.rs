@@ -1,6 +1,6 @@
 //! The human sentence of an event that brings none: Flagsmith writes one only into its audit log.
 
-use audit_record::{FieldChange, Ref, Target};
+use audit_record::{Change, FieldChange, Ref, Target};
 use serde_json::Value;
 
 use super::flag_state;
@@ -26,7 +26,7 @@ pub(super) fn of_state(
     target: Option<&Target>,
     environment: Option<&Ref>,
     setting: &Value,
-    fields: &[FieldChange],
+    change: &Change,
 ) -> String {
     let mut words = match target {
         Some(_) => format!("Override of flag {}", quoted(flag)),
@@ -47,19 +47,31 @@ pub(super) fn of_state(
     match verb {
         Verb::Created => words + &format!(": {}", flag_state::in_words(setting)),
         Verb::Deleted => words,
-        Verb::Changed if fields.is_empty() => words + "; the two states that Flagsmith gives are the same",
         Verb::Changed => {
-            let change = |f: &FieldChange| {
-                let field = flag_state::field_in_words(&f.field, setting);
-                format!("{field} {} → {}", short(&f.before), short(&f.after))
-            };
-            let mut changes: Vec<String> = fields.iter().take(FIELDS_MAX).map(change).collect();
-            if fields.len() > FIELDS_MAX {
-                changes.push(format!("and {} more", fields.len() - FIELDS_MAX));
+            let (proven, unproven) = (&change.fields, &change.unproven_fields);
+            let now = (!proven.is_empty()).then(|| listed(proven, setting));
+            let earlier =
+                (!unproven.is_empty()).then(|| format!("now or earlier {}", listed(unproven, setting)));
+            let parts: Vec<String> = [now, earlier].into_iter().flatten().collect();
+            match parts.is_empty() {
+                true => words + "; the two states that Flagsmith gives are the same",
+                false => words + ": " + &parts.join("; "),
             }
-            words + ": " + &changes.join(", ")
         }
     }
+}
+
+/// `enabled true → false, value "a" → "b"`.
+fn listed(fields: &[FieldChange], setting: &Value) -> String {
+    let change = |f: &FieldChange| {
+        let field = flag_state::field_in_words(&f.field, setting);
+        format!("{field} {} → {}", short(&f.before), short(&f.after))
+    };
+    let mut changes: Vec<String> = fields.iter().take(FIELDS_MAX).map(change).collect();
+    if fields.len() > FIELDS_MAX {
+        changes.push(format!("and {} more", fields.len() - FIELDS_MAX));
+    }
+    changes.join(", ")
 }
 
 /// A value as compact JSON, cut where it is long.

@@ -3,7 +3,7 @@
 //! There is no FLAG_CREATED. An event without a previous state is the first state of a new flag in its
 //! environment (`flag.created`), or a new override (`flag.override.created`).
 
-use audit_record::{Author, AuthorKind, Draft, FieldChange, Map, ObjectRef, Ref, Target, Timestamp};
+use audit_record::{Author, AuthorKind, Change, Draft, Map, ObjectRef, Ref, Target, Timestamp};
 use serde_json::Value;
 
 use super::envelope::Envelope;
@@ -37,15 +37,8 @@ pub(super) fn translate(intake: &Intake<'_>, envelope: Envelope) -> Result<Draft
     };
     let setting = flag_state::setting(state);
     let mut draft = Draft {
-        action: Some(action(action_of(verb, target.is_some(), &change.fields))),
-        log: Some(sentence::of_state(
-            verb,
-            &flag,
-            target.as_ref(),
-            environment.as_ref(),
-            &setting,
-            &change.fields,
-        )),
+        action: Some(action(action_of(verb, target.is_some(), &change))),
+        log: Some(sentence::of_state(verb, &flag, target.as_ref(), environment.as_ref(), &setting, &change)),
         project: Some(project),
         // The event does not say which state it was, only whose; older versions give its id.
         related_object: ObjectRef {
@@ -83,13 +76,16 @@ fn target(state: &Value) -> Option<Target> {
     (!identity.is_empty()).then(|| Target::new("identity", identity))
 }
 
-fn action_of(verb: Verb, is_override: bool, fields: &[FieldChange]) -> &'static str {
+/// Where it is not sure which of several fields changed, the action is the one that leaves it open.
+fn action_of(verb: Verb, is_override: bool, change: &Change) -> &'static str {
+    let fields = change.fields.as_slice();
     match (verb, is_override) {
         (Verb::Created, true) => "flag.override.created",
         (Verb::Changed, true) => "flag.override.changed",
         (Verb::Deleted, true) => "flag.override.removed",
         (Verb::Created, false) => "flag.created",
         (Verb::Deleted, false) => "flag.deleted",
+        (Verb::Changed, false) if !change.unproven_fields.is_empty() => "flag.changed",
         (Verb::Changed, false) => match fields {
             [only] if only.field == "enabled" => "flag.state.changed",
             [only] if only.field == "value" => "flag.value.changed",
@@ -103,6 +99,9 @@ fn action_of(verb: Verb, is_override: bool, fields: &[FieldChange]) -> &'static 
 ///
 /// The event of a deleted flag repeats who changed it last, and when: it says nothing of who deleted it.
 /// Only for an identity's override, which Flagsmith's edge service alone announces so, is it true.
+///
+/// And the event of a change that nobody is named for is a change request's, mostly: its time is that of the last
+/// edit before the request, not of the moment when it went live.
 fn who_and_when(intake: &Intake<'_>, data: &mut Map, verb: Verb, draft: &mut Draft) -> Result<(), Refusal> {
     let changed_by = data.remove("changed_by");
     let timestamp = data.remove("timestamp");
@@ -110,7 +109,8 @@ fn who_and_when(intake: &Intake<'_>, data: &mut Map, verb: Verb, draft: &mut Dra
     if is_subsecond_time(stamp) {
         draft.id = Some(intake.id_from_body()?);
     }
-    if verb == Verb::Deleted && draft.target.is_none() {
+    let author = author::from_changed_by(changed_by.as_ref());
+    if verb == Verb::Deleted && draft.target.is_none() || author.kind == AuthorKind::Unknown {
         draft.author = Some(Author::new(AuthorKind::Unknown));
         draft.occurred_at = Some(intake.received_at());
         let mut last_change = Map::new();
@@ -121,7 +121,7 @@ fn who_and_when(intake: &Intake<'_>, data: &mut Map, verb: Verb, draft: &mut Dra
         }
         return Ok(());
     }
-    draft.author = Some(author::from_changed_by(changed_by.as_ref()));
+    draft.author = Some(author);
     draft.occurred_at = Some(match Timestamp::parse(stamp) {
         Ok(at) => at,
         Err(_) => {

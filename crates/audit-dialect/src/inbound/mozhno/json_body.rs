@@ -7,8 +7,10 @@ use super::event::Said;
 use crate::inbound::json;
 
 /// Reads an object that any template with plain names may have made. None where the text is no JSON object.
-pub(super) fn read(text: &str) -> Option<Said> {
-    let Ok(Value::Object(map)) = parse_strict(text.as_bytes()) else { return None };
+pub(super) fn read(text: &str, redact: impl FnOnce(&mut Value)) -> Option<Said> {
+    let mut body = parse_strict(text.as_bytes()).ok().filter(Value::is_object)?;
+    redact(&mut body);
+    let Value::Object(map) = body else { return None };
     let mut said = Said::default();
     for (name, value) in map {
         walk(&mut said, &name, value);

@@ -9,13 +9,16 @@ mod json_body;
 mod template;
 
 use audit_record::{
-    Access, AccessScope, Author, AuthorKind, Draft, Effect, Map, ObjectRef, Ref, Subject, Target, Timestamp,
+    Access, AccessScope, Author, AuthorKind, Change, Draft, Effect, Map, ObjectRef, Ref, Subject, Target,
+    Timestamp,
 };
+
+use serde_json::{Value, json};
 
 use self::event::{Said, meaning};
 pub use self::template::MOZHNO_TEMPLATE;
 use super::hints::HandleIs;
-use super::intake::Intake;
+use super::intake::{Intake, Redacted};
 use super::redact::USUAL_SECRETS;
 use super::{Refusal, Translation};
 
@@ -28,12 +31,8 @@ pub(super) fn translate(intake: &Intake<'_>) -> Result<Translation, Refusal> {
             "the body is empty, as mozhno sends it where the webhook has none: {MEND}"
         )));
     }
-    let mut said = read(intake.request.body)?;
-    let mut rest = serde_json::Value::Object(std::mem::take(&mut said.rest));
-    let redacted = intake.redact(&mut rest, USUAL_SECRETS);
-    if let serde_json::Value::Object(rest) = rest {
-        said.rest = rest;
-    }
+    let mut redacted = Redacted::default();
+    let said = read(intake.request.body, |body| redacted = intake.redact(body, USUAL_SECRETS))?;
     let Some(event) = said.action.clone() else {
         return Err(Refusal::new(if said.saw_placeholder {
             format!(
@@ -86,14 +85,15 @@ pub(super) fn translate(intake: &Intake<'_>) -> Result<Translation, Refusal> {
     Ok(Translation { drafts: vec![draft] })
 }
 
-fn read(body: &[u8]) -> Result<Said, Refusal> {
+/// Reads the body, once `redact` took the secrets out of it where it is JSON.
+fn read(body: &[u8], redact: impl FnOnce(&mut Value)) -> Result<Said, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| Refusal::new("the body is not UTF-8"))?;
     if template::is_ours(text) {
         return template::read(text).map_err(|problem| {
             Refusal::new(format!("the body is not what Flagtrail's template makes, {problem}: {MEND}"))
         });
     }
-    json_body::read(text).or_else(|| json_body::read_broken(text)).ok_or_else(|| {
+    json_body::read(text, redact).or_else(|| json_body::read_broken(text)).ok_or_else(|| {
         Refusal::new(format!(
             "the body is no JSON that can be read in one way only, because mozhno escapes nothing (a quote in \
              a name is enough): {MEND}"
@@ -132,6 +132,7 @@ fn about(draft: &mut Draft, intake: &Intake<'_>, object_type: &str, event: &str,
         "FEATURE" => {
             let key = after_any(details, &["Flag created: ", "Flag updated: "]).map(str::to_owned);
             draft.flag = Some(Ref { key, ..object.clone() }).filter(|flag| !flag.is_empty());
+            draft.change = archived(event);
         }
         "STRATEGY" => {
             // Its name is the flag's; its id is the strategy's own.
@@ -153,7 +154,18 @@ fn about(draft: &mut Draft, intake: &Intake<'_>, object_type: &str, event: &str,
     draft.related_object = ObjectRef { uuid: None, what };
 }
 
-/// A user of можно is one with access: being created grants it, being deleted takes it away.
+/// The change that archiving is by its name alone.
+fn archived(event: &str) -> Option<Change> {
+    let after = match event {
+        "flag.archived" => true,
+        "flag.unarchived" => false,
+        _ => return None,
+    };
+    Some(Change::between(Some(json!({ "archived": !after })), Some(json!({ "archived": after }))))
+}
+
+/// A user of можно is one with access: being created grants it, being deleted takes it away. An update says what the
+/// role is, not whether it was another before.
 fn access(event: &str, details: &str, said: &Said) -> Option<Access> {
     let role = field(details, "Role").map(str::to_owned);
     let status = field(details, "Status");
@@ -164,7 +176,7 @@ fn access(event: &str, details: &str, said: &Said) -> Option<Access> {
         Some("deleted") => Effect::Removed,
         Some("created") => Effect::Granted,
         Some("updated") if is_out => Effect::Removed,
-        Some("updated") if role.is_some() => Effect::Granted,
+        Some("updated") if role.is_some() => Effect::Snapshot,
         _ => return None,
     };
     let is_email = said.resource_name.as_deref().is_some_and(|name| name.contains('@'));

@@ -9,13 +9,15 @@ use crate::inbound::Refusal;
 use crate::inbound::intake::Intake;
 
 /// The mend for a body that is no event.
-const MEND: &str = "leave the integration's body template empty (Unleash then sends the event as JSON), \
+pub(super) const MEND: &str = "leave the integration's body template empty (Unleash then sends the event as JSON), \
                     or make it {\"json\": {{{eventJson}}}}";
 
 /// The event, and what a template put around it.
 pub(super) struct Body {
     pub(super) event: Value,
     pub(super) around: Map,
+    /// Whether the event is only what a template picked out of it.
+    pub(super) is_picked: bool,
 }
 
 /// What templates of one's own call the fields of an event.
@@ -42,17 +44,16 @@ pub(super) fn open(intake: &Intake<'_>) -> Result<Body, Refusal> {
         return Err(Refusal::new(format!("the body is no JSON object; {MEND}")));
     };
     if is_event(&outer) {
-        return Ok(Body { event: Value::Object(outer), around: Map::new() });
+        return Ok(Body { event: Value::Object(outer), around: Map::new(), is_picked: false });
     }
     let inside = outer.iter().find_map(|(name, value)| Some((name.clone(), inner_event(value)?)));
     if let Some((name, event)) = inside {
         outer.remove(&name);
         // The template's other fields are mostly picked from the event, and empty where it has none such.
         outer.retain(|_, value| {
-            value.as_str() != Some("")
-                && event.as_object().is_none_or(|event| event.values().all(|v| v != value))
+            !is_blank(value) && event.as_object().is_none_or(|event| event.values().all(|v| v != value))
         });
-        return Ok(Body { event, around: outer });
+        return Ok(Body { event, around: outer, is_picked: false });
     }
     by_hand(outer)
 }
@@ -81,7 +82,7 @@ fn by_hand(mut outer: Map) -> Result<Body, Refusal> {
             names.iter().find(|name| outer.get(**name).is_some_and(|v| v.is_string() || v.is_number()))
         {
             let value = outer.remove(*name).unwrap_or_default();
-            if value.as_str() != Some("") {
+            if !is_blank(&value) {
                 event.insert((*field).to_owned(), value);
             }
         }
@@ -89,5 +90,11 @@ fn by_hand(mut outer: Map) -> Result<Body, Refusal> {
     if !event.contains_key("type") {
         return Err(Refusal::new(format!("the body says no type of event; {MEND}")));
     }
-    Ok(Body { event: Value::Object(event), around: outer })
+    outer.retain(|_, value| !is_blank(value));
+    Ok(Body { event: Value::Object(event), around: outer, is_picked: true })
+}
+
+/// What a template makes of a field that the event lacks.
+fn is_blank(value: &Value) -> bool {
+    value.is_null() || value.as_str() == Some("")
 }

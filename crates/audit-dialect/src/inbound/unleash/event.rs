@@ -16,11 +16,18 @@ use crate::inbound::json::{object_type, text_at, time_at};
 const ALL_PROJECTS: &str = "*";
 
 pub(super) fn translate(intake: &Intake<'_>, body: Body) -> Result<Draft, Refusal> {
-    let Body { mut event, around } = body;
+    let Body { mut event, around, is_picked } = body;
     let kind = text_at(&event, "type").unwrap_or_default();
     let known = event_type(&kind);
     let object = known.map(|known| known.object);
     let about = About { event: &event, object };
+    if is_picked && object.is_some_and(Object::is_of_a_flag) && about.flag().is_none() {
+        return Err(Refusal::new(format!(
+            "the body template says that a {kind} happened, and not to which flag: add \"featureName\": \
+             \"{{{{event.featureName}}}}\" to it, or {}",
+            super::body::MEND
+        )));
+    }
     let project = project(intake, &about, &kind)?;
     let flag = about.flag();
     let environment = intake.environment(about.environment(), HandleIs::Key);
@@ -131,7 +138,7 @@ impl About<'_> {
                 name: self.said("title").or_else(|| self.said("name")),
                 ..Ref::default()
             },
-            Some(Object::Tag) => {
+            Some(Object::Tag | Object::TagType) => {
                 let tag = self.said("value").or_else(|| self.said("name"));
                 Ref { name: tag, ..Ref::default() }
             }
@@ -167,14 +174,25 @@ fn key_and_name(name: String) -> Ref {
 /// Before and after. Switching says nothing but its own type; nothing is sent where nothing changed.
 fn change(event: &Value, kind: &str) -> Option<Change> {
     let side = |name: &str| event.get(name).filter(|value| !value.is_null()).cloned();
-    let (before, after) = match kind {
-        "feature-environment-enabled" => (Some(json!({"enabled": false})), Some(json!({"enabled": true}))),
-        "feature-environment-disabled" => (Some(json!({"enabled": true})), Some(json!({"enabled": false}))),
-        "feature-stale-on" => (Some(json!({"stale": false})), Some(json!({"stale": true}))),
-        "feature-stale-off" => (Some(json!({"stale": true})), Some(json!({"stale": false}))),
-        _ => (side("preData"), side("data")),
+    let (before, after) = (side("preData"), side("data"));
+    if before.is_none() && after.is_none() {
+        return told_by_type(kind);
+    }
+    Some(Change::between(before, after))
+}
+
+/// The change that the type of an event says by itself.
+pub(crate) fn told_by_type(kind: &str) -> Option<Change> {
+    let (field, after) = match kind {
+        "feature-environment-enabled" => ("enabled", true),
+        "feature-environment-disabled" => ("enabled", false),
+        "feature-stale-on" => ("stale", true),
+        "feature-stale-off" => ("stale", false),
+        "feature-archived" => ("archived", true),
+        "feature-revived" => ("archived", false),
+        _ => return None,
     };
-    (before.is_some() || after.is_some()).then(|| Change::between(before, after))
+    Some(Change::between(Some(json!({ (field): !after })), Some(json!({ (field): after }))))
 }
 
 /// What happened, in words: the thing, whose it is, what became of it, where.

@@ -5,6 +5,7 @@ mod access;
 mod author;
 mod body;
 mod event;
+mod role;
 mod types;
 
 use super::intake::Intake;
@@ -33,6 +34,8 @@ pub(super) fn translate(intake: &Intake<'_>) -> Result<Translation, Refusal> {
 pub(crate) fn type_names() -> impl Iterator<Item = &'static str> {
     types::EVENT_TYPES.iter().map(|known| known.name)
 }
+
+pub(crate) use event::told_by_type;
 
 /// The action of a type of events.
 pub(crate) fn action_of(kind: &str) -> Option<&'static str> {

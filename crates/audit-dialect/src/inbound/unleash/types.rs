@@ -13,6 +13,8 @@ pub(super) enum Object {
     Segment,
     ContextField,
     Tag,
+    /// A kind of tags, such as `jira`.
+    TagType,
     Environment,
     Project,
     User,
@@ -35,6 +37,7 @@ impl Object {
             Self::Segment => "Segment",
             Self::ContextField => "Context field",
             Self::Tag => "Tag",
+            Self::TagType => "Type of tags",
             Self::Environment => "Environment",
             Self::Project => "Project",
             Self::User => "User",
@@ -56,6 +59,7 @@ impl Object {
             Self::Segment => "SEGMENT",
             Self::ContextField => "CONTEXT_DEFINITION",
             Self::Tag => "TAG",
+            Self::TagType => "TAG_TYPE",
             Self::Environment => "ENVIRONMENT",
             Self::Project => "PROJECT",
             Self::User | Self::ServiceAccount => "USER",
@@ -66,6 +70,11 @@ impl Object {
             Self::Webhook => "WEBHOOK",
             Self::ChangeRequest => "CHANGE_REQUEST",
         }
+    }
+
+    /// Whether it is a flag, or a part of one.
+    pub(super) fn is_of_a_flag(self) -> bool {
+        matches!(self, Self::Flag | Self::FlagState | Self::Strategy)
     }
 
     /// Whether such a thing may belong to the whole installation.
@@ -148,9 +157,9 @@ pub(super) const EVENT_TYPES: &[EventType] = &[
     of("context-field-deleted", "context_definition.deleted", Object::ContextField, "deleted"),
     of("tag-created", "tag.created", Object::Tag, "created"),
     of("tag-deleted", "tag.deleted", Object::Tag, "deleted"),
-    of("tag-type-created", "tag.created", Object::Tag, "(a type of tags) created"),
-    of("tag-type-updated", "tag.updated", Object::Tag, "(a type of tags) updated"),
-    of("tag-type-deleted", "tag.deleted", Object::Tag, "(a type of tags) deleted"),
+    of("tag-type-created", "tag_type.created", Object::TagType, "created"),
+    of("tag-type-updated", "tag_type.updated", Object::TagType, "updated"),
+    of("tag-type-deleted", "tag_type.deleted", Object::TagType, "deleted"),
     of("environment-created", "environment.created", Object::Environment, "created"),
     of("environment-updated", "environment.updated", Object::Environment, "updated"),
     of("environment-deleted", "flag.environment.removed", Object::Environment, "deleted"),

@@ -4,12 +4,13 @@ use audit_record::{AuditRecord, AuthorKind, Map, Timestamp};
 use serde_json::Value;
 
 use super::{came_from_flagsmith, id, kept, kept_fields, kept_object, named, person};
-use crate::inbound::READ_FROM_THE_LOG;
+use crate::inbound::{MAY_ALSO_MEAN, READ_FROM_THE_LOG};
 use crate::outbound::json_value::{number_or_text, text};
 
 /// The attributes that are notes on the sentence, or go into an object of the entry. What was read out of the
 /// sentence is not sent either: see [`READ_FROM_THE_LOG`].
-const TAKEN: &[&str] = &["unrecognised_log", "ambiguous_log", "project", "environment", "author"];
+const TAKEN: &[&str] =
+    &["unrecognised_log", "ambiguous_log", MAY_ALSO_MEAN, "project", "environment", "author"];
 
 pub(super) fn data(record: &AuditRecord) -> Map {
     let draft = record.draft();

@@ -10,6 +10,10 @@ use crate::outbound::json_value::text;
 const MULTIVARIATE: &str = "multivariate";
 const SHARE_ID: &str = "share_id";
 
+/// Where the inbound dialect keeps who changed the flag last and when, where Flagsmith says that in the place of who
+/// made this change, and when.
+const LAST_CHANGE: &str = "last_change";
+
 /// The actions that Flagsmith tells of with a state.
 pub(super) const STATE_ACTIONS: &[&str] = &[
     "flag.created",
@@ -44,7 +48,7 @@ fn is_setting(side: &Value) -> bool {
 
 pub(super) fn data(record: &AuditRecord) -> Map {
     let change = record.draft().change.clone().unwrap_or_default();
-    let mut data = kept_fields(record, &["new_state", "previous_state", "last_change"]);
+    let mut data = kept_fields(record, &["new_state", "previous_state", LAST_CHANGE]);
     let deleted = is_deleted(record);
     let after = change.after.filter(|_| !deleted || came_from_flagsmith(record));
     data.insert(
@@ -58,9 +62,9 @@ pub(super) fn data(record: &AuditRecord) -> Map {
     if let Some(setting) = &change.before {
         data.insert("previous_state".to_owned(), state(record, setting, "previous_state"));
     }
-    if deleted && record.draft().target.is_none() && came_from_flagsmith(record) {
-        // Of a deleted flag Flagsmith repeats who changed it last.
-        data.extend(kept_object(record, "last_change"));
+    let is_of_a_flag = deleted && record.draft().target.is_none() && came_from_flagsmith(record);
+    if is_of_a_flag || kept(record, LAST_CHANGE).is_some() {
+        data.extend(kept_object(record, LAST_CHANGE));
     } else {
         data.insert("changed_by".to_owned(), person::changed_by(record.author()));
         if kept(record, "timestamp").is_none() {

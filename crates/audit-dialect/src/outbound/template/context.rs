@@ -26,7 +26,9 @@ static EMPTY: LazyLock<Json> = LazyLock::new(|| {
         "target": {"type": null, "id": null, "key": null, "name": null},
         "related_object_type": null,
         "related_object": {"id": null, "uuid": null, "key": null, "name": null},
-        "change": {"before": null, "after": null, "fields": []},
+        "change": {
+            "before": null, "after": null, "fields": [], "unproven_before": null, "unproven_fields": [],
+        },
         "access": {
             "subject": {"type": null, "id": null, "email": null, "name": null},
             "scope": {"type": null, "id": null, "key": null},

@@ -8,14 +8,10 @@ use serde_json::{Value, json};
 use super::json_value::{Ordered, handle, number, number_or_text, text};
 use super::rendered::{Rendered, Skip};
 use super::standard;
-use crate::inbound::{unleash_action_of, unleash_types};
+use crate::inbound::{unleash_action_of, unleash_told_by_type, unleash_types};
 use crate::platform::Platform;
 
 const FORMAT: &str = "unleash";
-
-/// The events that carry neither data nor preData: their type says it all.
-const WITHOUT_DATA: &[&str] =
-    &["feature-environment-enabled", "feature-environment-disabled", "feature-stale-on", "feature-stale-off"];
 
 /// Actions that Unleash has no type for, or several of which the first in its list is no longer sent. What
 /// other platforms call rules and overrides is a strategy here.
@@ -65,7 +61,10 @@ pub(super) fn event(record: &AuditRecord) -> Result<Rendered, Skip> {
     };
     let draft = record.draft();
     let said = |name: &str| draft.attributes.get(name).filter(|_| is_own).cloned();
-    let change = draft.change.clone().filter(|_| !WITHOUT_DATA.contains(&kind.as_str())).unwrap_or_default();
+    // Some types say it all: such an event carries neither data nor preData, unless it came with them.
+    let told = unleash_told_by_type(&kind);
+    let is_told = told.is_some() && (!is_own || draft.change == told);
+    let change = draft.change.clone().filter(|_| !is_told).unwrap_or_default();
     let author = record.author();
 
     let mut event = Ordered::new();

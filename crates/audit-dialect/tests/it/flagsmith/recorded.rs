@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use audit_dialect::Platform;
-use audit_record::{AuditRecord, AuthorKind};
+use audit_record::{AuditRecord, AuthorKind, FieldChange};
 
 use crate::recording::{self, Recording};
 
@@ -108,7 +108,7 @@ fn what_is_to_be_kept_is_not_redacted() {
     hook.redact_keep = vec!["api_key".to_owned()];
     let record = hook.record();
     assert_eq!(record.draft().attributes["environment"]["api_key"], "Uv5zwKVpoh8C3gTKVWqHQn");
-    assert_eq!(record.draft().attributes["redacted"], serde_json::json!(["data.author.last_login"]));
+    assert_eq!(record.draft().attributes["redacted"], serde_json::json!(["/data/author/last_login"]));
 }
 
 #[test]
@@ -166,6 +166,101 @@ fn a_deleted_flag_does_not_name_its_last_editor_as_the_one_who_deleted_it() {
     assert_eq!(record.author().kind, AuthorKind::Unknown);
     assert_eq!(record.occurred_at(), recording.received_at);
     assert_eq!(record.draft().attributes["last_change"]["changed_by"], "ada.owner@example.com");
+}
+
+/// Requests after which the flag was switched and nothing else, though the value stands in them as changed.
+const MERE_SWITCHES: &[&str] = &[
+    "069", "072", "120", "122", "238", "311", "312", "344", "459", "548", "549", "564", "565", "674", "683",
+    "690",
+];
+
+/// Requests whose previous state was not the one before.
+const OLDER_STATES: &[&str] = &["740", "741", "744", "746"];
+
+#[test]
+fn a_mere_switch_is_never_said_to_have_changed_the_value() {
+    for number in MERE_SWITCHES {
+        let record = recording::numbered(Platform::Flagsmith, number).hook().record();
+        let change = record.draft().change.clone().unwrap();
+        assert_eq!(names(&change.fields), ["enabled"], "{number}");
+        assert_eq!(names(&change.unproven_fields), ["value"], "{number}");
+        assert_eq!(record.action().as_str().split('.').next_back(), Some("changed"), "{number}");
+        assert!(record.log().contains("; now or earlier value "), "{number}: {}", record.log());
+    }
+}
+
+fn names(fields: &[FieldChange]) -> Vec<&str> {
+    fields.iter().map(|change| change.field.as_str()).collect()
+}
+
+#[test]
+fn what_differs_stands_in_the_record_once_and_the_switch_among_what_is_sure() {
+    for (recording, record) in all().into_iter().filter(|(_, record)| record.source().event == "FLAG_UPDATED")
+    {
+        let Some(change) = record.draft().change.clone() else { continue };
+        let told = [names(&change.fields), names(&change.unproven_fields)].concat();
+        let (Some(before), Some(after)) = (&change.before, &change.after) else {
+            assert!(told.is_empty(), "{}", recording.name);
+            continue;
+        };
+        for field in ["enabled", "value"] {
+            let is_told = told.iter().filter(|name| **name == field).count();
+            assert_eq!(is_told, usize::from(before[field] != after[field]), "{}: {field}", recording.name);
+        }
+        assert!(!names(&change.unproven_fields).contains(&"enabled"), "{}", recording.name);
+        assert!(!change.fields.is_empty(), "{} tells of no change that is sure", recording.name);
+    }
+}
+
+#[test]
+fn a_previous_state_of_an_update_is_marked_as_not_proven_and_that_of_a_deleted_flag_is_not() {
+    let mut marked = BTreeSet::new();
+    for (recording, record) in all().into_iter().filter(|(_, record)| !is_test(record)) {
+        let Some(change) = &record.draft().change else { continue };
+        let is_update = record.source().event == "FLAG_UPDATED" && change.before.is_some();
+        assert_eq!(change.unproven_before, is_update.then_some(true), "{}", recording.name);
+        marked.extend(is_update.then(|| recording.name.split('-').next().unwrap().to_owned()));
+    }
+    assert!([OLDER_STATES, MERE_SWITCHES].concat().iter().all(|number| marked.contains(*number)));
+}
+
+#[test]
+fn a_change_that_names_nobody_happened_when_it_came_and_keeps_the_time_of_the_last_edit() {
+    for number in ["556", "635", "636", "646", "647"] {
+        let recording = recording::numbered(Platform::Flagsmith, number);
+        let body: serde_json::Value = serde_json::from_slice(&recording.body).unwrap();
+        let record = recording.hook().record();
+        assert_eq!(record.occurred_at(), recording.received_at, "{number}");
+        let last_change =
+            serde_json::json!({"changed_by": "", "timestamp": body["data"]["timestamp"].clone()});
+        assert_eq!(record.draft().attributes["last_change"], last_change, "{number}");
+        assert_eq!(
+            record.id(),
+            recording.hook().record().id(),
+            "{number} is still one record when it comes again"
+        );
+    }
+}
+
+#[test]
+fn an_entry_that_flagsmith_also_writes_of_another_change_says_which() {
+    let others = |number| {
+        let record = recording::numbered(Platform::Flagsmith, number).hook().record();
+        let others = record.draft().attributes.get("may_also_mean").cloned();
+        (record.action().to_string(), others.unwrap_or_default())
+    };
+    let deleted = ("flag.deleted".to_owned(), serde_json::json!(["flag.environment.removed"]));
+    assert_eq!(others("160"), deleted, "the flag was deleted, in this environment and all others");
+    assert_eq!(others("270"), deleted, "the environment was deleted");
+    assert_eq!(others("162").1, serde_json::Value::Null, "the flag itself");
+    for number in ["164", "166", "170", "174"] {
+        assert_eq!(
+            others(number),
+            ("flag.segment.created".to_owned(), serde_json::json!(["flag.segment.changed"]))
+        );
+    }
+    assert_eq!(others("178").1, serde_json::json!(["flag.override.created"]));
+    assert_eq!(others("144").1, serde_json::json!(["flag.archived", "flag.unarchived"]));
 }
 
 #[test]

@@ -26,7 +26,9 @@ pub(crate) fn full() -> Value {
         "change": {
             "before": {"enabled": false, "value": "before-value", "status": "before-status"},
             "after": {"enabled": true, "value": "after-value", "status": "after-status"},
-            "fields": [{"field": "changed-field", "before": false, "after": true}]
+            "fields": [{"field": "changed-field", "before": false, "after": true}],
+            "unproven_before": true,
+            "unproven_fields": [{"field": "unproven-field", "before": 1, "after": 2}]
         },
         "access": {
             "subject": {"type": "user", "id": "subject-id", "email": "subject@example.com", "name": "subject-name"},

@@ -2,7 +2,7 @@
 //! bodies that are none of it.
 
 use audit_dialect::Platform;
-use audit_record::Effect;
+use audit_record::{Access, Effect};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -64,6 +64,59 @@ fn access_to_a_project_says_who_got_which_role() {
     assert_eq!(access.role.as_deref(), Some("Owner, 5"));
 }
 
+/// The event that a real Unleash logged for a changed role.
+fn user_updated(before: Value, after: Value) -> Option<Access> {
+    let record = event("user-updated", json!({"data": after, "preData": before})).record();
+    record.draft().access.clone()
+}
+
+fn bob(role: u8) -> Value {
+    json!({"id": 2, "name": "Bob 2", "email": "bob@example.com", "rootRole": role})
+}
+
+#[test]
+fn an_update_of_a_user_grants_a_role_only_where_it_was_another() {
+    let access = user_updated(bob(2), bob(3)).unwrap();
+    assert_eq!((access.role.as_deref(), access.effect), (Some("Viewer"), Effect::Granted));
+    let mut renamed = bob(3);
+    renamed["name"] = json!("Bob");
+    assert_eq!(user_updated(bob(3), renamed), None, "nothing happened to his access");
+    let access = user_updated(Value::Null, bob(3)).unwrap();
+    assert_eq!(access.effect, Effect::Snapshot, "that is what he has, whatever he had before");
+}
+
+#[test]
+fn a_root_role_has_its_name_and_another_role_the_id_that_the_event_gave() {
+    let role = |id: Value| {
+        let mut user = bob(0);
+        user["rootRole"] = id;
+        let access = event("user-created", json!({ "data": user })).record().draft().access.clone().unwrap();
+        (access.role.unwrap(), access.extra.get("role_id").and_then(Value::as_str).map(str::to_owned))
+    };
+    assert_eq!(role(json!(1)), ("Admin".to_owned(), Some("1".to_owned())));
+    assert_eq!(role(json!(2)), ("Editor".to_owned(), Some("2".to_owned())));
+    assert_eq!(role(json!(3)), ("Viewer".to_owned(), Some("3".to_owned())));
+    assert_eq!(role(json!(17)), ("17".to_owned(), Some("17".to_owned())));
+    assert_eq!(role(json!("Editor")), ("Editor".to_owned(), None));
+}
+
+#[test]
+fn archiving_and_reviving_are_changes_by_their_type_alone() {
+    for (kind, after) in [("feature-archived", true), ("feature-revived", false)] {
+        let record = event(kind, json!({"featureName": "f", "project": "web"})).record();
+        let change = record.draft().change.clone().unwrap();
+        assert_eq!(change.after, Some(json!({ "archived": after })), "{kind}");
+        assert_eq!(change.before, Some(json!({ "archived": !after })), "{kind}");
+    }
+}
+
+#[test]
+fn a_type_of_tags_is_no_tag() {
+    let record = event("tag-type-deleted", json!({"data": {"name": "jira"}})).record();
+    assert_eq!((record.action().as_str(), record.related_object_type()), ("tag_type.deleted", "TAG_TYPE"));
+    assert_eq!(record.log(), "Type of tags \"jira\" deleted");
+}
+
 #[test]
 fn an_approved_change_request_names_its_approver() {
     let record = event(
@@ -82,7 +135,7 @@ fn secrets_of_tokens_and_integrations_are_redacted() {
         event("api-token-created", json!({"data": {"tokenName": "t", "secret": "*:dev.abc"}})).record();
     let text = String::from_utf8(record.canonical().to_vec()).unwrap();
     assert!(!text.contains("abc") && text.contains("\"t\""));
-    assert_eq!(record.draft().attributes["redacted"], json!(["data.secret"]));
+    assert_eq!(record.draft().attributes["redacted"], json!(["/data/secret"]));
 
     let parameters =
         json!({"url": "https://x", "authorization": "Bearer abc", "customHeaders": "{\"X\":\"abc\"}"});
@@ -117,6 +170,25 @@ fn a_template_without_the_project_needs_the_hint() {
     assert_eq!(record.draft().flag.as_ref().unwrap().name.as_deref(), Some("f"));
     assert_eq!(record.author().name.as_deref(), Some("ada"));
     assert_eq!(record.id(), "(made by the server)");
+    assert!(!record.draft().attributes.contains_key("template"));
+}
+
+#[test]
+fn what_a_template_says_beyond_the_event_is_kept_and_its_blanks_are_not() {
+    let body = r#"{"type": "feature-archived", "flag": "f", "desc": "", "raw": null, "team": "web"}"#;
+    let record = Hook::post(Platform::Unleash, body).with_query("project", "web").record();
+    assert_eq!(record.draft().attributes["template"], json!({"team": "web"}));
+}
+
+#[test]
+fn a_template_without_the_flag_is_refused_unless_the_event_concerns_none() {
+    let post = |kind: &str| {
+        let body = json!({"type": kind, "user": "ada", "featureToggle": ""}).to_string();
+        Hook::post(Platform::Unleash, body).with_query("project", "web").translate()
+    };
+    let refusal = post("feature-environment-enabled").unwrap_err();
+    assert!(refusal.reason.contains(r#""featureName": "{{event.featureName}}""#), "{refusal}");
+    assert_eq!(post("segment-updated").unwrap().drafts.len(), 1);
 }
 
 proptest! {
