@@ -40,6 +40,8 @@ pub(crate) const COLUMNS: &[&str] = &[
     "change_before",
     "change_after",
     "change_fields",
+    "change_unproven_before",
+    "change_unproven_fields",
     "access_subject_type",
     "access_subject_id",
     "access_subject_email",
@@ -100,7 +102,10 @@ pub(crate) fn row(record: &AuditRecord, partition: u32, seq: u64, out: &mut Vec<
     let change = draft.change.as_ref();
     json(&mut line, change.and_then(|change| change.before.as_ref()));
     json(&mut line, change.and_then(|change| change.after.as_ref()));
-    json(&mut line, change.map(fields).as_ref());
+    json(&mut line, change.map(|change| fields(&change.fields)).as_ref());
+    json(&mut line, change.and_then(|change| change.unproven_before).map(Value::Bool).as_ref());
+    let unproven = change.map(|change| &change.unproven_fields).filter(|fields| !fields.is_empty());
+    json(&mut line, unproven.map(|unproven| fields(unproven)).as_ref());
     let access = draft.access.as_ref();
     line.text(access.map(|access| access.subject.kind.as_str()));
     line.text(access.and_then(|access| access.subject.id.as_deref()));
@@ -124,9 +129,9 @@ pub(crate) fn row(record: &AuditRecord, partition: u32, seq: u64, out: &mut Vec<
     line.end();
 }
 
-fn fields(change: &audit_record::Change) -> Value {
+fn fields(fields: &[audit_record::FieldChange]) -> Value {
     let field = |f: &audit_record::FieldChange| serde_json::json!({"field": f.field, "before": f.before, "after": f.after});
-    change.fields.iter().map(field).collect()
+    fields.iter().map(field).collect()
 }
 
 fn thing(line: &mut CsvLine<'_>, thing: Option<&Ref>) {
@@ -172,6 +177,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_proven_of_a_change_has_columns_of_its_own() {
+        let cells =
+            cells("x", r#"{"fields":[],"unproven_before":true,"unproven_fields":[{"field":"value"}]}"#);
+        assert_eq!(column(&cells, "change_fields"), "[]");
+        assert_eq!(column(&cells, "change_unproven_before"), "true");
+        assert!(column(&cells, "change_unproven_fields").contains(r#""field":"value""#));
+    }
+
+    #[test]
     fn what_a_spreadsheet_would_run_is_guarded() {
         assert_eq!(column(&cells("=cmd|' /C calc'!A0", "{}"), "log"), "'=cmd|' /C calc'!A0");
         assert_eq!(column(&cells("\t=1", "{}"), "log"), "'\t=1");
@@ -182,6 +196,7 @@ mod tests {
         assert_eq!(column(&cells("x", r#"{"before":null}"#), "change_before"), "null");
         assert_eq!(column(&cells("x", r#"{"before":""}"#), "change_before"), "\"\"");
         assert_eq!(column(&cells("x", "{}"), "change_before"), "");
+        assert_eq!(column(&cells("x", "{}"), "change_unproven_fields"), "");
     }
 
     #[test]

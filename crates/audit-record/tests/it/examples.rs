@@ -88,6 +88,19 @@ fn every_invalid_example_is_refused_by_the_reader_and_where_it_can_say_so_by_the
 }
 
 #[test]
+fn reader_and_schema_agree_on_which_objects_may_stand_above_projects() {
+    let schema = validator();
+    let path = schemas().join("examples/valid/strategy-kind-of-the-whole-installation.json");
+    let mut example: Value = serde_json::from_slice(&fs::read(path).expect("the example")).expect("JSON");
+    assert_eq!(example.get("project"), None);
+    for kind in audit_record::KNOWN_OBJECT_TYPES {
+        example["related_object_type"] = (*kind).into();
+        let is_read = AuditRecord::from_json(example.to_string().as_bytes()).is_ok();
+        assert_eq!(schema.is_valid(&example), is_read, "{kind}: the schema's verdict");
+    }
+}
+
+#[test]
 fn a_valid_example_is_the_same_record_after_it_went_over_the_log() {
     for (name, text) in examples("valid") {
         let record = AuditRecord::from_json(&text).expect("valid");
