@@ -125,6 +125,9 @@ impl Redacted {
     }
 }
 
+/// Where an access says that its role stands in place of every other that the subject had in that scope.
+pub(crate) const REPLACES: &str = "replaces";
+
 /// One of the dialects' own actions; all of them stand in the catalogue.
 pub(crate) fn action(dotted: &'static str) -> Action {
     Action::try_new(dotted).expect("the dialects' tables hold dotted actions")

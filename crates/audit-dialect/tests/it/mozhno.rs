@@ -139,6 +139,7 @@ fn a_role_in_an_update_by_our_template_is_this_record() {
     {
       "access": {
         "effect": "snapshot",
+        "replaces": true,
         "role": "EDITOR",
         "scope": {
           "type": "account"

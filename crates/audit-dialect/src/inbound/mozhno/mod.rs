@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use self::event::{Said, meaning};
 pub use self::template::MOZHNO_TEMPLATE;
 use super::hints::HandleIs;
-use super::intake::{Intake, Redacted};
+use super::intake::{Intake, REPLACES, Redacted};
 use super::redact::USUAL_SECRETS;
 use super::{Refusal, Translation};
 
@@ -179,6 +179,11 @@ fn access(event: &str, details: &str, said: &Said) -> Option<Access> {
         Some("updated") if role.is_some() => Effect::Snapshot,
         _ => return None,
     };
+    let mut extra = Map::new();
+    // A user has one role.
+    if effect == Effect::Snapshot {
+        extra.insert(REPLACES.to_owned(), true.into());
+    }
     let is_email = said.resource_name.as_deref().is_some_and(|name| name.contains('@'));
     let (email, name) =
         if is_email { (said.resource_name.clone(), None) } else { (None, said.resource_name.clone()) };
@@ -193,7 +198,7 @@ fn access(event: &str, details: &str, said: &Said) -> Option<Access> {
         scope: AccessScope { kind: "account".to_owned(), ..AccessScope::default() },
         role,
         effect,
-        extra: Map::new(),
+        extra,
     })
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::role::Role;
 use super::types::Object;
+use crate::inbound::intake::REPLACES;
 use crate::inbound::json::text_at;
 
 /// The access that an event of `kind` gives, takes or repeats; none where it names no one, or no role to give, or
@@ -25,7 +26,12 @@ pub(super) fn access(event: &Value, kind: &str, object: Object) -> Option<Access
             };
             let subject_kind = if object == Object::User { "user" } else { "service" };
             let subject = subject(subject_kind, text_at(said, "id"), said);
-            Some(with_role(role, subject, scope("account", None), effect))
+            let mut access = with_role(role, subject, scope("account", None), effect);
+            // A user has one root role.
+            if kind.ends_with("-updated") {
+                access.extra.insert(REPLACES.to_owned(), true.into());
+            }
+            Some(access)
         }
         Object::ProjectAccess => {
             let (subject_kind, id) = ["userId", "groupId"]

@@ -78,6 +78,7 @@ fn bob(role: u8) -> Value {
 fn an_update_of_a_user_grants_a_role_only_where_it_was_another() {
     let access = user_updated(bob(2), bob(3)).unwrap();
     assert_eq!((access.role.as_deref(), access.effect), (Some("Viewer"), Effect::Granted));
+    assert_eq!(access.extra.get("replaces"), Some(&json!(true)), "a user has one root role");
     let mut renamed = bob(3);
     renamed["name"] = json!("Bob");
     assert_eq!(user_updated(bob(3), renamed), None, "nothing happened to his access");
