@@ -63,14 +63,17 @@ ORDER BY seq"
 
 fn read(evidence: &mut Evidence<'_>, sql: &str, period: Period) -> Result<Vec<Trace>, ReportError> {
     let mut traces = Vec::new();
-    let mut too_many = false;
-    evidence.rows(sql, Over::Records, period, &mut |row| {
-        if traces.len() >= TRACES_MAX {
-            too_many = true;
-        } else {
-            traces.extend(Trace::read(&row));
-        }
+    let (mut too_many, mut bodiless) = (false, 0_u64);
+    evidence.rows(sql, Over::Records, period, &mut |row| match Trace::read(&row) {
+        Some(_) if traces.len() >= TRACES_MAX => too_many = true,
+        Some(trace) => traces.push(trace),
+        None => bodiless += 1,
     })?;
+    if bodiless > 0 {
+        evidence.note(format!(
+            "{bodiless} records have no body any more (it was erased): what they told is missing"
+        ));
+    }
     if too_many { Err(ReportError::TooMuch("200,000 records of changes")) } else { Ok(traces) }
 }
 

@@ -10,6 +10,9 @@ use crate::report::Report;
 /// Longest text that stands on one line, in characters.
 const LINE_CHARS_MAX: usize = 40;
 
+/// Most columns that a page of paper has room for.
+const PAPER_COLUMNS_MAX: usize = 9;
+
 const STYLE: &str = include_str!("report.css");
 
 /// What is said of a report beside its rows, as names and texts.
@@ -161,15 +164,19 @@ fn table(out: &mut String, report: &Report) {
     let is_filled = |&number: &usize| report.rows.iter().any(|row| row[number] != Cell::None);
     let all = 0..report.definition.columns.len();
     let (filled, empty): (Vec<usize>, Vec<usize>) = all.partition(is_filled);
-    out.push_str("<div class=\"rows\">\n<table>\n<thead><tr>");
+    // On paper the rows of a wide table become cards.
+    let class = if filled.len() > PAPER_COLUMNS_MAX { " class=\"wide\"" } else { "" };
+    let _ = write!(out, "<div class=\"rows\">\n<table{class}>\n<thead><tr>");
     for &number in &filled {
         let column = &report.definition.columns[number];
-        let _ = write!(out, "<th title=\"{}\">{}</th>", escaped(&column.meaning), escaped(&column.name));
+        let name = escaped(&column.name).replace('_', "_<wbr>");
+        let _ = write!(out, "<th title=\"{}\">{name}</th>", escaped(&column.meaning));
     }
     out.push_str("</tr></thead>\n<tbody>\n");
     for row in &report.rows {
         out.push_str("<tr>");
         for &number in &filled {
+            let _ = write!(out, "<td data-column=\"{}\"", escaped(&report.definition.columns[number].name));
             write_cell(out, &row[number]);
         }
         out.push_str("</tr>\n");
@@ -181,30 +188,29 @@ fn table(out: &mut String, report: &Report) {
     }
 }
 
+/// The rest of a cell, whose tag has begun.
 fn write_cell(out: &mut String, cell: &Cell) {
     match cell {
-        Cell::None => out.push_str("<td class=\"none\">–</td>"),
+        Cell::None => out.push_str(" class=\"none\">–</td>"),
         Cell::Time(at) => {
             let text = at.to_string();
             let short = text.get(..19).unwrap_or(&text).replace('T', " ");
-            let _ = write!(
-                out,
-                "<td class=\"time\"><time datetime=\"{text}\" title=\"{text}\">{short}</time></td>"
-            );
+            let time = format!("<time datetime=\"{text}\" title=\"{text}\">{short}</time>");
+            let _ = write!(out, " class=\"time\">{time}</td>");
         }
         Cell::List(entries) => {
             let class = if entries.iter().any(|entry| is_long(entry)) { " class=\"long\"" } else { "" };
             let entries: Vec<_> = entries.iter().map(|entry| escaped(entry)).collect();
-            let _ = write!(out, "<td{class}>{}</td>", entries.join("<br>"));
+            let _ = write!(out, "{class}>{}</td>", entries.join("<br>"));
         }
         Cell::Integer(_) | Cell::Number(_) => {
-            let _ = write!(out, "<td class=\"number\">{}</td>", cell.shown().unwrap_or_default());
+            let _ = write!(out, " class=\"number\">{}</td>", cell.shown().unwrap_or_default());
         }
         Cell::Text(text) if is_long(text) => {
-            let _ = write!(out, "<td class=\"long\">{}</td>", escaped(text));
+            let _ = write!(out, " class=\"long\">{}</td>", escaped(text));
         }
         other => {
-            let _ = write!(out, "<td>{}</td>", escaped(&other.shown().unwrap_or_default()));
+            let _ = write!(out, ">{}</td>", escaped(&other.shown().unwrap_or_default()));
         }
     }
 }

@@ -163,6 +163,11 @@ async fn a_token_of_one_project_sees_that_project_alone(node: &Node) {
     let (status, report) = ask("change_log").await;
     assert_eq!((status, column(&report, "change_id")), (200, vec![&json!("urgent")]));
     assert_eq!(ask("change_log?project=shop").await.0, 403);
+    let csv = http().get(format!("{}/v1/reports/change_log", node.admin)).bearer_auth(token);
+    let csv = csv.header("accept", "text/csv, */*;q=0.1").send().await.unwrap();
+    let header = |name: &str| csv.headers()[name].to_str().unwrap().to_owned();
+    assert!(header("content-type").starts_with("text/csv"), "as Accept asks");
+    assert!(header("content-disposition").contains("change_log-"), "{}", header("content-disposition"));
     let (status, report) = ask("log_access").await;
     assert_eq!((status, column(&report, "kind").len()), (200, 0), "it is of all projects");
 }
