@@ -45,7 +45,7 @@ pub(crate) struct PayloadFile {
 }
 
 enum Writer {
-    Lines(Lines),
+    Lines(Box<Lines>),
     Parquet(Box<ParquetWriter<HashedFile>>),
     Sqlite(Box<SqliteFile>),
 }
@@ -62,9 +62,9 @@ impl PayloadFile {
         let path = format!("data/records-{number:05}.{}", format.file_end(compression));
         let place = root.join(&path);
         let writer = match format {
-            Format::Ndjson => Writer::Lines(Lines::create(&place, Line::Record, compression)?),
-            Format::Csv => Writer::Lines(Lines::create(&place, Line::Cells, compression)?),
-            Format::Ocsf => Writer::Lines(Lines::create(&place, Line::Event, compression)?),
+            Format::Ndjson => Writer::Lines(Box::new(Lines::create(&place, Line::Record, compression)?)),
+            Format::Csv => Writer::Lines(Box::new(Lines::create(&place, Line::Cells, compression)?)),
+            Format::Ocsf => Writer::Lines(Box::new(Lines::create(&place, Line::Event, compression)?)),
             Format::Sqlite => Writer::Sqlite(Box::new(SqliteFile::create(&place)?)),
             Format::Parquet => {
                 let file = HashedFile::create(&place)?;
