@@ -10,7 +10,7 @@ use audit_verify::FindingKind;
 use http_body_util::BodyExt;
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::client::Client;
 use crate::exit::{Exit, Stop};
