@@ -12,6 +12,7 @@ mod archiver;
 mod config;
 mod csv_line;
 mod decode;
+mod export_file;
 mod layout;
 mod maintenance;
 mod partition;
@@ -30,6 +31,7 @@ mod things;
 pub use archiver::{Archiver, ArchiverError};
 pub use config::ArchiveConfig;
 pub use csv_line::CsvLine;
+pub use export_file::{EXPORT_COLUMNS_VERSION, ExportFile, ExportFileError};
 pub use maintenance::{
     BackupReport, CheckReport, FINDINGS_MAX, Finding, MaintenanceError, backup, check, rebuild,
 };

@@ -1,10 +1,11 @@
 //! Why an export was not made.
 
-use audit_archive::{EvidenceError, QueryError};
+use audit_archive::{EvidenceError, ExportFileError, QueryError};
 use audit_journal::ReadError;
 use audit_proof::InvalidKey;
 
 use crate::destination::PutError;
+use crate::payload::UnfitCompression;
 use crate::state::STATE_VERSION;
 
 /// Each names the thing and the mend. What was written stays beside the destination, and the same job goes on
@@ -35,6 +36,9 @@ pub enum ExportError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// The format does not go with the compression.
+    #[error(transparent)]
+    Unfit(#[from] UnfitCompression),
     /// The log can't be read.
     #[error("the log's ends can't be read: {0}")]
     Log(#[from] ReadError),
@@ -47,6 +51,9 @@ pub enum ExportError {
     /// A key has no name that a signature can bear.
     #[error("the export can't be signed: {0}")]
     Key(#[from] InvalidKey),
+    /// The SQLite file can't be written.
+    #[error(transparent)]
+    Sqlite(#[from] ExportFileError),
     /// The destination can't be written.
     #[error("the export can't be written: {0}")]
     Write(#[from] std::io::Error),

@@ -3,29 +3,9 @@
 use std::path::PathBuf;
 
 use audit_record::{Filter, Period};
-use serde::{Deserialize, Serialize};
 
 use crate::manifest::QueryText;
-
-/// The format of the payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// One canonical record a line, byte for byte what stands on the log.
-    Ndjson,
-    /// One row a record.
-    Csv,
-}
-
-impl Format {
-    /// The word for it, which is also its file name's end.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ndjson => "ndjson",
-            Self::Csv => "csv",
-        }
-    }
-}
+use crate::payload::{Compression, Format};
 
 /// An export to be made. The same job asked again goes on where it was interrupted.
 #[derive(Clone, Debug)]
@@ -40,6 +20,8 @@ pub struct ExportJob {
     pub text: Option<String>,
     /// The format.
     pub format: Format,
+    /// How its files are compressed; it must [fit](Format::fits) the format.
+    pub compression: Compression,
     /// The directory that will hold the export; must not exist yet.
     pub destination: PathBuf,
     /// Who asks, in words.

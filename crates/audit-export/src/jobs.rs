@@ -24,8 +24,9 @@ use uuid::Uuid;
 use crate::destination::{Destinations, PutError};
 use crate::durable::{sync_folder, write_whole};
 use crate::evidence::{PreviousExport, Vouching};
-use crate::job::{ExportJob, Format};
+use crate::job::ExportJob;
 use crate::manifest::{Manifest, QueryText};
+use crate::payload::{Compression, Format, UnfitCompression};
 use crate::run::{Progress, run_export_to};
 
 /// Most jobs that wait; more are refused.
@@ -57,6 +58,9 @@ pub struct ExportRequest {
     pub query: QueryText,
     /// The format.
     pub format: Format,
+    /// How its files are compressed.
+    #[serde(default, skip_serializing_if = "Compression::is_none")]
+    pub compression: Compression,
     /// The destination that it is brought to; kept in the server's own directory alone where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
@@ -86,6 +90,8 @@ pub struct ExportOrder {
     pub query: QueryText,
     /// The format.
     pub format: Format,
+    /// How its files are compressed; it must [fit](Format::fits) the format.
+    pub compression: Compression,
     /// The name of the destination that it is brought to.
     pub destination: Option<String>,
     /// Whether it stays in this process's directory after it was brought to its destination.
@@ -183,6 +189,9 @@ pub enum SubmitError {
     /// The request can't be written down.
     #[error("the export can't be written down: {0}")]
     Write(#[from] std::io::Error),
+    /// The format does not go with the compression.
+    #[error(transparent)]
+    Unfit(#[from] UnfitCompression),
     /// A time in the query is none.
     #[error("query.{field} {problem}")]
     Query {
@@ -247,15 +256,17 @@ impl ExportJobs {
         &self,
         query: QueryText,
         format: Format,
+        compression: Compression,
         asked_by: String,
     ) -> Result<ExportRequest, SubmitError> {
-        self.submit_order(ExportOrder { id: None, query, format, destination: None, is_kept: true, asked_by })
+        let (id, destination, is_kept) = (None, None, true);
+        self.submit_order(ExportOrder { id, query, format, compression, destination, is_kept, asked_by })
     }
 
     /// Takes a job. When it returns, the job is written down and will be made, by this process or the next. One whose id was
     /// taken before is the job that was: nothing is made twice.
     pub fn submit_order(&self, order: ExportOrder) -> Result<ExportRequest, SubmitError> {
-        let ExportOrder { id, query, format, destination, is_kept, asked_by } = order;
+        let ExportOrder { id, query, format, compression, destination, is_kept, asked_by } = order;
         if let Some(asked) = destination.as_ref().filter(|name| self.shared.destinations.get(name).is_none())
         {
             let known = self.shared.destinations.names().into_iter().map(str::to_owned).collect();
@@ -263,8 +274,19 @@ impl ExportJobs {
         }
         let id = id.unwrap_or_else(Uuid::now_v7).to_string();
         let asked_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        format.fits(compression)?;
         let (v, id_of) = (JOB_VERSION, id.clone());
-        let request = ExportRequest { v, id: id_of, query, format, destination, is_kept, asked_by, asked_at };
+        let request = ExportRequest {
+            v,
+            id: id_of,
+            query,
+            format,
+            compression,
+            destination,
+            is_kept,
+            asked_by,
+            asked_at,
+        };
         period(&request.query)?;
         let _taking = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((taken, _)) = self.get(&id) {
@@ -422,6 +444,7 @@ impl ExportRunner {
             period,
             text: request.query.text.clone(),
             format: request.format,
+            compression: request.compression,
             destination: self.shared.dir.join(id).join("bag"),
             asked_by: request.asked_by.clone(),
         };
@@ -584,7 +607,9 @@ mod tests {
 
     fn submitted(dir: &Path) -> String {
         let (jobs, _runner) = ExportJobs::open(dir).expect("opened");
-        jobs.submit(QueryText::default(), Format::Ndjson, "a test".to_owned()).expect("taken").id
+        jobs.submit(QueryText::default(), Format::Ndjson, Compression::None, "a test".to_owned())
+            .expect("taken")
+            .id
     }
 
     #[test]
@@ -615,6 +640,7 @@ mod tests {
             completed_at: "2026-11-21T12:00:01Z".to_owned(),
             query: QueryText::default(),
             format: Format::Ndjson,
+            compression: Compression::None,
             formula_guard: None,
             records: 0,
             files: Vec::new(),
@@ -638,7 +664,8 @@ mod tests {
     fn beyond_the_most_that_are_kept_an_export_is_refused_until_one_is_removed() {
         let dir = tempfile::tempdir().expect("a directory");
         let (jobs, _runner) = ExportJobs::open(dir.path()).expect("opened");
-        let submit = || jobs.submit(QueryText::default(), Format::Ndjson, "a test".to_owned());
+        let submit =
+            || jobs.submit(QueryText::default(), Format::Ndjson, Compression::None, "a test".to_owned());
         let first = submit().expect("taken");
         jobs.shared.set(&first.id, ExportState::Failed { problem: "the disk is full".to_owned() });
         for number in 1..EXPORTS_KEPT_MAX {
@@ -658,8 +685,11 @@ mod tests {
     fn pages_of_jobs_follow_each_other_the_latest_first_and_leave_out_what_is_not_wanted() {
         let dir = tempfile::tempdir().expect("a directory");
         let (jobs, _runner) = ExportJobs::open(dir.path()).expect("opened");
-        let submit =
-            || jobs.submit(QueryText::default(), Format::Ndjson, "a test".to_owned()).expect("taken").id;
+        let submit = || {
+            jobs.submit(QueryText::default(), Format::Ndjson, Compression::None, "a test".to_owned())
+                .expect("taken")
+                .id
+        };
         let mut ids = [submit(), submit(), submit(), submit()];
         ids.sort();
         let [oldest, second, hidden, latest] = ids;
@@ -676,8 +706,11 @@ mod tests {
     fn a_job_that_failed_is_removed_with_its_files_and_one_that_waits_is_not() {
         let dir = tempfile::tempdir().expect("a directory");
         let (jobs, _runner) = ExportJobs::open(dir.path()).expect("opened");
-        let submit =
-            || jobs.submit(QueryText::default(), Format::Ndjson, "a test".to_owned()).expect("taken").id;
+        let submit = || {
+            jobs.submit(QueryText::default(), Format::Ndjson, Compression::None, "a test".to_owned())
+                .expect("taken")
+                .id
+        };
         let (failed, waiting) = (submit(), submit());
         jobs.shared.set(&failed, ExportState::Failed { problem: "the disk is full".to_owned() });
 

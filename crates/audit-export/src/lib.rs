@@ -6,7 +6,6 @@
 //! tree and a signed note are (`audit-proof`).
 
 mod bag;
-mod csv;
 mod destination;
 mod durable;
 mod error;
@@ -30,11 +29,15 @@ pub use evidence::{
     Evidence, EvidenceFile, EvidenceKeys, ExportKey, ExportKeyError, PartitionEvidence, Population,
     PreviousExport, Provable, SourceState, Subject, Totals, Vouching,
 };
-pub use job::{ExportJob, Format};
+pub use job::ExportJob;
 pub use jobs::{
     EXPORTS_KEPT_MAX, ExportJobs, ExportOrder, ExportRequest, ExportRunner, ExportState, JOBS_WAITING_MAX,
     StateSummary, SubmitError,
 };
 pub use manifest::{FileEntry, Manifest, PartitionEntry, QueryText};
+pub use payload::{
+    Compression, FileSummary, Format, LeafParts, LogMessage, Messages, ParquetWriteError, ParquetWriter,
+    Place, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX, SchemaDocument, UnfitCompression,
+};
 pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export, run_export_to};
 pub use seal::{KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig};

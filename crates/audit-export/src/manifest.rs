@@ -5,7 +5,7 @@ use audit_record::Filter;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Evidence, PreviousExport, SourceState, Tool};
-use crate::job::Format;
+use crate::payload::{Compression, Format, Place};
 
 /// The version that this release writes.
 pub(crate) const MANIFEST_VERSION: u64 = 1;
@@ -31,6 +31,9 @@ pub struct Manifest {
     pub query: QueryText,
     /// The format of the payload.
     pub format: Format,
+    /// How its files are compressed.
+    #[serde(default, skip_serializing_if = "Compression::is_none")]
+    pub compression: Compression,
     /// For CSV: what stands in front of a value that a spreadsheet would run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub formula_guard: Option<String>,
@@ -78,6 +81,27 @@ pub struct FileEntry {
     pub sha256: String,
     /// How many records it holds.
     pub records: u64,
+    /// The SHA-256 of the document that says what is in it, lower-case hex; the document lies in `data/schema`.
+    #[serde(default)]
+    pub schema_sha256: String,
+    /// The media type of what is in it.
+    #[serde(default)]
+    pub media_type: String,
+    /// How that is compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_encoding: Option<Compression>,
+    /// The first moment of event time among its records, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_min: Option<String>,
+    /// The last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_max: Option<String>,
+    /// Where its first record stands on the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Place>,
+    /// Where its last one does: records are in order of partition and number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Place>,
 }
 
 /// What of one partition is covered.

@@ -66,6 +66,9 @@ fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, sent_to: Option<&str>
     let mut attributes = audit_record::Map::new();
     attributes.insert("query".to_owned(), json!(job.query_text()));
     attributes.insert("format".to_owned(), json!(job.format));
+    if !job.compression.is_none() {
+        attributes.insert("compression".to_owned(), json!(job.compression));
+    }
     if let Some(destination) = sent_to {
         attributes.insert("destination".to_owned(), json!(destination));
     }

@@ -7,22 +7,20 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use audit_archive::{PartitionEnd, Query, Reader, Row, ScanPosition};
+use audit_archive::{PartitionEnd, Query, Reader, ScanPosition};
 use audit_journal::{Bounds, Journal, Topic};
-use audit_record::AuditRecord;
 use chrono::{SecondsFormat, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::bag::{Frame, write_frame};
-use crate::csv;
 use crate::destination::Destination;
 use crate::durable::sync_folder;
 use crate::error::ExportError;
 use crate::evidence::{self, EvidenceWriter, Tool, Vouching, Written};
-use crate::job::{ExportJob, Format};
+use crate::job::ExportJob;
 use crate::manifest::{MANIFEST_VERSION, Manifest, PartitionEntry};
-use crate::payload::{OpenFile, unfinished};
+use crate::payload::{Format, PayloadFile, unfinished};
 use crate::record::{Moment, put_on_record};
 use crate::sending::send_bag;
 use crate::state::{Cut, State};
@@ -32,9 +30,6 @@ pub const ARCHIVE_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// Pause between two looks at the archive while it is behind.
 const ARCHIVE_POLL: Duration = Duration::from_millis(100);
-
-/// Rows gathered before they are written and hashed, in bytes.
-const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Progress is told once in so many records.
 const PROGRESS_RECORDS: u64 = 1_000;
@@ -94,6 +89,7 @@ async fn make(
     progress: impl Fn(Progress) + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Result<Manifest, ExportError> {
+    job.format.fits(job.compression)?;
     let root = unfinished(&job.destination);
     let (folder, asked) = (root.clone(), job.clone());
     let state = match blocking(move || left(&folder, &asked)).await? {
@@ -238,8 +234,8 @@ fn write_payload(
     let mut scan = reader.scan(&query, ends.collect(), from)?;
     let covered = state.cuts.iter().map(|cut| cut.seq).sum();
     let mut records: u64 = state.files.iter().map(|file| file.records).sum();
-    let mut chunk = Chunk::default();
-    let mut open: Option<OpenFile> = None;
+    let begin = |state: &State| PayloadFile::create(root, state.files.len() + 1, job.format, job.compression);
+    let mut open: Option<PayloadFile> = None;
     loop {
         // Not once in so many records: where little matches, it is long from one to the next.
         if stop.is_cancelled() {
@@ -250,13 +246,11 @@ fn write_payload(
             Some(None) => continue,
             Some(Some(row)) => row,
         };
-        if open.is_none() {
-            open = Some(OpenFile::create(root, state.files.len() + 1, job.format)?);
-            if job.format == Format::Csv {
-                csv::header(&mut chunk.bytes);
-            }
-        }
-        chunk.add(&row, job.format)?;
+        let mut file = match open.take() {
+            Some(file) => file,
+            None => begin(&state)?,
+        };
+        file.append(&row)?;
         if let Some(cut) = state.cuts.iter_mut().find(|cut| cut.partition == row.partition) {
             cut.records += 1;
         }
@@ -264,62 +258,24 @@ fn write_payload(
         if records.is_multiple_of(PROGRESS_RECORDS) {
             progress(Progress { covered, records });
         }
-        if chunk.bytes.len() >= CHUNK_BYTES
-            && let Some(file) = &mut open
-        {
-            chunk.flush(file)?;
-            if file.is_full() {
-                state.files.extend(open.take().map(OpenFile::close).transpose()?);
-                let position = scan.position();
-                state.next = Some((position.partition, position.seq));
-                state.write(root)?;
-            }
+        if file.is_full() {
+            state.files.push(file.close()?);
+            let position = scan.position();
+            state.next = Some((position.partition, position.seq));
+            state.write(root)?;
+        } else {
+            open = Some(file);
         }
     }
     if open.is_none() && state.files.is_empty() {
         // An export of nothing still shows what it would look like.
-        open = Some(OpenFile::create(root, 1, job.format)?);
-        if job.format == Format::Csv {
-            csv::header(&mut chunk.bytes);
-        }
+        open = Some(begin(&state)?);
     }
-    if let Some(mut file) = open {
-        chunk.flush(&mut file)?;
+    if let Some(file) = open {
         state.files.push(file.close()?);
     }
     progress(Progress { covered, records });
     Ok(state)
-}
-
-/// Rows on their way into a file.
-#[derive(Default)]
-struct Chunk {
-    bytes: Vec<u8>,
-    records: u64,
-}
-
-impl Chunk {
-    fn add(&mut self, row: &Row, format: Format) -> Result<(), ExportError> {
-        match format {
-            Format::Ndjson => {
-                self.bytes.extend_from_slice(row.json.as_bytes());
-                self.bytes.push(b'\n');
-            }
-            Format::Csv => {
-                let corrupt = |_| ExportError::Corrupt { partition: row.partition, seq: row.seq };
-                let record = AuditRecord::from_json(row.json.as_bytes()).map_err(corrupt)?;
-                csv::row(&record, row.partition, row.seq, &mut self.bytes);
-            }
-        }
-        self.records += 1;
-        Ok(())
-    }
-
-    fn flush(&mut self, file: &mut OpenFile) -> std::io::Result<()> {
-        file.write(&self.bytes, std::mem::take(&mut self.records))?;
-        self.bytes.clear();
-        Ok(())
-    }
 }
 
 fn finish(
@@ -347,6 +303,7 @@ fn finish(
         completed_at: now(),
         query: state.query.clone(),
         format: job.format,
+        compression: job.compression,
         formula_guard: (job.format == Format::Csv).then(|| "'".to_owned()),
         records: state.files.iter().map(|file| file.records).sum(),
         files: state.files.clone(),
@@ -375,6 +332,7 @@ mod tests {
     use audit_record::{Filter, Period};
 
     use super::*;
+    use crate::payload::Compression;
 
     #[test]
     fn a_stop_is_heeded_though_nothing_matches() {
@@ -386,6 +344,7 @@ mod tests {
             period: Period::default(),
             text: None,
             format: Format::Ndjson,
+            compression: Compression::None,
             destination: dir.path().join("bag"),
             asked_by: "a test".to_owned(),
         };

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::write_whole;
 use crate::error::ExportError;
-use crate::job::{ExportJob, Format};
+use crate::job::ExportJob;
 use crate::manifest::{FileEntry, QueryText};
+use crate::payload::{Compression, Format};
 
 /// The version of this document; a later one is not resumed.
 pub(crate) const STATE_VERSION: u32 = 1;
@@ -38,6 +39,8 @@ pub(crate) struct State {
     pub(crate) export_id: String,
     pub(crate) query: QueryText,
     pub(crate) format: Format,
+    #[serde(default)]
+    pub(crate) compression: Compression,
     pub(crate) asked_by: String,
     pub(crate) asked_at: String,
     pub(crate) cuts: Vec<Cut>,
@@ -59,6 +62,7 @@ impl State {
             export_id: job.id.clone(),
             query: job.query_text(),
             format: job.format,
+            compression: job.compression,
             asked_by: job.asked_by.clone(),
             asked_at,
             cuts,
@@ -92,6 +96,7 @@ impl State {
             && self.export_id == job.id
             && self.query == job.query_text()
             && self.format == job.format
+            && self.compression == job.compression
     }
 
     /// Forgets it: the last thing before the export is renamed into place.

@@ -153,9 +153,9 @@ fn tell(manifest: &Manifest, report: &mut Report) {
     }
 }
 
-/// Whether a file holds a record a line.
-fn is_ndjson(path: &str) -> bool {
-    path.ends_with(".ndjson")
+/// Whether a file holds a record a line. OCSF events are lines, too, and what is compressed has none.
+pub(crate) fn is_ndjson(path: &str) -> bool {
+    path.ends_with(".ndjson") && !path.ends_with(".ocsf.ndjson")
 }
 
 /// What passes by of one payload file while it is hashed.

@@ -28,6 +28,9 @@ struct Cli {
     /// A tenth of the usual work: to see that a benchmark runs, not what it measures
     #[arg(long)]
     quick: bool,
+    /// Records, instead of a million, where a row goes by them (export)
+    #[arg(long)]
+    records: Option<usize>,
     /// Print JSON lines instead of a table
     #[arg(long)]
     json: bool,
@@ -35,12 +38,20 @@ struct Cli {
 
 /// How much work a row does.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scale(usize);
+pub(crate) struct Scale {
+    divisor: usize,
+    records: Option<usize>,
+}
 
 impl Scale {
     /// `usual` units of work, or a tenth of them.
     pub(crate) fn of(self, usual: usize) -> usize {
-        usual.div_ceil(self.0)
+        usual.div_ceil(self.divisor)
+    }
+
+    /// As many records as were asked for; else as [`Scale::of`].
+    pub(crate) fn records(self, usual: usize) -> usize {
+        self.records.unwrap_or_else(|| self.of(usual))
     }
 }
 
@@ -50,7 +61,7 @@ async fn main() -> ExitCode {
     // The product chooses its TLS provider itself; so does whoever uses the same client.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let rows = if cli.rows.is_empty() { Row::ALL.to_vec() } else { cli.rows.clone() };
-    let scale = Scale(if cli.quick { 10 } else { 1 });
+    let scale = Scale { divisor: if cli.quick { 10 } else { 1 }, records: cli.records };
     let mut figures: Vec<Figure> = Vec::new();
     let mut failed = false;
     for row in rows {
@@ -71,6 +82,7 @@ async fn run(row: Row, scale: Scale) -> Result<Vec<Figure>> {
     match row {
         Row::EmbeddedJournal => row::embedded_journal::measure(scale).await,
         Row::Startup => row::startup::measure(scale).await,
+        Row::Export => row::export::measure(scale).await,
         Row::Archive => row::archive::measure(scale).await,
         Row::IngestNdjson => row::ingest_ndjson::measure(scale).await,
         Row::IngestSingle => row::ingest_single::measure(scale).await,

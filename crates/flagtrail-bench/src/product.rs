@@ -92,15 +92,26 @@ impl Product {
 
     /// Makes a webhook endpoint.
     pub(crate) async fn endpoint(&self, settings: &Value) -> Result<()> {
-        let answer = self
-            .client
-            .post(format!("{}/v1/endpoints", self.admin))
-            .bearer_auth(TOKEN)
-            .json(settings)
-            .send()
-            .await?;
-        ensure!(answer.status().is_success(), "{}", answer.json::<Value>().await?);
-        Ok(())
+        self.post("/v1/endpoints", settings).await.map(drop)
+    }
+
+    /// Posts to its administration and demands success.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = self.client.post(format!("{}{path}", self.admin)).json(body);
+        self.answer(request).await
+    }
+
+    /// Asks its administration and demands success.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        self.answer(self.client.get(format!("{}{path}", self.admin))).await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value> {
+        let answer = request.bearer_auth(TOKEN).send().await?;
+        let status = answer.status();
+        let said: Value = answer.json().await?;
+        ensure!(status.is_success(), "{status}: {said}");
+        Ok(said)
     }
 
     /// The largest resident memory so far, in MB.

@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("audit-journal", &["audit-record", "audit-proof"]),
     ("audit-webhook", &["audit-record", "audit-secret", "audit-dialect", "audit-journal"]),
     ("audit-archive", &["audit-record", "audit-proof", "audit-journal"]),
-    ("audit-export", &["audit-record", "audit-proof", "audit-journal", "audit-archive"]),
+    ("audit-export", &["audit-record", "audit-dialect", "audit-proof", "audit-journal", "audit-archive"]),
     ("audit-report", &["audit-record", "audit-proof", "audit-journal", "audit-archive"]),
     ("audit-verify", &["audit-record", "audit-proof"]),
     (

@@ -48,6 +48,10 @@ pub struct Row {
     pub seq: u64,
     /// When the log took it, milliseconds since 1970.
     pub appended_at_ms: i64,
+    /// When it happened, microseconds since 1970.
+    pub occurred_at_us: i64,
+    /// When it was taken in, microseconds since 1970.
+    pub recorded_at_us: i64,
     /// The record, exactly the bytes on the log.
     pub json: String,
 }

@@ -152,7 +152,7 @@ fn text_seq(file: &File) -> Result<u64, QueryError> {
 fn with_id(file: &File, id: &str) -> rusqlite::Result<Vec<Row>> {
     file.conn
         .prepare_cached(
-            "SELECT seq, log_offset, appended_at_ms, json FROM record
+            "SELECT seq, log_offset, appended_at_ms, json, occurred_at_us, recorded_at_us FROM record
              WHERE id = ?1 AND duplicate_of IS NULL AND id IS NOT NULL",
         )?
         .query_map([id], |row| {
@@ -162,6 +162,8 @@ fn with_id(file: &File, id: &str) -> rusqlite::Result<Vec<Row>> {
                 offset: row.get(1)?,
                 appended_at_ms: row.get(2)?,
                 json: row.get(3)?,
+                occurred_at_us: row.get(4)?,
+                recorded_at_us: row.get(5)?,
             })
         })?
         .collect()

@@ -52,7 +52,7 @@ impl Walk {
     ) -> rusqlite::Result<Self> {
         let conditions = Conditions::resolve(conn, &query.filter, query.period)?;
         let sql = format!(
-            "SELECT {JUDGED_COLUMNS}, log_offset, appended_at_ms, json FROM record
+            "SELECT {JUDGED_COLUMNS}, log_offset, appended_at_ms, json, occurred_at_us, recorded_at_us FROM record
              WHERE seq = ?1 AND duplicate_of IS NULL AND problem IS NULL"
         );
         let mut walk =
@@ -116,6 +116,8 @@ impl Walk {
                         offset: row.get(JUDGED_COUNT)?,
                         appended_at_ms: row.get(JUDGED_COUNT + 1)?,
                         json: row.get(JUDGED_COUNT + 2)?,
+                        occurred_at_us: row.get(JUDGED_COUNT + 3)?,
+                        recorded_at_us: row.get(JUDGED_COUNT + 4)?,
                     }))
                 })
                 .optional()?

@@ -10,6 +10,7 @@ mod flagsmith;
 mod format;
 mod json_value;
 mod mozhno;
+pub mod ocsf;
 mod rendered;
 mod sample;
 mod standard;

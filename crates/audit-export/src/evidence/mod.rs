@@ -145,6 +145,10 @@ impl EvidenceWriter<'_> {
         for (name, schema) in SCHEMAS {
             files.push(write(root, format!("data/schema/{name}"), schema)?);
         }
+        let described = job.format.schema();
+        if SCHEMAS.iter().all(|(name, _)| *name != described.name) {
+            files.push(write(root, format!("data/schema/{}", described.name), described.text)?);
+        }
         if let Some(scopes) = &claim.provable.scopes {
             // Whoever may see some projects alone is told of their sources alone.
             let of_scopes: Vec<String> = claim.keys.iter().map(|(scope, _)| scope.parts().source).collect();
@@ -162,7 +166,13 @@ impl EvidenceWriter<'_> {
             totals,
             files,
         };
-        let guide = Guide { export_id: &job.id, format: job.format, evidence: &evidence }.write();
+        let guide = Guide {
+            export_id: &job.id,
+            format: job.format,
+            compression: job.compression,
+            evidence: &evidence,
+        }
+        .write();
         Ok(Written { evidence, sources, guide })
     }
 }

@@ -1,3 +1,7 @@
-//! What leaves, and where it goes.
+//! What leaves, and where it goes: exports over real logs and archives.
 
+mod evidence;
+mod export;
+mod formats;
+mod harness;
 mod s3;

@@ -103,7 +103,8 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn start(clients: Clients) -> KafkaResult<Arc<Self>> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), bell: Condvar::new(), ahead: Mutex::default() });
+        let shared =
+            Arc::new(Shared { queue: Mutex::default(), bell: Condvar::new(), ahead: Mutex::default() });
         let mut consumers = Vec::with_capacity(READERS);
         for index in 0..READERS {
             let config = clients.consumer(

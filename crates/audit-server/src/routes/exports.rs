@@ -2,7 +2,9 @@
 
 use std::path::{Component, PathBuf};
 
-use audit_export::{ExportOrder, ExportRequest, ExportState, Format, QueryText, StateSummary, SubmitError};
+use audit_export::{
+    Compression, ExportOrder, ExportRequest, ExportState, Format, QueryText, StateSummary, SubmitError,
+};
 use audit_record::Filter;
 use axum::Json;
 use axum::body::Body;
@@ -45,9 +47,14 @@ struct NewExport {
     /// Which records; all that the token may read by default.
     #[serde(default)]
     query: NewExportQuery,
-    /// `ndjson` (by default): byte for byte as on the log; or `csv`.
+    /// `ndjson` (by default): byte for byte as on the log; `csv`, `parquet`, `sqlite`; or `ocsf`: an
+    /// OCSF event a line.
     #[schema(value_type = Option<String>)]
     format: Option<Format>,
+    /// `none` (by default) or, of files of lines (ndjson, csv, ocsf), `zstd`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    compression: Compression,
     /// The name of a destination in the server's configuration that it is brought to as well.
     destination: Option<String>,
 }
@@ -70,7 +77,7 @@ struct NewExportQuery {
 /// An export job.
 #[derive(Serialize, ToSchema)]
 struct ExportView {
-    /// What was asked: `id`, `query`, `format`, `destination`, `asked_by`, `asked_at`.
+    /// What was asked: `id`, `query`, `format`, `compression`, `destination`, `asked_by`, `asked_at`.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     request: ExportRequest,
@@ -91,7 +98,7 @@ struct ListExports {
 /// An export job as lists have it.
 #[derive(Serialize, ToSchema)]
 struct ListedExport {
-    /// What was asked: `id`, `query`, `format`, `asked_by`, `asked_at`.
+    /// What was asked: `id`, `query`, `format`, `compression`, `asked_by`, `asked_at`.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     request: ExportRequest,
@@ -184,8 +191,15 @@ async fn request_export(
     };
     let format = new.format.unwrap_or(Format::Ndjson);
     let asked_by = format!("token {} ({})", caller.name(), caller.id());
-    let order =
-        ExportOrder { id: None, query, format, destination: new.destination, is_kept: true, asked_by };
+    let order = ExportOrder {
+        id: None,
+        query,
+        format,
+        compression: new.compression,
+        destination: new.destination,
+        is_kept: true,
+        asked_by,
+    };
     // Writes a small file and fsyncs it.
     let submitted = tokio::task::spawn_blocking(move || jobs.submit_order(order)).await;
     let request = submitted
@@ -197,6 +211,7 @@ async fn request_export(
                 Problem::new(Kind::Unavailable, "the export could not be written down").cause(error)
             }
             SubmitError::Destination { .. } => Problem::field("destination", error.to_string()),
+            SubmitError::Unfit(_) => Problem::field("compression", error.to_string()),
             SubmitError::Query { field, problem } => Problem::field(&format!("query.{field}"), problem),
         })?;
     let location = format!("/v1/exports/{}", request.id);

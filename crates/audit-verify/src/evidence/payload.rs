@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use audit_record::RECORD_BYTES_MAX;
 
 use super::lines::Lines;
+use crate::export::is_ndjson;
 use crate::manifest::Manifest;
 
 /// Longest line, in bytes: a record's bound, with room for its end.
@@ -31,7 +32,7 @@ pub(super) struct Placed {
 impl Payload {
     /// The records of an export; `None` where its format does not keep their bytes.
     pub(super) fn of(dir: &Path, manifest: &Manifest) -> Option<Self> {
-        let is_kept = manifest.files.iter().all(|file| file.path.ends_with(".ndjson"));
+        let is_kept = manifest.files.iter().all(|file| is_ndjson(&file.path));
         let left = manifest.files.iter().rev().map(|file| file.path.clone()).collect();
         is_kept.then(|| Self { dir: dir.to_owned(), left, open: None })
     }

@@ -27,8 +27,8 @@ use crate::send::Sender;
 pub(crate) use background::{Background, give_turns};
 pub(crate) use commits::{Handles, commit_for_all};
 pub(crate) use disable::disable;
-pub(crate) use room::Room;
 pub(crate) use partition::{Command, Handle, LaneReport, TailEvent, Takeover, spawn};
+pub(crate) use room::Room;
 
 /// What the tasks share.
 #[derive(Debug)]

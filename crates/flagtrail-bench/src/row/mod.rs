@@ -6,6 +6,7 @@ pub(crate) mod arrival_flood;
 pub(crate) mod backlog_memory;
 pub(crate) mod catching_up;
 pub(crate) mod embedded_journal;
+pub(crate) mod export;
 pub(crate) mod ingest_ndjson;
 pub(crate) mod ingest_single;
 pub(crate) mod many_endpoints;
@@ -21,6 +22,8 @@ pub(crate) enum Row {
     Startup,
     /// Kafka to SQLite archive, a million records
     Archive,
+    /// An export of a million records
+    Export,
     /// POST /v1/records as NDJSON, 1,000 a request, to Kafka
     IngestNdjson,
     /// POST /v1/records, one record a request, 64 connections
@@ -45,6 +48,7 @@ impl Row {
         Self::EmbeddedJournal,
         Self::Startup,
         Self::Archive,
+        Self::Export,
         Self::IngestNdjson,
         Self::IngestSingle,
         Self::Arrival,

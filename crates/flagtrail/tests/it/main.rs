@@ -5,6 +5,7 @@ mod declared;
 mod docs;
 mod end_to_end;
 mod endpoints;
+mod exports;
 mod fixtures;
 mod harness;
 mod log_away;

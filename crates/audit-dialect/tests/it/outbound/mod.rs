@@ -5,6 +5,7 @@ mod flagsmith;
 mod formats;
 mod hostile;
 mod mozhno;
+mod ocsf;
 mod same_platform;
 mod samples;
 mod template;

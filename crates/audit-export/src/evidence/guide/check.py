@@ -41,7 +41,7 @@ def records(files):
 
 
 manifest = json.loads((bag / "manifest.json").read_bytes())
-is_ndjson = all(file["path"].endswith(".ndjson") for file in manifest["files"])
+is_ndjson = manifest["format"] == "ndjson" and "compression" not in manifest
 payload = records(manifest["files"]) if is_ndjson else iter(())
 logs = bag / "data/keys/log.vkey"
 vkeys = logs.read_text().split() if logs.exists() else []

@@ -2,7 +2,7 @@
 //! as they are written.
 
 use super::manifest::Evidence;
-use crate::job::Format;
+use crate::payload::{Compression, Format};
 
 /// What `check.py` needs, pinned.
 const PYTHON: &str = "bagit==1.9.0 cryptography==50.0.2";
@@ -14,6 +14,7 @@ const GO_MODULE: &str = "golang.org/x/mod@v0.36.0";
 pub(super) struct Guide<'g> {
     pub(super) export_id: &'g str,
     pub(super) format: Format,
+    pub(super) compression: Compression,
     pub(super) evidence: &'g Evidence,
 }
 
@@ -91,14 +92,14 @@ impl Guide<'_> {
     }
 
     fn boundaries(&self, out: &mut String) {
-        let Self { evidence, format, .. } = self;
+        let Self { evidence, format, compression, .. } = self;
         *out += "## What this does not show\n\n";
         let mut say = |text: &str| *out += &format!("- {text}\n");
         evidence.not_proven.iter().for_each(|text| say(text));
         evidence.asserted.iter().for_each(|text| say(&format!("Asserted by the exporting system: {text}.")));
-        if *format != Format::Ndjson {
+        if (*format, *compression) != (Format::Ndjson, Compression::None) {
             say(
-                "The rows are made from the records; only in NDJSON are they byte for byte what the log holds, and compared.",
+                "The rows are made from the records; only in NDJSON that is not compressed are they compared with the log, byte for byte.",
             );
         }
         say(

@@ -160,7 +160,7 @@ async fn show(client: &Client, config: &Config) -> Result<()> {
 
     step("export", "for the auditor: records, manifest and checksums")?;
     let destination = config.data_dir.join("export");
-    let id = super::export::ask(client, json!({}), "ndjson", None).await?;
+    let id = super::export::ask(client, &json!({})).await?;
     let manifest = super::export::receive(client, &id, &destination).await?;
     said(&format!(
         "{} records in {} ({} file)",

@@ -10,7 +10,7 @@ use audit_verify::FindingKind;
 use http_body_util::BodyExt;
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::client::Client;
 use crate::exit::{Exit, Stop};
@@ -25,15 +25,9 @@ const CHECKSUMS: [&str; 2] = ["tagmanifest-sha256.txt", "manifest-sha256.txt"];
 /// Most bytes of a file that names others: far more than an export has files.
 const CHECKSUMS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Asks for an export, which is brought to the server's `destination` as well where one is named, and returns its id.
-pub(crate) async fn ask(
-    client: &Client,
-    query: Value,
-    format: &str,
-    destination: Option<&str>,
-) -> Result<String> {
-    let wanted = json!({"query": query, "format": format, "destination": destination});
-    let asked = client.send(Method::POST, "/v1/exports", &wanted).await?;
+/// Asks for an export, by what `POST /v1/exports` takes, and returns its id.
+pub(crate) async fn ask(client: &Client, wanted: &Value) -> Result<String> {
+    let asked = client.send(Method::POST, "/v1/exports", wanted).await?;
     Ok(asked["id"].as_str().context("the server named no export")?.to_owned())
 }
 

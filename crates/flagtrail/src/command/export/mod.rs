@@ -66,9 +66,12 @@ struct Make {
     /// Words that must occur
     #[arg(long)]
     text: Option<String>,
-    /// Format of the records: ndjson (byte for byte as on the log) or csv
-    #[arg(long, default_value = "ndjson", value_parser = ["ndjson", "csv"])]
+    /// Format: ndjson (byte for byte as on the log), csv, parquet, sqlite, or ocsf (an OCSF event a line)
+    #[arg(long, default_value = "ndjson", value_parser = ["ndjson", "csv", "parquet", "sqlite", "ocsf"])]
     format: String,
+    /// Compress files of lines (ndjson, csv, ocsf); parquet is compressed within
+    #[arg(long, default_value = "none", value_parser = ["none", "zstd"])]
+    compression: String,
     /// Directory to make
     #[arg(long, value_name = "DIRECTORY", required_unless_present = "to")]
     out: Option<PathBuf>,
@@ -109,8 +112,11 @@ async fn make(context: &Context, make: Make) -> Result<()> {
         "filter": make.filter.to_json(), "text": make.text,
         "from": make.period.from.map(|at| at.to_string()), "to": make.period.to.map(|at| at.to_string()),
     });
+    let wanted = json!({
+        "query": query, "format": make.format, "compression": make.compression, "destination": make.to,
+    });
     let client = context.client()?;
-    let id = ask(&client, query, &make.format, make.to.as_deref()).await?;
+    let id = ask(&client, &wanted).await?;
     let Some(out) = make.out else {
         eprintln!("export {id}; if this is interrupted, the server goes on: flagtrail export show {id}");
         let manifest = fetch::wait(&client, &id).await?;

@@ -5,66 +5,67 @@ use audit_archive::CsvLine;
 use audit_record::{AuditRecord, Ref};
 use serde_json::Value;
 
-/// The columns, in order.
-pub(crate) const COLUMNS: &[&str] = &[
-    "id",
-    "occurred_at",
-    "recorded_at",
-    "action",
-    "log",
-    "author_type",
-    "author_id",
-    "author_email",
-    "author_name",
-    "organisation_id",
-    "organisation_key",
-    "organisation_name",
-    "project_id",
-    "project_key",
-    "project_name",
-    "environment_id",
-    "environment_key",
-    "environment_name",
-    "flag_id",
-    "flag_key",
-    "flag_name",
-    "target_type",
-    "target_id",
-    "target_key",
-    "target_name",
-    "related_object_type",
-    "related_object_id",
-    "related_object_uuid",
-    "related_object_key",
-    "related_object_name",
-    "change_before",
-    "change_after",
-    "change_fields",
-    "change_unproven_before",
-    "change_unproven_fields",
-    "access_subject_type",
-    "access_subject_id",
-    "access_subject_email",
-    "access_scope_type",
-    "access_scope_id",
-    "access_scope_key",
-    "access_role",
-    "access_effect",
-    "change_request_id",
-    "reason",
-    "ticket",
-    "source_name",
-    "source_system",
-    "source_event",
-    "source_authenticated",
-    "attributes",
-    "partition",
-    "seq",
+/// The columns, in order, each with what it means.
+#[rustfmt::skip]
+pub(crate) const COLUMNS: &[(&str, &str)] = &[
+    ("id", "the record's id"),
+    ("occurred_at", "when it happened"),
+    ("recorded_at", "when it was taken in"),
+    ("action", "what was done, a word of schemas/actions.v1.json or a new one"),
+    ("log", "the same as a sentence"),
+    ("author_type", "user, api_key, service, system or unknown"),
+    ("author_id", "who did it: the platform's id"),
+    ("author_email", "who did it: e-mail address"),
+    ("author_name", "who did it: name at that time"),
+    ("organisation_id", "the organisation: id"),
+    ("organisation_key", "the organisation: key"),
+    ("organisation_name", "the organisation: name"),
+    ("project_id", "the platform's project: id"),
+    ("project_key", "the platform's project: key"),
+    ("project_name", "the platform's project: name"),
+    ("environment_id", "the environment: id"),
+    ("environment_key", "the environment: key"),
+    ("environment_name", "the environment: name"),
+    ("flag_id", "the flag concerned: id"),
+    ("flag_key", "the flag concerned: key"),
+    ("flag_name", "the flag concerned: name"),
+    ("target_type", "the override, rule or segment concerned: its type"),
+    ("target_id", "the override, rule or segment concerned: id"),
+    ("target_key", "the override, rule or segment concerned: key"),
+    ("target_name", "the override, rule or segment concerned: name"),
+    ("related_object_type", "the type of what was changed"),
+    ("related_object_id", "what was changed: id"),
+    ("related_object_uuid", "what was changed: UUID"),
+    ("related_object_key", "what was changed: key"),
+    ("related_object_name", "what was changed: name"),
+    ("change_before", "JSON: what it was before"),
+    ("change_after", "JSON: what it is after"),
+    ("change_fields", "JSON: the fields that differ, each with before and after"),
+    ("change_unproven_before", "true where the platform does not prove what it says was before"),
+    ("change_unproven_fields", "JSON: the fields that may have changed earlier than by this change"),
+    ("access_subject_type", "whose access it is about: type"),
+    ("access_subject_id", "whose access it is about: id"),
+    ("access_subject_email", "whose access it is about: e-mail address"),
+    ("access_scope_type", "access to what: account, project or environment"),
+    ("access_scope_id", "access to what: id"),
+    ("access_scope_key", "access to what: key"),
+    ("access_role", "the role that was granted or removed"),
+    ("access_effect", "granted, removed or snapshot"),
+    ("change_request_id", "the platform's id of the change request"),
+    ("reason", "the reason given"),
+    ("ticket", "the ticket named"),
+    ("source_name", "the source that it came from"),
+    ("source_system", "the platform"),
+    ("source_event", "the platform's word for the event"),
+    ("source_authenticated", "signature, token or none"),
+    ("attributes", "JSON: what the platform said that has no column"),
+    ("partition", "its partition of the log"),
+    ("seq", "its number in the partition, which is its leaf in the tree"),
 ];
 
 /// Appends the header line.
 pub(crate) fn header(out: &mut Vec<u8>) {
-    for (index, column) in COLUMNS.iter().enumerate() {
+    for (index, (column, _)) in COLUMNS.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
@@ -167,7 +168,7 @@ mod tests {
     }
 
     fn column(cells: &[String], name: &str) -> String {
-        cells[COLUMNS.iter().position(|column| *column == name).unwrap()].clone()
+        cells[COLUMNS.iter().position(|(column, _)| *column == name).unwrap()].clone()
     }
 
     #[test]

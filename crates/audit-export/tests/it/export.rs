@@ -1,88 +1,18 @@
 //! Exports from a real archive over a real embedded log, checked by `audit-verify`, which shares no code with what
 //! writes them, and by `sha256sum`.
 
-mod evidence;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::time::Duration;
 
-use audit_archive::{ArchiveConfig, Archiver, Reader};
 use audit_export::{
-    ExportError, ExportJob, ExportJobs, ExportState, Format, QueryText, Vouching, run_export,
+    Compression, ExportError, ExportJob, ExportJobs, ExportState, Format, QueryText, Vouching, run_export,
 };
-use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig};
-use audit_record::{AuditRecord, Filter, Period};
+use audit_record::Filter;
 use audit_verify::verify_export;
 use flagtrail_testkit::wait;
-use tempfile::TempDir;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long anything here may take.
-const WITHIN: Duration = Duration::from_secs(180);
-
-/// A log, its archive, and somebody who keeps the archive level.
-struct Bench {
-    dir: TempDir,
-    journal: Journal,
-    reader: Reader,
-    stop: CancellationToken,
-    archiving: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let config = EmbeddedConfig { path: dir.path().join("journal.sqlite"), partitions: 3 };
-        let journal = Journal::open(JournalConfig::Embedded(config)).await.unwrap();
-        let archive = ArchiveConfig { free_bytes_min: 0, ..ArchiveConfig::new(dir.path().join("archive")) };
-        let archiver = Archiver::open(archive, &journal).unwrap();
-        let stop = CancellationToken::new();
-        let run = archiver.run(journal.clone(), stop.clone());
-        let archiving = Mutex::new(Some(tokio::spawn(run)));
-        let reader = Reader::open(dir.path().join("archive"));
-        Self { dir, journal, reader, stop, archiving }
-    }
-
-    async fn append(&self, numbers: std::ops::Range<usize>) {
-        let records: Vec<AuditRecord> = numbers.map(record).collect();
-        for outcome in self.journal.append_records(&records).await {
-            assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
-        }
-    }
-
-    fn job(&self, name: &str, format: Format) -> ExportJob {
-        ExportJob {
-            id: name.to_owned(),
-            filter: Filter { source: vec!["test".to_owned()], ..Filter::default() },
-            period: Period::default(),
-            text: None,
-            format,
-            destination: self.dir.path().join(name),
-            asked_by: "a test".to_owned(),
-        }
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        let archiving = self.archiving.lock().unwrap().take().unwrap();
-        archiving.await.unwrap();
-        self.journal.close().await;
-    }
-}
-
-fn record(number: usize) -> AuditRecord {
-    let json = format!(
-        r#"{{"id":"r{number}","action":"flag.value.changed","log":"=change {number}","occurred_at":"2026-01-02T03:04:05Z",
-        "recorded_at":"2026-01-02T03:04:06Z","author":{{"type":"user","email":"ada@example.com"}},"organisation":{{"key":"acme"}},
-        "project":{{"id":"p{}"}},"flag":{{"name":"checkout"}},"related_object_type":"FEATURE","attributes":{{"exact":9007199254740993}},
-        "source":{{"name":"test","system":"native","event":"e","received_at":"2026-01-02T03:04:06Z","authenticated":"token"}}}}"#,
-        number % 7
-    );
-    AuditRecord::from_json(json.as_bytes()).unwrap()
-}
+use crate::harness::{Bench, WITHIN, export, record};
 
 fn payload(export: &Path, end: &str) -> String {
     let mut files: Vec<PathBuf> =
@@ -91,11 +21,6 @@ fn payload(export: &Path, end: &str) -> String {
     files.sort();
     assert!(files.iter().all(|file| file.extension().is_some_and(|found| found == end)), "{files:?}");
     files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
-}
-
-async fn export(bench: &Bench, job: &ExportJob) -> Result<audit_export::Manifest, ExportError> {
-    run_export(&bench.journal, &bench.reader, job, &Vouching::default(), |_| {}, CancellationToken::new())
-        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +52,7 @@ async fn an_ndjson_export_holds_every_record_byte_for_byte_and_checks() {
 }
 
 /// Judged by an independent JSON Schema implementation.
-fn the_manifest_is_what_its_schema_says(export: &Path) {
+pub(crate) fn the_manifest_is_what_its_schema_says(export: &Path) {
     let json = |path: &Path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
     let schema = jsonschema::validator_for(&json(&schemas.join("export-manifest.v1.schema.json"))).unwrap();
@@ -224,7 +149,8 @@ async fn jobs_are_found_again_and_made_after_a_restart() {
     let dir = bench.dir.path().join("exports");
     // Asked for, and the process dies before the job is begun.
     let (jobs, runner) = ExportJobs::open(&dir).unwrap();
-    let asked = jobs.submit(QueryText::default(), Format::Ndjson, "a test".to_owned()).unwrap();
+    let asked =
+        jobs.submit(QueryText::default(), Format::Ndjson, Compression::None, "a test".to_owned()).unwrap();
     drop((jobs, runner));
     let (jobs, runner) = ExportJobs::open(&dir).unwrap();
     let running = tokio::spawn(runner.run(bench.journal.clone(), bench.reader.clone(), bench.stop.clone()));

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bench, record};
+use crate::harness::{Bench, export, record};
 
 /// A log that is sealed while it grows.
 struct Sealed {
@@ -119,7 +119,7 @@ async fn an_export_of_everything_is_proven_whole_to_whoever_has_the_keys() {
     sealed.bench.append(10..13).await;
     let job = everything(&sealed.bench, "everything");
     let manifest = sealed.export(&job).await;
-    super::the_manifest_is_what_its_schema_says(&job.destination);
+    crate::export::the_manifest_is_what_its_schema_says(&job.destination);
     let evidence = manifest.evidence.as_ref().unwrap();
     assert!(evidence.not_proven.is_empty() && evidence.asserted.is_empty(), "{evidence:#?}");
     let leaves: u64 = evidence.partitions.iter().map(|part| part.population.in_range).sum();
@@ -194,7 +194,7 @@ async fn an_export_without_keys_says_what_is_then_not_proven() {
     let bench = Bench::new().await;
     bench.append(0..20).await;
     let job = everything(&bench, "without-keys");
-    let manifest = super::export(&bench, &job).await.unwrap();
+    let manifest = export(&bench, &job).await.unwrap();
     let evidence = manifest.evidence.unwrap();
     for words in ["is not signed", "keys are not known", "No checkpoint of partition"] {
         assert!(says(&evidence.not_proven, words), "{words}: {:#?}", evidence.not_proven);
