@@ -7,7 +7,7 @@ use std::path::Path;
 use audit_record::AuditRecord;
 
 use crate::bag;
-use crate::evidence::Evident;
+use crate::evidence::{Evident, files_are_those_of};
 use crate::manifest::{MANIFEST_VERSION, Manifest};
 use crate::report::Report;
 use crate::trust::Trust;
@@ -27,35 +27,72 @@ pub fn verify_export_with(dir: &Path, trust: &Trust) -> io::Result<Report> {
     let text = std::fs::read(dir.join("manifest.json")).map_err(|error| {
         io::Error::new(error.kind(), format!("{} holds no export: manifest.json: {error}", dir.display()))
     })?;
-    let mut report = Report::default();
-    let mut contents: BTreeMap<String, Content> = BTreeMap::new();
-    let hashes = bag::check(dir, &mut report, |path, bytes| {
-        if is_payload(path) {
-            contents.entry(path.to_owned()).or_default().take(is_ndjson(path), bytes);
-        }
-    });
     let manifest: Manifest = match serde_json::from_slice(&text) {
         Ok(manifest) => manifest,
         Err(error) => {
+            let mut report = Files::check(dir, true).report;
             report.find("manifest.json", format!("is no manifest: {error}"));
             return Ok(report);
         }
     };
     if manifest.version > MANIFEST_VERSION {
+        let mut report = Files::check(dir, true).report;
         report
             .find("manifest.json", format!("was written by a later release (version {})", manifest.version));
         return Ok(report);
     }
+    let evident = Evident { dir, bytes: &text, manifest: &manifest, trust };
+    // Hashing the files, and growing the trees from them, are both of the order of a second for a gigabyte.
+    let (files, shown) = std::thread::scope(|scope| {
+        let shown = scope.spawn(|| manifest.evidence.as_ref().map(|evidence| evident.check(evidence)));
+        let files = Files::check(dir, manifest.evidence.is_none());
+        (files, shown.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let Files { mut report, hashes, contents } = files;
     compare(&manifest, &hashes, contents, &mut report);
     tell(&manifest, &mut report);
-    match &manifest.evidence {
-        Some(evidence) => {
-            let evident = Evident { dir, bytes: &text, manifest: &manifest, hashes: &hashes, trust };
-            evident.check(evidence, &mut report);
+    match (&manifest.evidence, shown) {
+        (Some(evidence), Some(shown)) => {
+            files_are_those_of(evidence, &hashes, &mut report);
+            report.take_in(shown);
         }
-        None => without_evidence(&mut report),
+        _ => without_evidence(trust, &mut report),
+    }
+    if report.is_damaged() {
+        // Where something was altered, what the rest shows is worth nothing.
+        report.proven.clear();
     }
     Ok(report)
+}
+
+/// Every file of an export, hashed once.
+struct Files {
+    report: Report,
+    hashes: bag::Hashes,
+    contents: BTreeMap<String, Content>,
+}
+
+impl Files {
+    /// Hashes every file, and counts the lines of NDJSON. Whether each is a valid record is looked at only on demand:
+    /// where leaves are at hand, each is compared with the record that the log took, which is more.
+    fn check(dir: &Path, validate: bool) -> Self {
+        let mut report = Report::default();
+        let mut contents: BTreeMap<String, Content> = BTreeMap::new();
+        let hashes = bag::check(dir, &mut report, |path, bytes| {
+            if !is_payload(path) {
+                return;
+            }
+            // Not `entry`: it would copy the path for every piece.
+            if !contents.contains_key(path) {
+                let content = Content { is_ndjson: is_ndjson(path), validate, ..Content::default() };
+                contents.insert(path.to_owned(), content);
+            }
+            if let Some(content) = contents.get_mut(path) {
+                content.take(bytes);
+            }
+        });
+        Self { report, hashes, contents }
+    }
 }
 
 /// Whether a file holds what was asked for; what proves it has folders of its own.
@@ -65,7 +102,13 @@ fn is_payload(path: &str) -> bool {
 }
 
 /// What an export without evidence, which is one of an earlier release, leaves to be believed.
-fn without_evidence(report: &mut Report) {
+fn without_evidence(trust: &Trust, report: &mut Report) {
+    if !trust.keys.is_empty() || !trust.kept.is_empty() {
+        report.find_gap(
+            "manifest.json",
+            "names nothing that proves the export, so no key and no checkpoint can",
+        );
+    }
     report
         .asserted
         .push("that the manifest is the one that the exporting system wrote: it is not signed".to_owned());
@@ -162,15 +205,16 @@ pub(crate) fn is_ndjson(path: &str) -> bool {
 #[derive(Default)]
 struct Content {
     is_ndjson: bool,
+    /// Whether each line must be a valid record.
+    validate: bool,
     line: Vec<u8>,
     records: u64,
     problem: Option<String>,
 }
 
 impl Content {
-    fn take(&mut self, is_ndjson: bool, bytes: &[u8]) {
-        self.is_ndjson = is_ndjson;
-        if !is_ndjson {
+    fn take(&mut self, bytes: &[u8]) {
+        if !self.is_ndjson {
             return;
         }
         let mut rest = bytes;
@@ -192,7 +236,8 @@ impl Content {
 
     fn end_of_line(&mut self) {
         self.records += 1;
-        if self.problem.is_none()
+        if self.validate
+            && self.problem.is_none()
             && let Err(error) = AuditRecord::from_json(&self.line)
         {
             self.problem = Some(format!("line {}: {error}", self.records));

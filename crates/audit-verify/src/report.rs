@@ -45,7 +45,7 @@ impl fmt::Display for Finding {
 pub struct Report {
     /// What is wrong; nothing when the check passes.
     pub findings: Vec<Finding>,
-    /// What the check has proven, in sentences.
+    /// What the check has proven, in sentences; of an export in which something was altered, nothing.
     pub proven: Vec<String>,
     /// What is said and can't be checked here.
     pub asserted: Vec<String>,
@@ -64,8 +64,7 @@ impl Report {
         self.findings.iter().any(|finding| finding.kind == FindingKind::Damage)
     }
 
-    /// In sentences, one a line: what is wrong, what is proven (nothing, where something was altered), what is asserted, and
-    /// what is not covered. Control characters, which a file name may hold, are left out.
+    /// In sentences, one a line: what is wrong, what is proven, what is asserted, and what is not covered. Control characters, which a file name may hold, are left out.
     pub fn sentences(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut say = |heading: &str, sentence: &str| {
@@ -79,9 +78,7 @@ impl Report {
             };
             say(heading, &finding.to_string());
         }
-        if !self.is_damaged() {
-            self.proven.iter().for_each(|sentence| say("proven", sentence));
-        }
+        self.proven.iter().for_each(|sentence| say("proven", sentence));
         self.asserted.iter().for_each(|sentence| say("asserted", sentence));
         self.not_covered.iter().for_each(|sentence| say("not covered", sentence));
         lines
@@ -95,6 +92,14 @@ impl Report {
             "passes": self.passes(), "findings": findings, "proven": self.proven, "asserted": self.asserted,
             "not_covered": self.not_covered,
         })
+    }
+
+    /// Adds another report to this one.
+    pub(crate) fn take_in(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        self.proven.extend(other.proven);
+        self.asserted.extend(other.asserted);
+        self.not_covered.extend(other.not_covered);
     }
 
     pub(crate) fn find(&mut self, file: impl Into<String>, problem: impl Into<String>) {

@@ -84,7 +84,7 @@ pub(crate) enum Command {
     Access(command::access::Command),
     /// Write records to files with a manifest and checksums
     Export(command::export::Args),
-    /// Check an export: checksums, signatures, and that every record in scope is in it as the log has it
+    /// Check an export, an archive or a server: signatures, trees, and that what is in scope is there as the log has it
     Verify(command::verify::Args),
     /// Prove that a record is in the log, in a file that is checked offline
     Proof(command::proof::Args),

@@ -98,6 +98,12 @@ impl Client {
         self.json(Method::GET, path, None, None).await
     }
 
+    /// Reads what is no JSON.
+    pub(crate) async fn get_bytes(&self, path: &str) -> Result<Bytes> {
+        let response = self.call(self.request(Method::GET, path).body(Full::default())?).await?;
+        if response.status().is_success() { whole(response).await } else { Err(refused(response).await?) }
+    }
+
     /// Sends JSON.
     pub(crate) async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         self.json(method, path, Some(body), None).await

@@ -1,5 +1,5 @@
-//! `flagtrail-verify`: checks exports offline. One static file without Kafka, OpenSSL or tokio, for whoever is handed an export
-//! and nothing else.
+//! `flagtrail-verify`: checks exports offline, for whoever is handed an export and nothing else. One file without Kafka, OpenSSL,
+//! tokio or any C library but the system's own; built with `-C target-feature=+crt-static` it needs not even that.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

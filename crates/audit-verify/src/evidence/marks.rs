@@ -32,11 +32,15 @@ impl Marks {
         part: &PartitionEvidence,
         keys: &Keys,
         trust: &Trust,
-        asked_at: &str,
+        asked_at: Option<Timestamp>,
         report: &mut Report,
     ) -> Self {
         let mut marks = Self::default();
         let Some(origin) = &part.origin else {
+            if part.covered_size > 0 && !keys.are_copies {
+                let file = format!("data/proofs/{}/checkpoint-end", part.partition);
+                report.find_gap(file, "is missing: no key of the log can vouch for the headers");
+            }
             if part.covered_size > 0 {
                 let text = format!(
                     "that the headers of partition {} are those of the log: no checkpoint is here",
@@ -98,7 +102,7 @@ impl Marks {
         part: &PartitionEvidence,
         origin: &str,
         keys: &Keys,
-        asked_at: &str,
+        asked_at: Option<Timestamp>,
         report: &mut Report,
     ) {
         let Ok(checkpoint) = Checkpoint::parse(kept.note.text()) else {
@@ -124,7 +128,7 @@ impl Marks {
             self.kept.push((kept.name.clone(), size));
             return;
         }
-        let asked_at_s = Timestamp::parse(asked_at).ok().map(|at| at.micros() / 1_000_000);
+        let asked_at_s = asked_at.map(|at| at.micros() / 1_000_000);
         let is_earlier = at_s
             .and_then(|at_s| i64::try_from(at_s).ok())
             .zip(asked_at_s)
@@ -142,6 +146,13 @@ impl Marks {
             "{}: it signs {size} leaves of partition {}, and this export has those from {} to {}",
             kept.name, part.partition, part.start_size, part.end_size
         ));
+    }
+
+    /// Whether the last checkpoint was signed before a moment, which leaves the time between open.
+    pub(super) fn is_older_than(&self, moment: Option<Timestamp>) -> bool {
+        let sealed_at_s = self.sealed_at_s.and_then(|at_s| i64::try_from(at_s).ok());
+        let moment_s = moment.map(|at| at.micros() / 1_000_000);
+        sealed_at_s.zip(moment_s).is_some_and(|(sealed, moment)| sealed < moment)
     }
 
     /// What the marks show, once the tree has borne them out.

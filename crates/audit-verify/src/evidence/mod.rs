@@ -9,6 +9,8 @@ mod signature;
 
 use std::path::Path;
 
+use audit_record::Timestamp;
+
 use self::claim::Claim;
 use self::marks::Marks;
 use self::partition::{Check, Outcome};
@@ -25,13 +27,18 @@ pub(crate) struct Evident<'e> {
     /// `manifest.json`, byte for byte.
     pub(crate) bytes: &'e [u8],
     pub(crate) manifest: &'e Manifest,
-    pub(crate) hashes: &'e Hashes,
     pub(crate) trust: &'e Trust,
 }
 
 impl Evident<'_> {
     /// Checks the evidence of an export that has some.
-    pub(crate) fn check(&self, evidence: &Evidence, report: &mut Report) {
+    pub(crate) fn check(&self, evidence: &Evidence) -> Report {
+        let mut report = Report::default();
+        self.look(evidence, &mut report);
+        report
+    }
+
+    fn look(&self, evidence: &Evidence, report: &mut Report) {
         let keys = Keys::of(self.dir, self.trust, report);
         if let Some(signer) = check_manifest(self.dir, self.bytes, &keys, report) {
             report
@@ -44,7 +51,6 @@ impl Evident<'_> {
                 format!("its evidence was written by a later release (version {})", evidence.version),
             );
         }
-        self.files_are_those_of(evidence, report);
         let scopes = std::fs::read_to_string(self.dir.join("data/keys/scopes.ndjson")).ok();
         let claim = match Claim::read(&evidence.provable, &self.manifest.query, scopes.as_deref()) {
             Ok(claim) => claim,
@@ -54,13 +60,15 @@ impl Evident<'_> {
         let has_payload = payload.is_some();
         let mut totals = Totals::default();
         let mut sum = Sum::default();
+        let asked_at = Timestamp::parse(&self.manifest.asked_at).ok();
         for part in &evidence.partitions {
-            let marks = Marks::of(self.dir, part, &keys, self.trust, &self.manifest.asked_at, report);
+            let marks = Marks::of(self.dir, part, &keys, self.trust, asked_at, report);
             self.skip_former(part, &mut payload, report);
             let check = Check {
                 dir: self.dir,
                 part,
                 claim: &claim,
+                asked_at,
                 marks: &marks.at,
                 totals: &mut totals,
                 report,
@@ -71,27 +79,13 @@ impl Evident<'_> {
                 marks.tell(part, report);
             }
             sum.add(part, &outcome, &marks);
+            sum.unsure.extend(marks.is_older_than(asked_at).then_some(part.partition));
         }
         self.nothing_is_left(has_payload, &mut payload, report);
         if !report.is_damaged() && totals != evidence.totals {
             report.find("manifest.json", "its control totals are not those of what is delivered");
         }
         self.tell(&claim, &sum, has_payload, evidence, &keys, report);
-    }
-
-    /// The signature vouches for the manifest, the manifest for every file.
-    fn files_are_those_of(&self, evidence: &Evidence, report: &mut Report) {
-        for file in &evidence.files {
-            match self.hashes.get(&file.path) {
-                None => {
-                    report.find(&file.path, "was left out: it is in the manifest, but in no checksum file")
-                }
-                Some((sha256, bytes)) if *sha256 != file.sha256 || *bytes != file.bytes => {
-                    report.find(&file.path, "is not the file of the manifest: its SHA-256 differs");
-                }
-                Some(_) => {}
-            }
-        }
     }
 
     /// Records of trees before this one have no leaf here.
@@ -171,10 +165,23 @@ impl Evident<'_> {
         if sum.population.erased + sum.population.undecodable > 0 {
             report.asserted.push("that what is told to be erased, or no valid record, is".to_owned());
         }
+        if !sum.unsure.is_empty() {
+            let partitions: Vec<String> = sum.unsure.iter().map(ToString::to_string).collect();
+            report.asserted.push(format!(
+                "that nothing came to partition {} between its last checkpoint and the moment when the export was asked for",
+                partitions.join(", ")
+            ));
+        }
         if sum.untagged > 0 {
             report.not_covered.push(format!(
                 "{} leaves bear no tags, so whether they are in scope can't be told from their headers",
                 sum.untagged
+            ));
+        }
+        if sum.late > 0 {
+            report.not_covered.push(format!(
+                "{} leaves that were recorded before the export was asked for, and appended after what it covers",
+                sum.late
             ));
         }
         for part in &evidence.partitions {
@@ -206,13 +213,29 @@ impl Evident<'_> {
     }
 }
 
+/// The signature vouches for the manifest, the manifest for every file.
+pub(crate) fn files_are_those_of(evidence: &Evidence, hashes: &Hashes, report: &mut Report) {
+    for file in &evidence.files {
+        match hashes.get(&file.path) {
+            None => report.find(&file.path, "was left out: it is in the manifest, but in no checksum file"),
+            Some((sha256, bytes)) if *sha256 != file.sha256 || *bytes != file.bytes => {
+                report.find(&file.path, "is not the file of the manifest: its SHA-256 differs");
+            }
+            Some(_) => {}
+        }
+    }
+}
+
 /// What all partitions come to.
 #[derive(Debug, Default)]
 struct Sum {
     population: Population,
     beyond: u64,
     untagged: u64,
+    late: u64,
     partitions: usize,
+    /// Whose last checkpoint is older than the question.
+    unsure: Vec<u32>,
     sealed_partitions: usize,
     sealed_leaves: u64,
 }
@@ -229,6 +252,7 @@ impl Sum {
         sum.unmatched += of.unmatched;
         self.beyond += outcome.beyond;
         self.untagged += outcome.untagged;
+        self.late += outcome.late;
         self.partitions += 1;
         self.sealed_partitions += usize::from(marks.sealed.is_some());
         let sealed = marks.sealed.unwrap_or(0).min(part.covered_size);

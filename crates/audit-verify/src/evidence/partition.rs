@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use audit_proof::{Frontier, LEAF_BYTES_MAX, Leaf, LeafRecord, NodeHash, Tag, body_hash, leaf_hash};
-use audit_record::AuditRecord;
+use audit_record::{AuditRecord, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -20,6 +20,9 @@ const BODY_BYTES_MAX: usize = 1_024;
 
 /// Most leaves that repeats point back to and are remembered for it; what repeats point to beyond is asserted.
 const REPEATED_MAX: usize = 100_000;
+
+/// How far clocks may be apart: those of who appends and who exports, in microseconds.
+const CLOCKS_APART_US_MAX: i64 = 10 * 60 * 1_000_000;
 
 /// Most things that are wrong which are named one by one in a partition.
 const NAMED_MAX: usize = 20;
@@ -52,6 +55,8 @@ pub(super) struct Outcome {
     pub(super) population: Population,
     /// Delivered although the header does not show that it is in scope.
     pub(super) beyond: u64,
+    /// Recorded before the export was asked for, and beyond what it covers.
+    pub(super) late: u64,
     /// Leaves without tags, where tags are needed to judge.
     pub(super) untagged: u64,
     /// Whether headers, roots and records are all as they should be.
@@ -63,6 +68,8 @@ pub(super) struct Check<'c> {
     pub(super) dir: &'c Path,
     pub(super) part: &'c PartitionEvidence,
     pub(super) claim: &'c Claim,
+    /// When the export was asked for.
+    pub(super) asked_at: Option<Timestamp>,
     pub(super) marks: &'c BTreeMap<u64, Vec<Mark>>,
     pub(super) totals: &'c mut Totals,
     pub(super) report: &'c mut Report,
@@ -127,6 +134,8 @@ impl Check<'_> {
             if leaf.seq < part.covered_size {
                 let body = bodies_left.of(leaf.seq).map_err(|problem| (bodies.to_owned(), problem))?;
                 self.account(&leaf, body, &repeated, outcome);
+            } else if self.is_earlier(&leaf) {
+                outcome.late += 1;
             }
             tree.append(leaf_hash(line), |_, _| {});
             self.hold(&tree, headers)?;
@@ -147,6 +156,13 @@ impl Check<'_> {
             Some(seq) => Err((bodies.to_owned(), format!("tells of leaf {seq}, which has no header here"))),
             None => Ok(()),
         }
+    }
+
+    /// Whether a leaf was recorded well before the export was asked for. What a spool held was appended later all the same.
+    fn is_earlier(&self, leaf: &Leaf<'_>) -> bool {
+        let recorded_at = leaf.record.as_ref().map(|record| record.recorded_at.micros());
+        let asked_at = self.asked_at.map(Timestamp::micros);
+        recorded_at.zip(asked_at).is_some_and(|(recorded, asked)| recorded < asked - CLOCKS_APART_US_MAX)
     }
 
     /// Whether the tree has the roots that it must have at its size.

@@ -44,6 +44,12 @@ pub(super) fn check_manifest(
     report: &mut Report,
 ) -> Option<String> {
     let Ok(note) = std::fs::read(dir.join("manifest.note")) else {
+        if !keys.are_copies {
+            report.find_gap(
+                "manifest.note",
+                "is missing: the manifest is not signed, so no key can vouch for it",
+            );
+        }
         report.asserted.push(
             "that the manifest is the one that the exporting system wrote: it is not signed".to_owned(),
         );

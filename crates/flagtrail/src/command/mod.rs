@@ -48,6 +48,12 @@ impl Context {
     pub(crate) fn client(&self) -> Result<Client> {
         Client::new(&self.server, self.config.admin_token_file())
     }
+
+    /// A client of the server at a URL, with the same token.
+    pub(crate) fn client_of(&self, url: &str) -> Result<Client> {
+        let server = crate::client::ServerArgs { server: url.to_owned(), ..self.server.clone() };
+        Client::new(&server, self.config.admin_token_file())
+    }
 }
 
 /// Runs the command that was asked for.

@@ -1,6 +1,9 @@
-//! `flagtrail verify`: checks an export without a server.
+//! `flagtrail verify`: checks an export without a server, an archive, or what a server serves.
 
-use std::path::PathBuf;
+mod archive;
+mod server;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use audit_verify::{Report, Trust};
@@ -12,23 +15,32 @@ use crate::print;
 /// Flags.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The directory of the export
-    export: PathBuf,
+    /// The directory of an export or of an archive, or the URL of a running server (http://…)
+    #[arg(value_name = "EXPORT|ARCHIVE|URL")]
+    what: PathBuf,
     /// Verifier keys that the operator published, one a line; without, the copies in the export are used
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
     /// A checkpoint kept from earlier: whatever was changed before it since then is found
     #[arg(long, value_name = "FILE")]
     against: Vec<PathBuf>,
+    /// Of a server: fetch all leaves, and grow the trees from them again
+    #[arg(long)]
+    leaves: bool,
 }
 
 /// Checks and says what is proven, what is asserted, what is not covered, and what is wrong.
 pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
     let trust = Trust::read(&args.key, &args.against).map_err(|problem| Stop::error(Exit::Usage, problem))?;
-    let export = args.export.clone();
-    let report =
-        tokio::task::spawn_blocking(move || audit_verify::verify_export_with(&export, &trust)).await?;
-    let report = report.with_context(|| format!("{} can't be checked", args.export.display()))?;
+    let url = args.what.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"));
+    let report = match url {
+        Some(url) => server::check(&context.client_of(url)?, &trust, args.leaves).await?,
+        None => {
+            let what = args.what.clone();
+            let checked = tokio::task::spawn_blocking(move || on_disk(&what, &trust)).await?;
+            checked.with_context(|| format!("{} can't be checked", args.what.display()))?
+        }
+    };
     if context.json {
         print::json(&report.to_json())?;
     } else {
@@ -37,15 +49,23 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
     verdict(&report)
 }
 
+/// Checks what a directory holds.
+fn on_disk(dir: &Path, trust: &Trust) -> Result<Report> {
+    if !dir.join("manifest.json").exists() && archive::is_one(dir) {
+        return archive::check(dir, trust);
+    }
+    Ok(audit_verify::verify_export_with(dir, trust)?)
+}
+
 /// An error that says in which way an export does not pass.
 fn verdict(report: &Report) -> Result<()> {
     if report.passes() {
         return Ok(());
     }
     let problem = if report.is_damaged() {
-        "the export is not what it was when it was written"
+        "what was checked is not what it was when it was written"
     } else {
-        "the export is what it was when it was written, but not complete: the archive had stopped before the end of a partition"
+        "the export is what it was when it was written, but it is not complete: MISSING says what it lacks"
     };
     Err(Stop::error(Exit::Failed, problem))
 }

