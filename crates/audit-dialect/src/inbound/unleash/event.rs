@@ -1,6 +1,6 @@
 //! One event of Unleash's log as a draft.
 
-use audit_record::{Action, Approval, Change, Draft, ObjectRef, Ref, RequestInfo, Target};
+use audit_record::{Access, Action, Approval, Change, Draft, Effect, ObjectRef, Ref, RequestInfo, Target};
 use serde_json::{Value, json};
 
 use super::access::access;
@@ -57,7 +57,9 @@ pub(super) fn translate(intake: &Intake<'_>, body: Body) -> Result<Draft, Refusa
         related_object: ObjectRef { uuid: None, what },
         related_object_type: Some(related_object_type),
         change: change(&event, &kind),
-        access: object.and_then(|object| access(&event, &kind, object)),
+        access: object
+            .and_then(|object| access(&event, &kind, object))
+            .map(|access| in_its_place(access, &kind)),
         approval,
         request: text_at(&event, "ip").map(|ip| RequestInfo { ip: Some(ip), ..RequestInfo::default() }),
         flag,
@@ -193,6 +195,18 @@ pub(crate) fn told_by_type(kind: &str) -> Option<Change> {
         _ => return None,
     };
     Some(Change::between(Some(json!({ (field): !after })), Some(json!({ (field): after }))))
+}
+
+/// Marks a role that stands in place of every other that the subject had there: one that was changed, all that somebody
+/// has in a project, and the one root role of a user.
+fn in_its_place(mut access: Access, kind: &str) -> Access {
+    let is_whole = kind.ends_with("-role-changed")
+        || kind.ends_with("-roles-updated")
+        || (access.scope.kind == "account" && kind.ends_with("-updated"));
+    if is_whole && access.effect != Effect::Removed {
+        access.extra.insert("replaces".to_owned(), true.into());
+    }
+    access
 }
 
 /// What happened, in words: the thing, whose it is, what became of it, where.

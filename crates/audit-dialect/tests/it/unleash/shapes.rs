@@ -42,6 +42,20 @@ fn a_type_that_is_not_known_but_may_change_flags_begins_with_flag() {
 }
 
 #[test]
+fn a_changed_role_stands_in_place_of_the_others_and_an_added_one_beside_them() {
+    for (kind, replaces) in [
+        ("project-user-added", false),
+        ("project-user-role-changed", true),
+        ("project-access-user-roles-updated", true),
+    ] {
+        let record =
+            event(kind, json!({"project": "web", "data": {"userId": 7, "roleName": "Member"}})).record();
+        let access = record.draft().access.clone().unwrap();
+        assert_eq!(access.extra.get("replaces"), replaces.then_some(&json!(true)), "{kind}");
+    }
+}
+
+#[test]
 fn access_to_a_project_says_who_got_which_role() {
     let record = event(
         "project-user-added",
