@@ -139,6 +139,7 @@ fn a_role_changed_by_our_template_is_this_record() {
     {
       "access": {
         "effect": "granted",
+        "replaces": true,
         "role": "EDITOR",
         "scope": {
           "type": "account"

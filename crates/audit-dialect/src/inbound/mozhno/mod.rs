@@ -181,7 +181,11 @@ fn access(event: &str, details: &str, said: &Said) -> Option<Access> {
         scope: AccessScope { kind: "account".to_owned(), ..AccessScope::default() },
         role,
         effect,
-        extra: Map::new(),
+        // A user of mozhno has one role.
+        extra: (event.ends_with("updated") && effect == Effect::Granted)
+            .then(|| ("replaces".to_owned(), true.into()))
+            .into_iter()
+            .collect(),
     })
 }
 

@@ -22,7 +22,7 @@ pub(super) fn access(event: &Value, kind: &str, object: Object) -> Option<Access
                 scope: scope("account", None),
                 role,
                 effect,
-                extra: Map::new(),
+                extra: in_place(kind),
             })
         }
         Object::ProjectAccess => {
@@ -34,11 +34,17 @@ pub(super) fn access(event: &Value, kind: &str, object: Object) -> Option<Access
                 scope: scope("project", text_at(event, "project")),
                 role: role_names(said),
                 effect,
-                extra: Map::new(),
+                extra: in_place(kind),
             })
         }
         _ => None,
     }
+}
+
+/// An event by which a role changes tells the whole of what is held there afterwards: it stands in place of what was.
+fn in_place(kind: &str) -> Map {
+    let changes = kind.ends_with("-updated") || kind.ends_with("-role-changed");
+    changes.then(|| ("replaces".to_owned(), Value::Bool(true))).into_iter().collect()
 }
 
 fn subject(kind: &str, id: Option<String>, said: &Value) -> Subject {
