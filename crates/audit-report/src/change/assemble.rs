@@ -107,7 +107,7 @@ impl Change {
 /// The changes of these records, which are in the order of time.
 pub(crate) fn assemble(traces: &[Trace], of_requests: &[Trace], compliance: &Compliance) -> Vec<Change> {
     let requests = Requests::fold(of_requests);
-    let mut changes: Vec<Change> = side_by_side(traces)
+    let mut changes: Vec<Change> = side_by_side(traces, &requests)
         .into_iter()
         .map(|members| {
             let members: Vec<&Trace> = members.into_iter().map(|number| &traces[number]).collect();

@@ -31,16 +31,16 @@ impl Person {
         is_named && self.kind != AuthorKind::System
     }
 
-    /// Whether both are the same, as far as both say: by e-mail, else by id, else by name. Two of whom one says nothing
-    /// are not known to be the same.
+    /// Whether both are the same, as far as both say: by id or by e-mail (an address may change, and so may an account), else,
+    /// where neither can be compared, by name. Two of whom one says nothing are not known to be the same.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        let both = |mine: &Option<String>, other: &Option<String>| Some(mine.as_ref()? == other.as_ref()?);
-        let same_email = self.email.as_ref().zip(other.email.as_ref());
-        let same_email = same_email.map(|(mine, other)| mine.eq_ignore_ascii_case(other));
-        same_email
-            .or_else(|| both(&self.id, &other.id))
-            .or_else(|| both(&self.name, &other.name))
-            .unwrap_or(false)
+        let ids = self.id.as_ref().zip(other.id.as_ref()).map(|(mine, other)| mine == other);
+        let emails = self.email.as_ref().zip(other.email.as_ref());
+        let emails = emails.map(|(mine, other)| mine.eq_ignore_ascii_case(other));
+        match (ids, emails) {
+            (None, None) => self.name.is_some() && self.name == other.name,
+            (ids, emails) => ids == Some(true) || emails == Some(true),
+        }
     }
 
     /// As it reads in a cell.

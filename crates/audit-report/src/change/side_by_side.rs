@@ -13,7 +13,8 @@
 //!    so the entries of two quick saves stay apart, although Flagsmith shows the last state in both.
 //! 2. **an entry names a change request, or tells of a deletion, and a state arrived with it**: such a state bears the
 //!    time of an earlier save, so what counts is that both requests came in within 15 s of each other. The entry takes
-//!    the nearest state that rule 1 left, and of those of a change request only one that names no author.
+//!    the nearest state that rule 1 left. That of a change request names no author, and was saved after the request was
+//!    created, where that is known, and before the entry.
 //! 3. **a version was published**: an entry "New version published" takes every state that happened within 5 s before or
 //!    after it, or arrived within 15 s and names the same author or none; and the NEW_VERSION_PUBLISHED of its uuid.
 //! 4. **entries happened together and differ in kind**: where no state is at hand, entries by the same author within half
@@ -27,6 +28,7 @@
 use std::collections::BTreeMap;
 
 use super::person::Thing;
+use super::request::Requests;
 use super::trace::{Form, Trace};
 
 /// The version of the rule.
@@ -43,10 +45,10 @@ const PUBLISHED_US: i64 = 5_000_000;
 
 /// Puts records side by side. Each inner list is one change, by the numbers of `traces`, the record that tells most of
 /// who and when first. Records above environments may stand in several.
-pub(crate) fn side_by_side(traces: &[Trace]) -> Vec<Vec<usize>> {
+pub(crate) fn side_by_side(traces: &[Trace], requests: &Requests) -> Vec<Vec<usize>> {
     let mut changes = Vec::new();
     for bucket in buckets(traces).into_values() {
-        changes.extend(Flag::new(traces, bucket).into_changes());
+        changes.extend(Flag::new(traces, requests, bucket).into_changes());
     }
     changes.sort_by_key(|change: &Vec<usize>| (traces[change[0]].at, change[0]));
     changes
@@ -70,6 +72,7 @@ fn buckets(traces: &[Trace]) -> BTreeMap<(&str, &str, &str), Vec<usize>> {
 /// The records of one flag, and what became of them.
 struct Flag<'t> {
     traces: &'t [Trace],
+    requests: &'t Requests,
     numbers: Vec<usize>,
     /// To which change each record went.
     taken: BTreeMap<usize, usize>,
@@ -80,8 +83,8 @@ struct Flag<'t> {
 type Pair = (i64, usize, usize);
 
 impl<'t> Flag<'t> {
-    fn new(traces: &'t [Trace], numbers: Vec<usize>) -> Self {
-        Self { traces, numbers, taken: BTreeMap::new(), changes: Vec::new() }
+    fn new(traces: &'t [Trace], requests: &'t Requests, numbers: Vec<usize>) -> Self {
+        Self { traces, requests, numbers, taken: BTreeMap::new(), changes: Vec::new() }
     }
 
     fn into_changes(mut self) -> Vec<Vec<usize>> {
@@ -177,9 +180,16 @@ impl<'t> Flag<'t> {
         let mut pairs = Vec::new();
         for &entry in &entries {
             let mine = &self.traces[entry];
+            let request = self.requests.of(&[mine]);
+            let created = request.and_then(|request| request.created.as_ref()).map(|step| step.at);
             let fits = |trace: &Trace| match trace.form {
                 Form::LastState => mine.action == "flag.deleted",
-                Form::State => mine.names_a_request() && !trace.author.is_known(),
+                Form::State => {
+                    mine.names_a_request()
+                        && !trace.author.is_known()
+                        && trace.at.micros() <= mine.at.micros() + TOGETHER_US
+                        && created.is_none_or(|created| trace.at.micros() >= created.micros() - TOGETHER_US)
+                }
                 _ => false,
             };
             for state in self.free(|trace| fits(trace) && trace.place() == mine.place()) {

@@ -272,12 +272,32 @@ fn each_rule_is_broken_by_what_it_says_and_by_nothing_else() {
 }
 
 #[test]
+fn people_are_the_same_by_number_or_address_and_not_by_name_alone() {
+    let created = request(
+        "1",
+        0,
+        "created",
+        ADA,
+        json!({"author": {"type": "user", "id": "7", "email": ADA, "name": "Ada"}}),
+    );
+    let approved = |who: Value| request("2", 1, "approved", BOB, json!({"author": who}));
+    let applied = by_request(2, json!({"author": {"type": "system"}}));
+    let renamed = approved(json!({"type": "user", "id": "7", "email": "ada.new@example.com", "name": "Ada"}));
+    assert_eq!(broken(&[created.clone(), renamed, applied.clone()]), ["author=approver"]);
+    let namesake = approved(json!({"type": "user", "id": "8", "email": BOB, "name": "Ada"}));
+    assert!(broken(&[created, namesake, applied]).is_empty());
+}
+
+#[test]
 fn a_bypass_is_an_emergency_and_no_missing_approval() {
     let bypassed = native("1", 0, json!({"approval": {"bypassed": true}, "reason": "outage"}));
     let compliance = Compliance::default();
     let changes = changes_under(&[&bypassed], &compliance);
     assert_eq!(changes[0].kind, ChangeType::Emergency);
     assert!(crate::reports::breaches(&changes[0], &compliance).is_empty());
+    let urgent = by_request(1, json!({"approval": {"change_request_id": "cr-1", "bypassed": true}}));
+    let afterwards = request("2", 5, "approved", BOB, json!({}));
+    assert!(broken(&[urgent, afterwards]).is_empty(), "looked at afterwards, it is a reviewed emergency");
 }
 
 #[test]

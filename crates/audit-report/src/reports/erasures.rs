@@ -16,10 +16,15 @@ use crate::words;
 const COLUMNS: &[Column] = &[
     column("ts", Kind::Time, "When it was asked for"),
     column("request_id", Kind::Text, "The request"),
-    column("subject_tag", Kind::Text, "Whom it is about, by a tag that does not name them"),
+    column(
+        "subject_tag",
+        Kind::List,
+        "Whom it is about, by tags that do not name them: the same person has the same ones again",
+    ),
     column("records", Kind::Integer, "How many records' bodies it erases"),
-    column("legal_basis", Kind::Text, "The reason that was given"),
+    column("legal_basis", Kind::Text, "The legal basis and the reason that were given"),
     column("asked_by", Kind::Text, "Whose token asked for it"),
+    column("part", Kind::Text, "Which part of the request it is, where it took several"),
     column("detail", Kind::Text, "What the record says of it"),
     column("record_id", Kind::Text, "The record that orders it"),
     column("partition", Kind::Integer, "Where it stands on the log: the partition …"),
@@ -40,7 +45,8 @@ pub(super) fn report() -> Entry {
             title: Cow::Borrowed("Register of erasures"),
             version: 1,
             meaning: Cow::Borrowed(
-                "One row for every record that orders the bodies of records to be erased. Every archive drops them, again on \
+                "One row for every record that orders the bodies of records to be erased; a request that spans several \
+                 partitions of the log is as many. Every archive drops them, again on \
                  every rebuild, and exports made later leave them out; hashes and proofs stay. On the log itself the bodies \
                  go with its retention alone, and what webhooks and earlier exports carried away is not reached.",
             ),
@@ -74,22 +80,29 @@ ORDER BY seq";
         let draft = record.draft();
         let attribute = |name: &str| draft.attributes.get(name);
         let text = |name: &str| attribute(name).and_then(Value::as_str);
-        let records = attribute("records").and_then(Value::as_u64);
+        let number = |name: &str| attribute(name).and_then(Value::as_u64);
+        let records = number("records");
+        let tags = attribute("subject_tags").and_then(Value::as_array).into_iter().flatten();
+        let tags = tags.filter_map(Value::as_str).map(str::to_owned).collect();
+        let part = number("part").zip(number("parts")).filter(|(_, parts)| *parts > 1);
+        let part = part.map(|(part, parts)| format!("{part} of {parts}"));
+        let basis: Vec<&str> = text("legal_basis").into_iter().chain(draft.reason.as_deref()).collect();
         erased += records.unwrap_or(0);
         rows.push(vec![
             record.occurred_at().into(),
-            Cell::text(text("request").or(draft.related_object.what.id.as_deref())),
-            Cell::text(text("subject_tag")),
+            Cell::text(draft.related_object.what.id.as_deref()),
+            Cell::list(tags),
             records.map_or(Cell::None, Cell::from),
-            Cell::text(text("legal_basis").or(draft.reason.as_deref())),
+            Cell::text((!basis.is_empty()).then(|| basis.join(": "))),
             words::who(record.author()).into(),
+            Cell::text(part),
             record.log().into(),
             record.id().into(),
             u64::from(row.partition).into(),
             seq.as_integer().map_or(Cell::None, Cell::Integer),
         ]);
     })?;
-    rows.sort_by(&[0, 9]);
+    rows.sort_by(&[0, 10]);
     evidence.total("bodies erased", erased);
     Ok(())
 }

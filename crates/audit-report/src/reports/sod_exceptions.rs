@@ -49,8 +49,9 @@ pub(super) fn report() -> Entry {
                  when it took effect, and an approval came afterwards. 'approved content != applied content': what it \
                  asks for was changed after the last approval, or what was applied differs from what was approved, as \
                  far as the records show both. 'no approval': fewer people other than the author approved it than are \
-                 needed, none of the rules above says why, and it was no emergency (those are in emergency_changes). \
-                 People are the same by e-mail, else by id, else by name; two that can't be compared count as two. \
+                 needed, and none of the rules above says why. An emergency breaks neither 'no approval' nor 'approval after \
+                 apply': those changes are in emergency_changes. People are the same by id or by e-mail, else, where neither \
+                 can be compared, by name. \
                  Whether an approver held a role that may approve is not judged here: see user_access_review at the \
                  time.",
             ),
@@ -120,7 +121,8 @@ pub(super) fn breaches(change: &Change, compliance: &Compliance) -> Vec<Breach> 
     let late = change.approvals.iter().find(|approval| {
         approval.at.is_some_and(|at| at > change.applied_at) && !approval.who.is(&change.author)
     });
-    if let Some(late) = late.filter(|_| got < needed) {
+    let is_emergency = change.kind == ChangeType::Emergency;
+    if let Some(late) = late.filter(|_| got < needed && !is_emergency) {
         found.push(Breach {
             rule: "approval after apply",
             actor: late.who.shown().to_owned(),
@@ -136,7 +138,7 @@ pub(super) fn breaches(change: &Change, compliance: &Compliance) -> Vec<Breach> 
             evidence: change.record_ids.clone(),
         });
     }
-    if found.is_empty() && got < needed && change.kind != ChangeType::Emergency {
+    if found.is_empty() && got < needed && !is_emergency {
         found.push(Breach {
             rule: "no approval",
             actor: change.applier.shown().to_owned(),

@@ -32,7 +32,7 @@ async fn each_report_shows_its_own_records_and_no_others() {
         "flagtrail.erased",
         "FLAGTRAIL_ERASURE",
         json!({
-            "attributes": {"records": 3}, "reason": "Art. 17",
+            "attributes": {"records": 3, "subject_tags": ["9f"], "legal_basis": "Art. 17", "part": 1, "parts": 2}, "reason": "asked",
         }),
     );
     let decided = own(
@@ -56,6 +56,8 @@ async fn each_report_shows_its_own_records_and_no_others() {
     assert_eq!(column(&access, "what")[0], "change_log");
     let erasures = bench.report("erasures");
     assert_eq!((column(&erasures, "records"), total(&erasures, "bodies erased")), (vec!["3".to_owned()], 3));
+    assert_eq!(column(&erasures, "legal_basis"), ["Art. 17: asked"]);
+    assert_eq!(column(&erasures, "part"), ["1 of 2"]);
     let reviews = bench.report("reviews");
     assert_eq!(column(&reviews, "subject"), ["bob@example.com"]);
     assert_eq!(total(&reviews, "revoke"), 1);
