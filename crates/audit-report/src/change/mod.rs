@@ -12,6 +12,7 @@ use audit_archive::Over;
 use audit_record::{Period, Timestamp};
 
 pub(crate) use assemble::{Approval, Change, ChangeType};
+pub(crate) use person::Thing;
 pub(crate) use side_by_side::RULE_VERSION;
 use trace::Trace;
 

@@ -43,6 +43,11 @@ impl Person {
         }
     }
 
+    /// What they are known by for sure: number and address. A name is shared too easily.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        [&self.id, &self.email].into_iter().flatten().cloned().collect()
+    }
+
     /// As it reads in a cell.
     pub(crate) fn shown(&self) -> &str {
         &self.shown

@@ -54,13 +54,14 @@ fn order(row: &AccessRow) -> (String, &str, &str, &str, Option<&str>) {
     (who(&row.subject), &row.source, &row.scope, &row.scope_identity, row.role.as_deref())
 }
 
-/// Every interval of one person at any time.
-pub(super) fn history(evidence: &mut Evidence<'_>, subject: &str) -> Result<Vec<AccessRow>, ReportError> {
-    let filter = AccessFilter {
-        subject: vec![subject.to_owned()],
-        project: evidence.question().projects.clone(),
-        ..AccessFilter::default()
-    };
+/// Every interval of one person at any time, by anything that they go by; in these projects alone where there are any.
+pub(super) fn history(
+    evidence: &mut Evidence<'_>,
+    subject: &[String],
+    projects: &[String],
+) -> Result<Vec<AccessRow>, ReportError> {
+    let filter =
+        AccessFilter { subject: subject.to_vec(), project: projects.to_vec(), ..AccessFilter::default() };
     let mut query = AccessHistoryQuery { filter, limit: ACCESS_PAGE_MAX, cursor: None };
     let mut rows = Vec::new();
     loop {

@@ -91,9 +91,10 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
     let sla = evidence.compliance().leaver_hours;
     let list = evidence.question().list.clone().unwrap_or_default();
     let leavers = read(&list)?;
+    let projects = evidence.question().projects.clone();
     let (mut residual, mut late, mut unknown, mut read) = (0, 0, 0, 0);
     for leaver in &leavers {
-        let history = held::history(evidence, &leaver.who)?;
+        let history = held::history(evidence, std::slice::from_ref(&leaver.who), &projects)?;
         read += history.len() as u64;
         let left = leaver.terminated_at;
         // Up to the moment asked for, what came later is not known.

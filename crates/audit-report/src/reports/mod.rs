@@ -1,5 +1,6 @@
 //! The reports, one a file: its definition, and how it is answered.
 
+mod approver_roles;
 mod change_log;
 mod configuration_changes;
 mod credentials;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Entry;
+use super::approver_roles::ApproverRoles;
 use crate::cell::Cell;
 use crate::change::{self, Approval, Change, ChangeType};
 use crate::compliance::Compliance;
@@ -52,8 +53,9 @@ pub(super) fn report() -> Entry {
                  needed, and none of the rules above says why. An emergency breaks neither 'no approval' nor 'approval after \
                  apply': those changes are in emergency_changes. People are the same by id or by e-mail, else, where neither \
                  can be compared, by name. \
-                 Whether an approver held a role that may approve is not judged here: see user_access_review at the \
-                 time.",
+                 'approver lacked role at time': somebody other than the author approved it in time who held no role then in its \
+                 environment, its project or the account, by the records of access of its source; where that tells of no access by \
+                 then it is not judged. Which roles may approve is not judged either.",
             ),
             when: When::Period,
             list: None,
@@ -79,13 +81,24 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
     let changes = change::gather(evidence)?;
     let mut judged = 0;
     let mut by_rule = std::collections::BTreeMap::new();
+    let mut roles = ApproverRoles::new(evidence)?;
     for change in changes.iter().filter(|change| change.is_production(compliance)) {
         judged += 1;
-        for breach in breaches(change, compliance) {
+        let mut broken = breaches(change, compliance);
+        for (approval, at) in roles.lacked(evidence, change)? {
+            broken.push(Breach {
+                rule: "approver lacked role at time",
+                actor: approval.who.shown().to_owned(),
+                detail: format!("held no role there at {at}"),
+                evidence: vec![change.id.clone(), approval.record_id.clone()],
+            });
+        }
+        for breach in broken {
             *by_rule.entry(breach.rule).or_insert(0) += 1;
             rows.push(row(change, breach));
         }
     }
+    roles.ran(evidence);
     evidence.total("changes judged", judged);
     for (rule, count) in by_rule {
         evidence.total(rule, count);

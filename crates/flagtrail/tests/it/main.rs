@@ -16,6 +16,7 @@ mod proofs;
 mod receivers;
 mod redelivery;
 mod reports;
+mod scenario;
 mod secrets;
 mod spool;
 mod takeovers;

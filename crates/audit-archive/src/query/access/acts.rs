@@ -1,7 +1,7 @@
 //! When somebody last did something: what tells whether access is used.
 
 use audit_record::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use crate::query::page::QueryError;
 use crate::query::reader::Reader;
@@ -9,6 +9,9 @@ use crate::things::{Kind, labelled};
 
 /// Most people of one question: each costs some look-ups a file.
 pub const ACTORS_MAX: usize = 1_000;
+
+/// Most records of an author that are looked at, from the last of the log back: what is told late is told within so many.
+const ACTS_MAX: u32 = 10_000;
 
 /// Somebody, as the author of records of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,8 +23,9 @@ pub struct Actor {
 }
 
 impl Reader {
-    /// When each of these last made a change, up to a moment, in their order; absent where no record tells of any. What a
-    /// late record tells of counts by the order of the log. At most [`ACTORS_MAX`] are looked at.
+    /// When each of these last made a change, up to a moment, in their order; absent where no record tells of any. Late
+    /// records and backfills count by when they happened, among an author's last ten thousand of a partition. At most
+    /// [`ACTORS_MAX`] are looked at.
     pub fn last_acts(&self, actors: &[Actor], at: Timestamp) -> Result<Vec<Option<Timestamp>>, QueryError> {
         let session = self.pool.session(None)?;
         let mut found = vec![None; actors.len().min(ACTORS_MAX)];
@@ -37,16 +41,17 @@ impl Reader {
 
 fn last_act(conn: &Connection, actor: &Actor, at: Timestamp) -> rusqlite::Result<Option<i64>> {
     let mut select = conn.prepare_cached(
-        "SELECT occurred_at_us FROM record
-         WHERE author = ?1 AND author IS NOT NULL AND source = ?2 AND occurred_at_us <= ?3 AND duplicate_of IS NULL
-         ORDER BY seq DESC LIMIT 1",
+        "SELECT max(occurred_at_us) FROM (
+           SELECT occurred_at_us FROM record
+           WHERE author = ?1 AND author IS NOT NULL AND source = ?2 AND occurred_at_us <= ?3 AND duplicate_of IS NULL
+           ORDER BY seq DESC LIMIT ?4)",
     )?;
     let mut last = None;
     for source in labelled(conn, Kind::Source, &actor.source)? {
         for label in &actor.labels {
             for author in labelled(conn, Kind::Author, label)? {
-                let act =
-                    select.query_row(params![author, source, at.micros()], |row| row.get(0)).optional()?;
+                let act: Option<i64> =
+                    select.query_row(params![author, source, at.micros(), ACTS_MAX], |row| row.get(0))?;
                 last = last.max(act);
             }
         }

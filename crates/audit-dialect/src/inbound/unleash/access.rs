@@ -26,12 +26,7 @@ pub(super) fn access(event: &Value, kind: &str, object: Object) -> Option<Access
             };
             let subject_kind = if object == Object::User { "user" } else { "service" };
             let subject = subject(subject_kind, text_at(said, "id"), said);
-            let mut access = with_role(role, subject, scope("account", None), effect);
-            // A user has one root role.
-            if kind.ends_with("-updated") {
-                access.extra.insert(REPLACES.to_owned(), true.into());
-            }
-            Some(access)
+            Some(with_role(role, subject, scope("account", None), effect, kind))
         }
         Object::ProjectAccess => {
             let (subject_kind, id) = ["userId", "groupId"]
@@ -40,7 +35,7 @@ pub(super) fn access(event: &Value, kind: &str, object: Object) -> Option<Access
             let effect = if removes { Effect::Removed } else { Effect::Granted };
             let subject = subject(subject_kind, Some(id), said);
             let project = scope("project", text_at(event, "project"));
-            Some(with_role(Role::in_project(said), subject, project, effect))
+            Some(with_role(Role::in_project(said), subject, project, effect, kind))
         }
         _ => None,
     }
@@ -55,8 +50,13 @@ fn effect_of_update(before: &Role, after: &Role) -> Option<Effect> {
     }
 }
 
-fn with_role(role: Role, subject: Subject, scope: AccessScope, effect: Effect) -> Access {
-    Access { subject, scope, effect, extra: role.extra(), role: role.name }
+/// An event by which a role changes tells the whole of what is held there afterwards: it stands in place of what was.
+fn with_role(role: Role, subject: Subject, scope: AccessScope, effect: Effect, kind: &str) -> Access {
+    let mut extra = role.extra();
+    if kind.ends_with("-updated") || kind.ends_with("-role-changed") {
+        extra.insert(REPLACES.to_owned(), true.into());
+    }
+    Access { subject, scope, effect, extra, role: role.name }
 }
 
 fn subject(kind: &str, id: Option<String>, said: &Value) -> Subject {
