@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use audit_archive::Reader;
 use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::Scale;
 use crate::figure::Figure;
@@ -118,7 +118,7 @@ async fn export(product: &Product, records: usize, format: &str, compression: &s
         ensure!(began.elapsed() < DONE_WITHIN, "the export is not done: {job}");
     };
     let rate = records as f64 / began.elapsed().as_secs_f64();
-    ensure!(manifest["records"] == Value::from(records), "{} records", manifest["records"]);
+    ensure!(manifest["records"] == records, "{} records", manifest["records"]);
     Ok(rate)
 }
 

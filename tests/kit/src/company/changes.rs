@@ -230,7 +230,7 @@ impl Story {
                 record = record.with("approval", approval);
             }
             // Not every clock of the company's shows UTC: some of these are of another day there.
-            if turn.new % 7 == 0 {
+            if turn.new.is_multiple_of(7) {
                 record = record.with("occurred_at", json!(rfc3339_east(at, 9)));
             }
             if let Some(reason) = reason {

@@ -47,9 +47,9 @@ pub struct Review {
 pub(super) fn hurry(story: &mut Story) -> Vec<Emergency> {
     let found = (0..EMERGENCIES).map(|number| emergency(story, number)).collect();
     // Where it is not production, past is not past anything.
-    for number in 0..4 {
+    for (number, flag) in FLAGS.iter().enumerate().take(4) {
         let project = number % FLAGSMITH_PROJECTS;
-        let turn = story.turn(project, &story.project(project).others()[0], FLAGS[number]);
+        let turn = story.turn(project, &story.project(project).others()[0], flag);
         let at = in_the_day(&mut story.random, 60 + i64::try_from(number).expect("it is small"));
         story.own_change(
             turn,
@@ -82,7 +82,7 @@ fn emergency(story: &mut Story, number: usize) -> Emergency {
         3 => Some(deadline + TimeDelta::days(4)),
         _ => None,
     };
-    let is_decision = number % 2 == 0;
+    let is_decision = number.is_multiple_of(2);
     let mut records = [record].into();
     let mut approvers = std::collections::BTreeSet::new();
     if let (Some(reviewed), false) = (reviewed, is_decision) {

@@ -121,7 +121,7 @@ fn request(story: &mut Story, number: usize) -> Asked {
     let approver = story.approver(project, &[author]);
     let applied = created + TimeDelta::hours(story.random.between(2, 90));
     // The closest that is still in order.
-    let approved = applied - TimeDelta::seconds(if number % 5 == 0 { 1 } else { 3_000 });
+    let approved = applied - TimeDelta::seconds(if number.is_multiple_of(5) { 1 } else { 3_000 });
     let name = (*story.random.one_of(&NAMES)).to_owned();
     Asked { turn, name, author, approvals: vec![(approver, approved)], applier: author, created, applied }
 }

@@ -119,7 +119,7 @@ fn each_action_has_the_class_and_activity_that_fits(
     assert_eq!(classify(&record).type_uid(), type_uid);
     assert_eq!(
         event["class_uid"].as_u64().unwrap() * 100 + event["activity_id"].as_u64().unwrap(),
-        type_uid.into()
+        u64::from(type_uid)
     );
 }
 
