@@ -69,6 +69,7 @@ install_missing() {
   has node || packages+=(nodejs)
   has npm || packages+=(npm)
   has go || packages+=(golang-go)
+  has openssl || packages+=(openssl)
   if ((${#packages[@]} == 0)); then
     go_is_recent || die "install the Go that tests/clients/tlog/go.mod asks for"
     return 0
