@@ -74,7 +74,7 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
     let sql = format!(
         "SELECT seq, json FROM audit_log
 WHERE seq >= :first_seq AND seq < :end_seq
-  AND organisation_key = '~flagtrail' AND source = '~flagtrail'
+  AND organisation_key = '~flagtrail' AND source IN ('~flagtrail', 'flagtrail')
   AND action NOT IN ({CHANGES_NOTHING})
   AND related_object_type GLOB 'FLAGTRAIL_*'
   AND action NOT GLOB 'source.*' AND action NOT GLOB 'webhook.*'

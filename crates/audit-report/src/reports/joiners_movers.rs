@@ -1,7 +1,7 @@
 //! Who was let in, and whose roles became others.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use audit_archive::{Over, SqlValue};
 use audit_record::Timestamp;
@@ -57,6 +57,12 @@ WHERE e.seq >= :first_seq AND e.seq < :end_seq AND a.from_us < :to_us
     OR a.project_name IN (SELECT value FROM json_each(:projects)))
 ORDER BY e.seq";
 
+/// When subjects ended, by records that mostly stand in another partition than what they held.
+const ENDS: &str = "SELECT e.seq, e.source, e.subject_type, h.identity, e.occurred_at_us, e.id
+FROM access_events e JOIN access_holder h ON h.holder = e.holder
+WHERE e.seq >= :first_seq AND e.seq < :end_seq AND e.ends_subject = 1 AND e.occurred_at_us < :to_us
+ORDER BY e.seq";
+
 pub(super) fn report() -> Entry {
     Entry {
         definition: Definition {
@@ -102,6 +108,16 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
     let mut people: BTreeMap<(String, String), Moved> = BTreeMap::new();
     // Intervals that began before the period count, too: `period` would leave their records out.
     let before = audit_record::Period { from: None, to: asked.to };
+    let mut ends: HashMap<(String, String), Vec<(i64, String)>> = HashMap::new();
+    evidence.rows(ENDS, Over::Records, before, &mut |row| {
+        let text = |n: usize| row.values.get(n).and_then(SqlValue::as_text).map(str::to_owned);
+        let Some(at) = row.values.get(4).and_then(SqlValue::as_integer) else { return };
+        let key = (
+            text(1).unwrap_or_default(),
+            format!("{} {}", text(2).unwrap_or_default(), text(3).unwrap_or_default()),
+        );
+        ends.entry(key).or_default().push((at, text(5).unwrap_or_default()));
+    })?;
     evidence.rows(SQL, Over::Records, before, &mut |row| {
         let text = |n: usize| row.values.get(n).and_then(SqlValue::as_text).map(str::to_owned);
         let number = |n: usize| row.values.get(n).and_then(SqlValue::as_integer);
@@ -110,6 +126,8 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
             text(1).unwrap_or_default(),
             format!("{} {}", text(2).unwrap_or_default(), text(16).unwrap_or_default()),
         );
+        let elsewhere: Option<(i64, String)> =
+            ends.get(&key).into_iter().flatten().filter(|(at, _)| *at >= began).min().cloned();
         let moved = people.entry(key).or_default();
         moved.user = text(3).unwrap_or_else(|| format!("({})", text(2).unwrap_or_default()));
         moved.user_id = text(4);
@@ -125,7 +143,12 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
         if began < from_us || baseline {
             moved.had_before = true;
         }
-        let ended = number(10);
+        let own: Option<(i64, Option<String>)> = number(10).map(|at| (at, text(14)));
+        let end = match (own, elsewhere.map(|(at, record)| (at, Some(record)))) {
+            (Some(own), Some(elsewhere)) => Some(if elsewhere.0 < own.0 { elsewhere } else { own }),
+            (own, elsewhere) => own.or(elsewhere),
+        };
+        let ended = end.as_ref().map(|(at, _)| *at);
         if began < from_us && ended.is_none_or(|ended| ended >= from_us) || baseline {
             moved.before.insert(role.clone());
         }
@@ -144,7 +167,7 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
         if let Some(ended) = ended.filter(|ended| (from_us..to_us).contains(ended)) {
             changed(ended, moved);
             moved.removed.insert(role);
-            moved.records.extend(text(14));
+            moved.records.extend(end.and_then(|(_, record)| record));
         }
     })?;
     let (mut joiners, mut movers) = (0, 0);

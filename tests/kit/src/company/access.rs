@@ -331,7 +331,7 @@ impl Story {
         self.act(platform, by, happened);
         match platform {
             Platform::Unleash => self.tell_unleash(person, project, role, is_grant, happened, by),
-            Platform::Mozhno => self.tell_mozhno(person, project, role, is_grant, happened, by),
+            Platform::Mozhno => self.tell_mozhno(person, role, is_grant, happened, by),
             Platform::Flagsmith | Platform::Zenmanage => {
                 let (whom, author) = (self.person(person).clone(), user(self.person(by), happened));
                 let project = self.project(project);
@@ -387,7 +387,6 @@ impl Story {
     fn tell_mozhno(
         &mut self,
         person: usize,
-        project: usize,
         role: Option<&'static str>,
         is_grant: bool,
         at: Moment,
@@ -404,7 +403,8 @@ impl Story {
             resource_id: whom.mozhno_id(),
             resource_name: whom.email_at(at),
             details: &details,
-            project_id: self.project(project).id,
+            // mozhno publishes what concerns users without a project.
+            project_id: "",
             user: (who.mozhno_id(), &who.name, who.email_at(at)),
             at,
         });
