@@ -123,3 +123,15 @@ pub(crate) enum Command {
     /// Ask a running server whether it is ready; for container health checks
     Health(command::health::Args),
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn no_command_has_two_options_of_one_name() {
+        Cli::command().debug_assert();
+    }
+}

@@ -73,11 +73,11 @@ struct Make {
     #[arg(long, default_value = "none", value_parser = ["none", "zstd"])]
     compression: String,
     /// Directory to make
-    #[arg(long, value_name = "DIRECTORY", required_unless_present = "to")]
+    #[arg(long, value_name = "DIRECTORY", required_unless_present = "destination")]
     out: Option<PathBuf>,
     /// Name of a destination in the server's configuration that the server brings it to
-    #[arg(long, value_name = "DESTINATION")]
-    to: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    destination: Option<String>,
 }
 
 /// Runs the command.
@@ -113,14 +113,14 @@ async fn make(context: &Context, make: Make) -> Result<()> {
         "from": make.period.from.map(|at| at.to_string()), "to": make.period.to.map(|at| at.to_string()),
     });
     let wanted = json!({
-        "query": query, "format": make.format, "compression": make.compression, "destination": make.to,
+        "query": query, "format": make.format, "compression": make.compression, "destination": make.destination,
     });
     let client = context.client()?;
     let id = ask(&client, &wanted).await?;
     let Some(out) = make.out else {
         eprintln!("export {id}; if this is interrupted, the server goes on: flagtrail export show {id}");
         let manifest = fetch::wait(&client, &id).await?;
-        return brought(context, &manifest, &id, make.to.as_deref().unwrap_or_default());
+        return brought(context, &manifest, &id, make.destination.as_deref().unwrap_or_default());
     };
     // Whoever interrupts the command reads how to go on.
     eprintln!("export {id}; if this is interrupted: flagtrail export resume {id} --out {}", out.display());
