@@ -12,9 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::clock::Clock;
-use crate::engine::{
-    Background, Command, Handle, Room, Shared, TailEvent, Takeover, commit_for_all, give_turns, spawn,
-};
+use crate::engine::{Command, Handle, Room, Shared, TailEvent, Takeover, commit_for_all, spawn};
 use crate::limit::CircuitConfig;
 use crate::live::{LiveEndpoints, LiveRules, keep_current, read};
 use crate::schedule::RetrySchedule;
@@ -106,7 +104,6 @@ impl Deliverer {
             clock: config.clock,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             in_flight_max,
-            background: Background::new(),
             room: Room::new(),
             disable_after: config.disable_after,
             doors: watch::Sender::new(0),
@@ -136,7 +133,7 @@ impl Deliverer {
     /// end, everything is committed, the partitions are given up.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), DeliverError> {
         let mut owned = self.shared.journal.follow_owned(GROUP).await;
-        // All of these end with us, also when we are dropped in the middle.
+        // Both end with us, also when we are dropped in the middle.
         let keeping = keep_current(self.shared.control.clone(), self.rules.clone(), self.live.clone());
         let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
         let committing = AbortOnDropHandle::new(tokio::spawn(commit_for_all(
@@ -144,13 +141,11 @@ impl Deliverer {
             owned.committer(),
             Arc::clone(&self.handles),
         )));
-        let yielding = AbortOnDropHandle::new(tokio::spawn(give_turns(Arc::clone(&self.shared))));
         let mut tasks = JoinSet::new();
         let outcome = self.route(&mut owned, &mut tasks, &shutdown).await;
         let drained = tokio::time::timeout(DRAIN_MAX, self.drain(&mut tasks)).await.is_ok();
         committing.abort();
         keeping.abort();
-        yielding.abort();
         if drained {
             owned.leave().await;
         } else {

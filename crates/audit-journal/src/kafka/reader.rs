@@ -304,6 +304,7 @@ impl Reader {
                 Next::Request(stop, request) => (stop, request),
                 // What librdkafka reports while nobody reads must not pile up.
                 Next::Idle => {
+                    self.shared.ahead().drop_stale();
                     self.stand_nowhere();
                     continue;
                 }

@@ -19,35 +19,21 @@ use crate::send::{Answer, Marks};
 pub(crate) struct Permits {
     _endpoint: InFlight,
     _all: OwnedSemaphorePermit,
-    /// It had its turn among those that are behind.
-    had_turn: bool,
 }
 
 impl Permits {
-    /// Both, if they are free now; and a turn, for what is behind.
-    pub(super) fn try_take(shared: &Shared, live: &Live, is_behind: bool) -> Option<Self> {
+    /// Both, if they are free now.
+    pub(super) fn try_take(shared: &Shared, live: &Live) -> Option<Self> {
         let endpoint = live.gate.window.try_take()?;
         let all = Arc::clone(&shared.in_flight).try_acquire_owned().ok()?;
-        if is_behind && !shared.background.try_turn() {
-            return None;
-        }
-        Some(Self { _endpoint: endpoint, _all: all, had_turn: is_behind })
+        Some(Self { _endpoint: endpoint, _all: all })
     }
 
     /// Both, in the order of asking. The semaphores are never closed.
-    pub(super) async fn take(shared: Arc<Shared>, live: Arc<Live>, is_behind: bool) -> Option<Self> {
+    pub(super) async fn take(shared: Arc<Shared>, live: Arc<Live>) -> Option<Self> {
         let endpoint = Arc::clone(&live.gate.window).take().await?;
-        // Before that which is everybody's, so as not to hold it meanwhile.
-        if is_behind {
-            shared.background.turn().await;
-        }
         let all = Arc::clone(&shared.in_flight).acquire_owned().await.ok()?;
-        Some(Self { _endpoint: endpoint, _all: all, had_turn: is_behind })
-    }
-
-    /// Whether they are enough for a delivery that is behind, or that is not.
-    pub(super) fn suit(&self, is_behind: bool) -> bool {
-        self.had_turn || !is_behind
+        Some(Self { _endpoint: endpoint, _all: all })
     }
 }
 

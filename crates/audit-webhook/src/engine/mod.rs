@@ -1,6 +1,5 @@
 //! The engine: one task a partition, which owns all lanes of it; one task that commits for all of them.
 
-mod background;
 mod commits;
 mod delivery;
 mod disable;
@@ -24,7 +23,6 @@ use crate::live::LiveEndpoints;
 use crate::schedule::RetrySchedule;
 use crate::send::Sender;
 
-pub(crate) use background::{Background, give_turns};
 pub(crate) use commits::{Handles, commit_for_all};
 pub(crate) use disable::disable;
 pub(crate) use partition::{Command, Handle, LaneReport, TailEvent, Takeover, spawn};
@@ -42,8 +40,6 @@ pub(crate) struct Shared {
     /// Deliveries in flight, of all endpoints, and how many there may be.
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) in_flight_max: usize,
-    /// The turns of deliveries that are behind.
-    pub(crate) background: Background,
     pub(crate) room: Room,
     /// After failing for so long an endpoint is disabled.
     pub(crate) disable_after: Duration,

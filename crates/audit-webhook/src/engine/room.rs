@@ -4,12 +4,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Most bytes of the newest messages, of all partitions together; and what one may have in any case.
-const TAIL_BYTES_MAX: usize = 8 * 1024 * 1024;
-const TAIL_BYTES_MIN: usize = 512 * 1024;
+const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
+const TAIL_BYTES_MIN: usize = 1024 * 1024;
 
-/// The same of what is read beside the tail: two windows at least.
-const WINDOWS_BYTES_MAX: usize = 8 * 1024 * 1024;
-const WINDOWS_BYTES_MIN: usize = 2 * 1024 * 1024;
+/// The same of what is read beside the tail: three windows at least, for two lanes that read ahead of themselves.
+const WINDOWS_BYTES_MAX: usize = 12 * 1024 * 1024;
+const WINDOWS_BYTES_MIN: usize = 3 * 1024 * 1024;
 
 /// The bounds by which each partition goes.
 #[derive(Debug)]

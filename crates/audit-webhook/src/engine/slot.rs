@@ -210,13 +210,12 @@ impl Slot {
         }
         while let Some(work) = self.work(&live, around) {
             live.gate.wants();
-            let is_behind = self.is_behind(&work);
-            let permits = self.permits.take().filter(|permits| permits.suit(is_behind)).or_else(|| {
+            let permits = self.permits.take().or_else(|| {
                 // Who asked waits its turn.
-                if self.asked.is_some() { None } else { Permits::try_take(around.shared, &live, is_behind) }
+                if self.asked.is_some() { None } else { Permits::try_take(around.shared, &live) }
             });
             let Some(permits) = permits else {
-                self.ask_for_permits(&live, is_behind, around);
+                self.ask_for_permits(&live, around);
                 return;
             };
             let probe = match live.gate.admit(around.now_ms) {
@@ -262,9 +261,6 @@ impl Slot {
         permits: Permits,
         around: &Surroundings<'_>,
     ) -> Delivery {
-        if !self.is_behind(&work) {
-            around.shared.background.note_tail();
-        }
         let (track, entry) = match work {
             Work::First(id, entry) => {
                 if let Some(track) = self.lane.track_mut(id) {
@@ -305,19 +301,11 @@ impl Slot {
         }
     }
 
-    /// Whether it makes up for something: it yields to what is live.
-    fn is_behind(&self, work: &Work) -> bool {
-        match work {
-            Work::First(TrackId::Replay(_), _) | Work::Due(TrackId::Replay(_), _) => true,
-            Work::First(TrackId::Log, _) | Work::Due(TrackId::Log, _) => !self.level,
-        }
-    }
-
-    fn ask_for_permits(&mut self, live: &Arc<Live>, is_behind: bool, around: &mut Surroundings<'_>) {
+    fn ask_for_permits(&mut self, live: &Arc<Live>, around: &mut Surroundings<'_>) {
         if self.asked.is_none() {
             self.asked = Some(Instant::now());
             let (id, life) = (self.id.clone(), self.life);
-            let taking = Permits::take(Arc::clone(around.shared), Arc::clone(live), is_behind);
+            let taking = Permits::take(Arc::clone(around.shared), Arc::clone(live));
             around.under_way.permits.push(Box::pin(async move { (id, life, taking.await) }));
         }
     }

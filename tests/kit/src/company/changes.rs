@@ -36,10 +36,10 @@ pub struct Change {
     pub approvers: BTreeSet<String>,
     /// Who applied it.
     pub applier: String,
-    /// The value before.
-    pub old: String,
-    /// The value after.
-    pub new: String,
+    /// The value before, where a record tells it.
+    pub old: Option<String>,
+    /// The value after, where a record tells it.
+    pub new: Option<String>,
     /// Every record that tells of it.
     pub records: BTreeSet<Tag>,
 }
@@ -111,8 +111,9 @@ impl Story {
         self.planted(turn, "direct", person, &[], person, None, at, [entry, state])
     }
 
-    /// A change request of Flagsmith: entries for its creation, its approvals and its commit, an entry by nobody for the
-    /// flag, and a FLAG_UPDATED by nobody that bears the time of an earlier save.
+    /// A change request of Flagsmith: entries for its creation, its approvals and its commit, and an entry by nobody for the
+    /// flag. The FLAG_UPDATED that belongs to it names nobody and so is dated at receipt: it can't be sent for a day gone
+    /// by, and the values are told by none.
     pub(super) fn request(&mut self, asked: &Asked) -> Option<Change> {
         let Asked { turn, name, author, approvals, applier, created, applied } = asked;
         let number = self.number("change request");
@@ -132,15 +133,10 @@ impl Story {
         );
         let flag = flag_number(self.project(turn.project), turn.flag);
         records.insert(self.entry(*applied, log, None, *turn, "FEATURE_STATE", flag));
-        let (before, after) = turn.states();
-        let saved = *created + TimeDelta::seconds(4);
-        let project = self.project(turn.project);
-        let body =
-            flagsmith::flag_updated(project, turn.environment, turn.flag, saved, "", (&before, &after));
-        let arrives = *applied + TimeDelta::milliseconds(20);
-        records.insert(self.hook_late(Platform::Flagsmith, saved, arrives, body));
         let request = Some((number.to_string(), *created));
-        self.planted(*turn, "standard", *author, approvals, *applier, request, *applied, records)
+        let change =
+            self.planted(*turn, "standard", *author, approvals, *applier, request, *applied, records)?;
+        Some(Change { old: None, new: None, ..change })
     }
 
     /// A change request of the company's own pipeline, record by record. `approved` is what was approved, where that is
@@ -338,8 +334,8 @@ impl Story {
                 .max(),
             approvers: approvals.iter().map(|(approver, at)| shown(*approver, *at)).collect(),
             applier: shown(applier, applied),
-            old: turn.old.to_string(),
-            new: turn.new.to_string(),
+            old: Some(turn.old.to_string()),
+            new: Some(turn.new.to_string()),
             records: records.into_iter().collect(),
         })
     }

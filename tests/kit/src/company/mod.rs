@@ -9,7 +9,7 @@
 //!
 //! | fact | door |
 //! |---|---|
-//! | saves, change requests at Flagsmith | webhook AUDIT_LOG_CREATED and FLAG_UPDATED: both state their time |
+//! | saves, change requests at Flagsmith | webhook AUDIT_LOG_CREATED, and FLAG_UPDATED of saves: both state their time |
 //! | users and access at Unleash, its switches | webhook, dated by `createdAt` |
 //! | users at mozhno, its strategies | webhook with Flagtrail's template, dated by `timestamp` |
 //! | targets at Zenmanage | webhook, dated to the second |
@@ -17,7 +17,7 @@
 //! | the company's own pipeline, and the bulk of the year | records, a thousand a request, as a backfill sends them |
 //! | what was there before the year | the list for `flagtrail access import` |
 //!
-//! Nothing goes in by what is dated at receipt (FLAG_DELETED, NEW_VERSION_PUBLISHED): it would all lie on the day of the test.
+//! Nothing goes in by what is dated at receipt (FLAG_DELETED, NEW_VERSION_PUBLISHED, a change request's FLAG_UPDATED): it would all lie on the day of the test.
 
 mod access;
 mod careers;

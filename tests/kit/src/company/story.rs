@@ -109,17 +109,6 @@ impl Story {
         self.tell(Door::Hook(platform), happened, happened, body)
     }
 
-    /// A webhook that states another time than that at which it is sent.
-    pub(super) fn hook_late(
-        &mut self,
-        platform: Platform,
-        happened: Moment,
-        arrives: Moment,
-        body: String,
-    ) -> Tag {
-        self.tell(Door::Hook(platform), happened, arrives, body)
-    }
-
     /// A record of our own form, on time. `record` is given its id.
     pub(super) fn native(
         &mut self,

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::role::Role;
 use super::types::Object;
-use crate::inbound::intake::REPLACES;
 use crate::inbound::json::text_at;
 
 /// The access that an event of `kind` gives, takes or repeats; none where it names no one, or no role to give, or
@@ -26,16 +25,24 @@ pub(super) fn access(event: &Value, kind: &str, object: Object) -> Option<Access
             };
             let subject_kind = if object == Object::User { "user" } else { "service" };
             let subject = subject(subject_kind, text_at(said, "id"), said);
-            Some(with_role(role, subject, scope("account", None), effect, kind))
+            Some(with_role(role, subject, scope("account", None), effect))
         }
         Object::ProjectAccess => {
             let (subject_kind, id) = ["userId", "groupId"]
                 .into_iter()
                 .find_map(|field| Some((field.trim_end_matches("Id"), text_at(said, field)?)))?;
-            let effect = if removes { Effect::Removed } else { Effect::Granted };
+            let (was, role) = (Role::in_project(before), Role::in_project(said));
             let subject = subject(subject_kind, Some(id), said);
             let project = scope("project", text_at(event, "project"));
-            Some(with_role(Role::in_project(said), subject, project, effect, kind))
+            // All that somebody has there is changed or taken at once; then the roles that were are named by number.
+            let (role, effect) = match kind {
+                _ if kind.ends_with("-roles-deleted") => (role.unnamed(), Effect::Removed),
+                _ if removes => (role, Effect::Removed),
+                _ if kind.ends_with("-roles-updated") && role.name.is_none() => (role, Effect::Removed),
+                _ if kind.ends_with("-roles-updated") && was == role => return None,
+                _ => (role, Effect::Granted),
+            };
+            Some(with_role(role, subject, project, effect))
         }
         _ => None,
     }
@@ -50,13 +57,8 @@ fn effect_of_update(before: &Role, after: &Role) -> Option<Effect> {
     }
 }
 
-/// An event by which a role changes tells the whole of what is held there afterwards: it stands in place of what was.
-fn with_role(role: Role, subject: Subject, scope: AccessScope, effect: Effect, kind: &str) -> Access {
-    let mut extra = role.extra();
-    if kind.ends_with("-updated") || kind.ends_with("-role-changed") {
-        extra.insert(REPLACES.to_owned(), true.into());
-    }
-    Access { subject, scope, effect, extra, role: role.name }
+fn with_role(role: Role, subject: Subject, scope: AccessScope, effect: Effect) -> Access {
+    Access { subject, scope, effect, extra: role.extra(), role: role.name }
 }
 
 fn subject(kind: &str, id: Option<String>, said: &Value) -> Subject {

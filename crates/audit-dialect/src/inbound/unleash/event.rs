@@ -9,7 +9,7 @@ use super::body::Body;
 use super::types::{EventType, Object, event_type};
 use crate::inbound::Refusal;
 use crate::inbound::hints::HandleIs;
-use crate::inbound::intake::{Intake, action};
+use crate::inbound::intake::{Intake, REPLACES, action};
 use crate::inbound::json::{object_type, text_at, time_at};
 
 /// What the project of an event of the whole installation may be called.
@@ -204,7 +204,7 @@ fn in_its_place(mut access: Access, kind: &str) -> Access {
         || kind.ends_with("-roles-updated")
         || (access.scope.kind == "account" && kind.ends_with("-updated"));
     if is_whole && access.effect != Effect::Removed {
-        access.extra.insert("replaces".to_owned(), true.into());
+        access.extra.insert(REPLACES.to_owned(), true.into());
     }
     access
 }

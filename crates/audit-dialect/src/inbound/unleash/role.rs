@@ -48,6 +48,11 @@ impl Role {
         Self { name: Some(names.join(", ")).filter(|names| !names.is_empty()), id: None }
     }
 
+    /// The same where every role is meant: which those were stands beside.
+    pub(super) fn unnamed(self) -> Self {
+        Self { id: self.id.or(self.name), name: None }
+    }
+
     /// What stands beside the name in the access.
     pub(super) fn extra(&self) -> Map {
         self.id.iter().map(|id| (ROLE_ID.to_owned(), id.as_str().into())).collect()

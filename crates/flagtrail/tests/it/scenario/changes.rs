@@ -27,8 +27,8 @@ fn planted_line(asker: &Asker<'_>, change: &Change) -> Line {
         Some(change.kind.to_owned()),
         Some(change.author.clone()),
         Some(change.applier.clone()),
-        Some(change.old.clone()),
-        Some(change.new.clone()),
+        change.old.clone(),
+        change.new.clone(),
         change.request.clone(),
     ];
     (asker.ids(&change.records), cells, change.approvers.clone())
@@ -112,8 +112,8 @@ fn emergency_changes(asker: &Asker<'_>) {
             review.map(|review| review.by.clone()),
             review.map(|review| written(review.at)),
             Some(emergency.in_time.to_string()),
-            Some(change.old.clone()),
-            Some(change.new.clone()),
+            change.old.clone(),
+            change.new.clone(),
         ];
         (asker.ids(&change.records), cells)
     };

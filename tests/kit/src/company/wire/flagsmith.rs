@@ -56,7 +56,7 @@ pub(in crate::company) struct State {
     pub(in crate::company) value: Value,
 }
 
-/// The body of FLAG_UPDATED. `changed_by` is an e-mail, the name of an API key, or nothing: a change request's.
+/// The body of FLAG_UPDATED. `changed_by` is an e-mail or the name of an API key.
 pub(in crate::company) fn flag_updated(
     project: &Project,
     environment: &Environment,
