@@ -68,6 +68,14 @@ impl Node {
         }
     }
 
+    /// Puts `with` in the place of `text` in its configuration; it counts from the next start on.
+    pub(crate) fn configure(&self, text: &str, with: &str) {
+        let path = self.dir.join("flagtrail.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        assert!(config.contains(text), "{text} stands in {config}");
+        std::fs::write(&path, config.replace(text, with)).unwrap();
+    }
+
     /// Starts it (again).
     pub(crate) fn start(&mut self) {
         let mut command = flagtrail();

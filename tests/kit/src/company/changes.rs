@@ -246,7 +246,7 @@ impl Story {
         let tag = self.hook(Platform::Unleash, at, body);
         self.act(Platform::Unleash, person, at);
         let change = self.planted(turn, "direct", person, &[], person, None, at, [tag])?;
-        let [old, new] = [false, true].map(|enabled| json!({"enabled": enabled}).to_string());
+        let [old, new] = [false, true].map(|enabled| Some(json!({"enabled": enabled}).to_string()));
         Some(Change { old, new, ..change })
     }
 
