@@ -75,7 +75,22 @@ fn access_to_a_project_says_who_got_which_role() {
     .record();
     let access = removed.draft().access.clone().unwrap();
     assert_eq!((access.subject.kind.as_str(), access.effect), ("group", Effect::Removed));
-    assert_eq!(access.role.as_deref(), Some("Owner, 5"));
+    assert_eq!(access.role, None, "all that the group had");
+    assert_eq!(access.extra.get("role_id"), Some(&json!("Owner, 5")));
+}
+
+#[test]
+fn an_update_to_no_role_in_a_project_is_a_removal_and_one_to_the_same_roles_is_nothing() {
+    let updated = |before: Value, after: Value| {
+        let of = |roles: Value| json!({"userId": 7, "roles": roles});
+        let body = json!({"project": "web", "preData": of(before), "data": of(after)});
+        event("project-access-user-roles-updated", body).record().draft().access.clone()
+    };
+    let none_left = updated(json!([4, 5]), json!([])).unwrap();
+    assert_eq!((none_left.role, none_left.effect), (None, Effect::Removed));
+    assert_eq!(updated(json!([4]), json!([4])), None);
+    let other = updated(json!([4]), json!([5])).unwrap();
+    assert_eq!((other.role.as_deref(), other.effect), (Some("5"), Effect::Granted));
 }
 
 /// The event that a real Unleash logged for a changed role.
