@@ -187,7 +187,8 @@ impl<'t> Flag<'t> {
                 Form::State => {
                     mine.names_a_request()
                         && !trace.author.is_known()
-                        && trace.at.micros() <= mine.at.micros() + TOGETHER_US
+                        // It is dated at receipt.
+                        && trace.at.micros() <= mine.at.micros() + ARRIVED_TOGETHER_US
                         && created.is_none_or(|created| trace.at.micros() >= created.micros() - TOGETHER_US)
                 }
                 _ => false,
