@@ -11,10 +11,10 @@
 //! 1. **a state and an entry happened together**: their times differ by at most half a second (20 ms are usual). Of each
 //!    kind of entry (the kind is the action and the first two words of the sentence) a state takes the nearest one only:
 //!    so the entries of two quick saves stay apart, although Flagsmith shows the last state in both.
-//! 2. **an entry names a change request, or tells of a deletion, and a state arrived with it**: such a state bears the
-//!    time of an earlier save, so what counts is that both requests came in within 15 s of each other. The entry takes
-//!    the nearest state that rule 1 left. That of a change request names no author, and was saved after the request was
-//!    created, where that is known, and before the entry.
+//! 2. **an entry names a change request, or tells of a deletion, and a state arrived with it**: such a state is dated at its
+//!    receipt, so what counts is that both requests came in within 15 s of each other. The entry takes the nearest state
+//!    that rule 1 left. That of a change request names no author, and came after the request was created, where that is
+//!    known.
 //! 3. **a version was published**: an entry "New version published" takes every state that happened within 5 s before or
 //!    after it, or arrived within 15 s and names the same author or none; and the NEW_VERSION_PUBLISHED of its uuid.
 //! 4. **entries happened together and differ in kind**: where no state is at hand, entries by the same author within half
