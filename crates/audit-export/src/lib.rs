@@ -15,6 +15,7 @@ mod jobs;
 mod manifest;
 mod payload;
 mod record;
+mod request;
 mod run;
 mod seal;
 mod sending;
@@ -30,14 +31,12 @@ pub use evidence::{
     PreviousExport, Provable, SourceState, Subject, Totals, Vouching,
 };
 pub use job::ExportJob;
-pub use jobs::{
-    EXPORTS_KEPT_MAX, ExportJobs, ExportOrder, ExportRequest, ExportRunner, ExportState, JOBS_WAITING_MAX,
-    StateSummary, SubmitError,
-};
+pub use jobs::{EXPORTS_KEPT_MAX, ExportJobs, ExportRunner, JOBS_WAITING_MAX};
 pub use manifest::{FileEntry, Manifest, PartitionEntry, QueryText};
 pub use payload::{
     Compression, FileSummary, Format, LeafParts, LogMessage, Messages, ParquetWriteError, ParquetWriter,
     Place, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX, SchemaDocument, UnfitCompression,
 };
+pub use request::{ExportOrder, ExportRequest, ExportState, StateSummary, SubmitError};
 pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export, run_export_to};
 pub use seal::{KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig};

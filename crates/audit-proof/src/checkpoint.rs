@@ -63,20 +63,22 @@ impl Checkpoint {
         SignedNote::unsigned(self.to_string())
     }
 
-    /// Reads a signed checkpoint of a log: signed by one of `known` that is not a cosigner, with no wrong
-    /// signature of any of them. Returns it with the latest time that a known cosigner vouches for.
+    /// Reads a signed checkpoint of a log: signed by one of `known` that is the log's own, which bears its origin as its
+    /// name, with no wrong signature of any of them. Returns it with the latest time that a known cosigner vouches for.
     pub fn open(
         note: &SignedNote,
         origin: &str,
         known: &[NoteVerifier],
     ) -> Result<(Self, Option<u64>), CheckpointError> {
         let verified = note.verify(known)?;
-        if !verified.iter().any(|by| known[by.verifier].kind() == SignatureKind::Ed25519) {
-            return Err(CheckpointError::NotByLog);
-        }
         let checkpoint = Self::parse(note.text())?;
         if checkpoint.origin != origin {
             return Err(CheckpointError::OtherLog { found: checkpoint.origin, wanted: origin.to_owned() });
+        }
+        // Another key that is known, of another log or of exports, says nothing of this one.
+        let is_logs = |key: &NoteVerifier| key.kind() == SignatureKind::Ed25519 && key.name() == origin;
+        if !verified.iter().any(|by| is_logs(&known[by.verifier])) {
+            return Err(CheckpointError::NotByLog);
         }
         Ok((checkpoint, verified.iter().filter_map(|by| by.at_s).max()))
     }

@@ -75,10 +75,11 @@ fn files_under(dir: &Path, at: &Path, report: &mut Report) -> Vec<String> {
     });
     for entry in entries {
         let path = entry.path();
-        if path.is_dir() {
-            files.extend(files_under(dir, &path, report));
-        } else {
-            files.push(relative(dir, &path));
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files.extend(files_under(dir, &path, report)),
+            Ok(kind) if kind.is_file() => files.push(relative(dir, &path)),
+            // A link may lead anywhere, in circles too.
+            _ => report.find(relative(dir, &path), "is no file: an export has no links"),
         }
     }
     files.sort();

@@ -18,6 +18,8 @@ pub(crate) const EVIDENCE_VERSION: u64 = 1;
 pub(crate) struct Manifest {
     pub(crate) version: u64,
     #[serde(default)]
+    pub(crate) deployment: String,
+    #[serde(default)]
     pub(crate) asked_at: String,
     pub(crate) format: String,
     pub(crate) records: u64,

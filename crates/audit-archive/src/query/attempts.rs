@@ -6,8 +6,6 @@
 use std::str::FromStr;
 
 use audit_journal::Partition;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::{Row as SqlRow, params};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +13,7 @@ use super::cursor::CursorError;
 use super::page::QueryError;
 use super::pool::File;
 use super::reader::Reader;
+use super::wire;
 
 /// Most attempts of one page.
 pub const ATTEMPTS_PAGE_MAX: usize = 500;
@@ -24,9 +23,6 @@ const SCANNED_MAX: usize = 20_000;
 
 /// The version of cursors that this release makes and takes.
 const CURSOR_VERSION: u32 = 1;
-
-/// Longest cursor read, in bytes: a thousand partitions' worth.
-const CURSOR_BYTES_MAX: usize = 64 * 1024;
 
 /// Which attempts of one endpoint. Every condition must hold; the latest come first.
 #[derive(Clone, Debug, Default)]
@@ -79,27 +75,14 @@ pub struct AttemptCursor {
 
 impl std::fmt::Display for AttemptCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let json = serde_json::to_vec(self).map_err(|_| std::fmt::Error)?;
-        f.write_str(&URL_SAFE_NO_PAD.encode(json))
+        wire::write(self, f)
     }
 }
 
 impl FromStr for AttemptCursor {
     type Err = CursorError;
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            v: u32,
-        }
-        if text.len() > CURSOR_BYTES_MAX {
-            return Err(CursorError::Malformed);
-        }
-        let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let Versioned { v } = serde_json::from_slice(&json).map_err(|_| CursorError::Malformed)?;
-        if v != CURSOR_VERSION {
-            return Err(CursorError::OtherVersion);
-        }
-        let cursor: Self = serde_json::from_slice(&json).map_err(|_| CursorError::Malformed)?;
+        let cursor: Self = wire::read(text, CURSOR_VERSION)?;
         // SQLite's numbers are signed.
         if cursor.left.iter().any(|(_, before)| i64::try_from(*before).is_err()) {
             return Err(CursorError::Malformed);

@@ -5,18 +5,14 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use audit_journal::Partition;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::page::{Order, Query};
+use super::wire;
 
 /// The version of cursors that this release makes and takes.
 const VERSION: u32 = 1;
-
-/// Longest cursor read, in bytes: a thousand partitions' worth.
-const CURSOR_BYTES_MAX: usize = 64 * 1024;
 
 /// What is left to be looked at: a partition, and the first and the end of its numbers.
 pub(crate) type Left = Vec<(Partition, Range<u64>)>;
@@ -33,12 +29,6 @@ struct Wire {
     q: String,
     /// What is left of each partition: its number, and the first and the end of the numbers not yet looked at.
     left: Vec<(Partition, u64, u64)>,
-}
-
-/// Only the version, so that another one is recognised whatever else it holds.
-#[derive(Deserialize)]
-struct Versioned {
-    v: u32,
 }
 
 /// Why a cursor is refused.
@@ -88,15 +78,7 @@ fn question(query: &Query) -> String {
 impl FromStr for Cursor {
     type Err = CursorError;
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        if text.len() > CURSOR_BYTES_MAX {
-            return Err(CursorError::Malformed);
-        }
-        let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let versioned: Versioned = serde_json::from_slice(&json).map_err(|_| CursorError::Malformed)?;
-        if versioned.v != VERSION {
-            return Err(CursorError::OtherVersion);
-        }
-        let wire: Wire = serde_json::from_slice(&json).map_err(|_| CursorError::Malformed)?;
+        let wire: Wire = wire::read(text, VERSION)?;
         // SQLite's numbers are signed.
         if wire.left.iter().any(|(_, start, end)| start > end || i64::try_from(*end).is_err()) {
             return Err(CursorError::Malformed);
@@ -107,8 +89,7 @@ impl FromStr for Cursor {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let json = serde_json::to_vec(&self.0).map_err(|_| fmt::Error)?;
-        f.write_str(&URL_SAFE_NO_PAD.encode(json))
+        wire::write(&self.0, f)
     }
 }
 

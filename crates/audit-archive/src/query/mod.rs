@@ -18,6 +18,7 @@ mod scan;
 mod select;
 mod status;
 mod walk;
+mod wire;
 
 pub use access::{
     ACCESS_PAGE_MAX, ACTORS_MAX, AccessCursor, AccessFilter, AccessFinding, AccessHistory,

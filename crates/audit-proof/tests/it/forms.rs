@@ -52,6 +52,12 @@ fn a_checkpoint_is_refused_for_what_is_wrong_with_it() {
         Err(CheckpointError::Unverified(Unverified::Unknown(names)))
     );
     assert!(matches!(Checkpoint::open(&note, "another", &known), Err(CheckpointError::OtherLog { .. })));
+    // A key that is known, but is not the log's.
+    let exports = NoteSigner::new("flagtrail.example/export", &[3; 32]).expect("a key");
+    let mut by_exports = checkpoint(&kept).to_note().expect("a note");
+    by_exports.sign(&exports);
+    let with_exports = [signer(1).verifier().clone(), exports.verifier().clone()];
+    assert_eq!(Checkpoint::open(&by_exports, ORIGIN, &with_exports), Err(CheckpointError::NotByLog));
     // A time that the cosigner did not sign.
     let mut forged = checkpoint(&kept).to_note().expect("a note");
     forged.sign(&signer(1));

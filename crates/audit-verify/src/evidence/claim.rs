@@ -48,7 +48,16 @@ impl Claim {
         let claimed: Option<Vec<&str>> =
             provable.actions.as_ref().map(|actions| actions.iter().map(String::as_str).collect());
         let types = &filter.related_object_type;
-        let is_narrower = claimed.is_some_and(|claimed| claimed != asked)
+        let unasked = [
+            (&provable.environments, &filter.environment),
+            (&provable.flags, &filter.flag),
+            (&provable.authors, &filter.author),
+        ];
+        let names_no_scope =
+            filter.organisation.is_empty() && filter.source.is_empty() && filter.project.is_empty();
+        let is_narrower = (provable.scopes.is_some() && names_no_scope)
+            || unasked.iter().any(|(claimed, words)| claimed.is_some() && words.is_empty())
+            || claimed.is_some_and(|claimed| claimed != asked)
             || provable.related_object_types.as_ref().is_some_and(|claimed| claimed != types)
             || (provable.from.is_some() && provable.from != query.from)
             || (provable.to.is_some() && provable.to != query.to);

@@ -89,6 +89,18 @@ impl Marks {
                 part.partition
             ));
         }
+        if part.sealed_size == 0 && part.covered_size > 0 {
+            report.asserted.push(format!(
+                "that the headers of partition {} are those of the log: no checkpoint covers any of them",
+                part.partition
+            ));
+            if !keys.are_copies {
+                report.find_gap(
+                    format!("{folder}/checkpoint-end"),
+                    "is missing: no key of the log can vouch for the headers",
+                );
+            }
+        }
         for kept in &trust.kept {
             marks.hold_against(kept, part, origin, keys, asked_at, report);
         }
@@ -148,11 +160,11 @@ impl Marks {
         ));
     }
 
-    /// Whether the last checkpoint was signed before a moment, which leaves the time between open.
+    /// Whether the last checkpoint was signed before a moment, or nobody says when: that leaves the time between open.
     pub(super) fn is_older_than(&self, moment: Option<Timestamp>) -> bool {
         let sealed_at_s = self.sealed_at_s.and_then(|at_s| i64::try_from(at_s).ok());
         let moment_s = moment.map(|at| at.micros() / 1_000_000);
-        sealed_at_s.zip(moment_s).is_some_and(|(sealed, moment)| sealed < moment)
+        self.sealed.is_some() && sealed_at_s.zip(moment_s).is_none_or(|(sealed, moment)| sealed < moment)
     }
 
     /// What the marks show, once the tree has borne them out.

@@ -7,8 +7,10 @@ mod partition;
 mod payload;
 mod signature;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use audit_proof::Checkpoint;
 use audit_record::Timestamp;
 
 use self::claim::Claim;
@@ -61,6 +63,7 @@ impl Evident<'_> {
         let mut totals = Totals::default();
         let mut sum = Sum::default();
         let asked_at = Timestamp::parse(&self.manifest.asked_at).ok();
+        self.partitions_are_told_apart(evidence, report);
         for part in &evidence.partitions {
             let marks = Marks::of(self.dir, part, &keys, self.trust, asked_at, report);
             self.skip_former(part, &mut payload, report);
@@ -88,11 +91,39 @@ impl Evident<'_> {
         self.tell(&claim, &sum, has_payload, evidence, &keys, report);
     }
 
+    /// Each tree is that of its own partition, and what was kept is of one of them.
+    fn partitions_are_told_apart(&self, evidence: &Evidence, report: &mut Report) {
+        let mut seen = BTreeSet::new();
+        for part in &evidence.partitions {
+            let partition = part.partition;
+            if !seen.insert(partition) {
+                report.find("manifest.json", format!("has evidence of partition {partition} twice"));
+            }
+            if let Some(origin) = &part.origin
+                && !is_of(origin, &self.manifest.deployment, partition)
+            {
+                let problem = format!("gives the tree of {origin} out as that of partition {partition}");
+                report.find("manifest.json", problem);
+            }
+        }
+        for kept in &self.trust.kept {
+            let Ok(checkpoint) = Checkpoint::parse(kept.note.text()) else { continue };
+            if evidence.partitions.iter().all(|part| part.origin.as_ref() != Some(&checkpoint.origin)) {
+                let problem = format!("is of {}, of which this export has nothing", checkpoint.origin);
+                report.find_gap(&kept.name, problem);
+            }
+        }
+    }
+
     /// Records of trees before this one have no leaf here.
     fn skip_former(&self, part: &PartitionEvidence, payload: &mut Option<Payload>, report: &mut Report) {
+        if payload.is_none() {
+            return;
+        }
         for _ in 0..part.former_records {
             match payload.as_mut().map(Payload::next_record) {
-                Some(Ok(Some(_))) | None => {}
+                Some(Ok(Some(_))) => {}
+                None => return,
                 Some(Ok(None)) => {
                     return report.find("manifest.json", "names more records of former logs than there are");
                 }
@@ -172,6 +203,12 @@ impl Evident<'_> {
                 partitions.join(", ")
             ));
         }
+        if sum.unproven_repeats > 0 {
+            report.asserted.push(format!(
+                "that {} leaves told to be repeats are: what they repeat is not looked at here",
+                sum.unproven_repeats
+            ));
+        }
         if sum.untagged > 0 {
             report.not_covered.push(format!(
                 "{} leaves bear no tags, so whether they are in scope can't be told from their headers",
@@ -213,6 +250,12 @@ impl Evident<'_> {
     }
 }
 
+/// Whether an origin, `flagtrail/<deployment>/<topic>/<partition>/<epoch>`, is that of a deployment's partition.
+fn is_of(origin: &str, deployment: &str, partition: u32) -> bool {
+    let parts: Vec<&str> = origin.split('/').collect();
+    matches!(parts[..], [_, of, _, number, _] if of == deployment && number == partition.to_string())
+}
+
 /// The signature vouches for the manifest, the manifest for every file.
 pub(crate) fn files_are_those_of(evidence: &Evidence, hashes: &Hashes, report: &mut Report) {
     for file in &evidence.files {
@@ -232,6 +275,7 @@ struct Sum {
     population: Population,
     beyond: u64,
     untagged: u64,
+    unproven_repeats: u64,
     late: u64,
     partitions: usize,
     /// Whose last checkpoint is older than the question.
@@ -252,6 +296,7 @@ impl Sum {
         sum.unmatched += of.unmatched;
         self.beyond += outcome.beyond;
         self.untagged += outcome.untagged;
+        self.unproven_repeats += outcome.unproven_repeats;
         self.late += outcome.late;
         self.partitions += 1;
         self.sealed_partitions += usize::from(marks.sealed.is_some());

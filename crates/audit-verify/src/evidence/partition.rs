@@ -46,8 +46,15 @@ struct BodyLine {
     of: Option<u64>,
 }
 
-/// Leaves that are said to be repeated: which record each is, and of which scope, once its header has passed.
-type Repeated = BTreeMap<u64, Option<(String, Option<Tag>)>>;
+impl BodyLine {
+    fn is_repeat(&self) -> bool {
+        self.not.as_deref() == Some("a repeat")
+    }
+}
+
+/// Leaves that are said to be repeated: which record each is, of which scope, and whether it is in the export or is
+/// accounted for by itself, once its header has passed.
+type Repeated = BTreeMap<u64, Option<(String, Option<Tag>, bool)>>;
 
 /// What a check of a partition found out.
 #[derive(Debug, Default)]
@@ -59,6 +66,8 @@ pub(super) struct Outcome {
     pub(super) late: u64,
     /// Leaves without tags, where tags are needed to judge.
     pub(super) untagged: u64,
+    /// Said to repeat a leaf that can't be looked at: it lies before the range, or there are too many.
+    pub(super) unproven_repeats: u64,
     /// Whether headers, roots and records are all as they should be.
     pub(super) is_whole: bool,
 }
@@ -128,14 +137,17 @@ impl Check<'_> {
                     leaf.seq
                 )));
             }
-            if let Some(seen) = repeated.get_mut(&leaf.seq) {
-                *seen = leaf.record.as_ref().map(|record| (record.id.clone().into_owned(), leaf.tags.scope));
-            }
+            let mut is_repeat = false;
             if leaf.seq < part.covered_size {
                 let body = bodies_left.of(leaf.seq).map_err(|problem| (bodies.to_owned(), problem))?;
+                is_repeat = body.as_ref().is_some_and(BodyLine::is_repeat);
                 self.account(&leaf, body, &repeated, outcome);
             } else if self.is_earlier(&leaf) {
                 outcome.late += 1;
+            }
+            if let Some(seen) = repeated.get_mut(&leaf.seq) {
+                let record = leaf.record.as_ref();
+                *seen = record.map(|record| (record.id.clone().into_owned(), leaf.tags.scope, !is_repeat));
             }
             tree.append(leaf_hash(line), |_, _| {});
             self.hold(&tree, headers)?;
@@ -237,12 +249,27 @@ impl Check<'_> {
             }
             Some("a repeat") => {
                 counts.duplicates += 1;
-                let first = body.of.and_then(|of| repeated.get(&of));
+                let first =
+                    body.of.filter(|of| *of >= self.part.start_size).map(|of| (of, repeated.get(&of)));
                 let own = leaf.record.as_ref().map(|record| (&*record.id, leaf.tags.scope));
-                if let Some(Some((id, scope))) = first
-                    && own != Some((id.as_str(), *scope))
-                {
-                    self.name(leaf, "is said to repeat a leaf that is another record: it was left out");
+                match first {
+                    Some((of, _)) if of >= leaf.seq => {
+                        self.name(
+                            leaf,
+                            "is said to repeat a leaf that does not stand before it: it was left out",
+                        );
+                    }
+                    Some((_, Some(Some((id, scope, _))))) if own != Some((id.as_str(), *scope)) => {
+                        self.name(leaf, "is said to repeat a leaf that is another record: it was left out");
+                    }
+                    Some((_, Some(Some((_, _, false))))) => {
+                        self.name(leaf, "is said to repeat a leaf that is left out as a repeat itself");
+                    }
+                    Some((_, Some(Some(_)))) => {}
+                    Some((_, Some(None))) => {
+                        self.name(leaf, "is said to repeat a leaf that is no record: it was left out");
+                    }
+                    Some((_, None)) | None => outcome.unproven_repeats += 1,
                 }
             }
             Some("erased") => counts.erased += 1,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use audit_record::RECORD_BYTES_MAX;
 
 use super::lines::Lines;
+use crate::checksums::stays_inside;
 use crate::export::is_ndjson;
 use crate::manifest::Manifest;
 
@@ -51,7 +52,11 @@ impl Payload {
                 }
             } else {
                 let Some(file) = self.left.pop() else { return Ok(None) };
-                let lines = Lines::open(&self.dir.join(&file), LINE_BYTES_MAX);
+                let lines = if stays_inside(&file) {
+                    Lines::open(&self.dir.join(&file), LINE_BYTES_MAX)
+                } else {
+                    Err(io::Error::new(io::ErrorKind::InvalidInput, "it leads out of the export"))
+                };
                 match lines {
                     Ok(lines) => self.open = Some((file, lines)),
                     Err(error) => return Err((file, error)),

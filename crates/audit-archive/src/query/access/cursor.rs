@@ -4,19 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use audit_journal::Partition;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::question::AccessFilter;
 use crate::query::cursor::CursorError;
+use crate::query::wire;
 
 /// The version of cursors that this release makes and takes.
 const VERSION: u32 = 1;
-
-/// Longest cursor read, in bytes: a role may be long.
-const CURSOR_BYTES_MAX: usize = 64 * 1024;
 
 /// Where a page of access ended. As text it is opaque, printable and safe in a URL; it holds positions, and where it is
 /// about one person the role that came last.
@@ -65,25 +61,12 @@ pub(super) fn question(kind: &str, filter: &AccessFilter) -> String {
 impl FromStr for AccessCursor {
     type Err = CursorError;
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            v: u32,
-        }
-        if text.len() > CURSOR_BYTES_MAX {
-            return Err(CursorError::Malformed);
-        }
-        let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let Versioned { v } = serde_json::from_slice(&json).map_err(|_| CursorError::Malformed)?;
-        if v != VERSION {
-            return Err(CursorError::OtherVersion);
-        }
-        serde_json::from_slice(&json).map_err(|_| CursorError::Malformed)
+        wire::read(text, VERSION)
     }
 }
 
 impl fmt::Display for AccessCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let json = serde_json::to_vec(self).map_err(|_| fmt::Error)?;
-        f.write_str(&URL_SAFE_NO_PAD.encode(json))
+        wire::write(self, f)
     }
 }

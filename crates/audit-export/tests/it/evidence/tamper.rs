@@ -132,6 +132,10 @@ async fn records_that_an_exporter_leaves_out_are_missed_whatever_he_says_of_them
         leave_out(bag, &|seq| Some(format!(r#"{{"seq":{seq},"not":"a repeat","of":0}}"#)));
     });
     found(&as_a_repeat, &headers, "is said to repeat a leaf that is another record");
+    let as_its_own_repeat = after(&job.destination, &trust, |bag| {
+        leave_out(bag, &|seq| Some(format!(r#"{{"seq":{seq},"not":"a repeat","of":{seq}}}"#)));
+    });
+    found(&as_its_own_repeat, &headers, "does not stand before it");
     let narrowed = after(&job.destination, &trust, |bag| {
         restate(bag, |manifest| {
             manifest["evidence"]["provable"]["actions"] = serde_json::json!(["flag.created"])
@@ -139,6 +143,49 @@ async fn records_that_an_exporter_leaves_out_are_missed_whatever_he_says_of_them
         resign(bag, &sealed.export);
     });
     found(&narrowed, "manifest.json", "what it calls provable is not what its query asks for");
+    let restricted = after(&job.destination, &trust, |bag| {
+        restate(bag, |manifest| manifest["evidence"]["provable"]["flags"] = serde_json::json!([]));
+        resign(bag, &sealed.export);
+    });
+    found(&restricted, "manifest.json", "what it calls provable is not what its query asks for");
+    sealed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_the_export_key_alone_can_sign_no_checkpoint_and_swap_no_trees() {
+    let (sealed, manifest, bag) = made().await;
+    let trust = trust(&manifest);
+    let end = format!("{}/checkpoint-end", folder(&partition(&bag)));
+    let signed = after(&bag, &trust, |bag| {
+        let text = read(bag, &end).split("\n\n").next().unwrap().to_owned() + "\n";
+        let mut note = audit_proof::SignedNote::unsigned(text).unwrap();
+        note.sign(&sealed.export.signer(&manifest.deployment).unwrap());
+        write(bag, &end, note.to_string());
+        resign(bag, &sealed.export);
+    });
+    found(&signed, &end, "signed by no known key of the log itself");
+    let swapped = after(&bag, &trust, |bag| {
+        restate(bag, |manifest| {
+            let parts = manifest["evidence"]["partitions"].as_array_mut().unwrap();
+            parts[0]["origin"] = parts[1]["origin"].clone();
+        });
+        resign(bag, &sealed.export);
+    });
+    found(&swapped, "manifest.json", "out as that of partition 0");
+    sealed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kept_checkpoint_that_the_export_has_nothing_of_is_not_passed_over() {
+    let (sealed, manifest, bag) = made().await;
+    let mut trust = trust(&manifest);
+    let kept = read(&bag, &format!("{}/checkpoint-end", folder(&partition(&bag))));
+    let (origin, rest) = kept.split("\n\n").next().unwrap().split_once('\n').unwrap();
+    let another = format!("{}/7", origin.rsplit_once('/').unwrap().0);
+    let mut note = audit_proof::SignedNote::unsigned(format!("{another}\n{rest}\n")).unwrap();
+    note.sign(&sealed.keys.signers(&another).unwrap()[0]);
+    trust.add_kept("of-another-epoch", note.to_string().as_bytes()).unwrap();
+    found(&verify_export_with(&bag, &trust).unwrap(), "of-another-epoch", "of which this export has nothing");
     sealed.end().await;
 }
 

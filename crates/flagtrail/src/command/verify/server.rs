@@ -37,6 +37,12 @@ pub(super) async fn check(client: &Client, trust: &Trust, leaves: bool) -> Resul
                 continue;
             }
         };
+        // flagtrail/<deployment>/<topic>/<partition>/<epoch>
+        if checkpoint.origin.split('/').nth(3) != Some(partition.to_string().as_str()) {
+            let problem = format!("shows the tree of {} as that of partition {partition}", checkpoint.origin);
+            find(&mut report, &place, problem);
+            continue;
+        }
         log.begins_with_what_was_kept(&checkpoint, trust, &mut report).await?;
         if leaves {
             log.grows_from_its_leaves(&checkpoint, &mut report).await?;
