@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use audit_proof::Tagger;
+use audit_proof::{Tag, Tagger};
 use audit_record::{AuditRecord, Timestamp};
 
 use crate::append::{AppendError, AppendOutcome};
@@ -120,6 +120,12 @@ impl Journal {
             Some(backend) => on!(backend, backend => backend.append(topic, messages).await),
             None => vec![AppendOutcome::NotAppended(UNREACHED.to_owned()); messages.len()],
         }
+    }
+
+    /// What stands for a person where the log must not name him, such as in the record of an erasure: always the same for
+    /// the same name, without regard to ASCII case.
+    pub fn person_tag(&self, name: &str) -> Tag {
+        self.identity().tag_key().person(name)
     }
 
     /// A record as a message of this log.

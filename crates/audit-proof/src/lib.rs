@@ -12,12 +12,14 @@ mod checkpoint;
 mod cut;
 mod hash;
 mod leaf;
+mod log_keys;
 mod note;
 mod sealed;
 mod tagger;
 mod tags;
 mod tlog_proof;
 mod tree;
+mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use cut::{CUT_KIND, CUT_VERSION, Cut, CutName, Edge, InvalidCut, KIND_HEADER};
@@ -26,11 +28,12 @@ pub use leaf::{
     InvalidLeaf, LEAF_BYTES_MAX, LEAF_VERSION, Leaf, LeafRecord, SALT_BYTES, TEXT_BYTES_MAX, body_hash,
     read_bundle, write_bundle,
 };
+pub use log_keys::{LOG_KEYS_MAX, LogKeys};
 pub use note::{
     Cosigner, InvalidKey, InvalidNote, NOTE_BYTES_MAX, NoteSignature, NoteSigner, NoteVerifier,
     SIGNATURES_MAX, SignatureKind, SignedNote, Unverified, Verified,
 };
-pub use sealed::{InvalidSealed, SEALED_VERSION, Sealed, origin};
+pub use sealed::{InvalidSealed, SEALED_VERSION, Sealed, clock_name, epoch_of, origin};
 pub use tagger::{SCOPES_KNOWN_MAX, TAGS_KNOWN_MAX, Tagger};
 pub use tags::{ScopeKey, TAG_BYTES, TAGS_BYTES, Tag, TagKey, Tags};
 pub use tlog_proof::{InvalidTlogProof, TlogProof, TlogProofError};
@@ -38,3 +41,4 @@ pub use tree::{
     Frontier, InvalidFrontier, InvalidTile, InvalidTree, ProofError, Prover, TILE_WIDTH, Tile, TileId,
     TileSource, TileTree, Unproven, verify_consistency, verify_inclusion,
 };
+pub use witness::{add_checkpoint, cosignatures, cosigned_size};

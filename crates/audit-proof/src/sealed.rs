@@ -88,3 +88,14 @@ impl Sealed {
 pub fn origin(deployment: &impl std::fmt::Display, partition: u32, epoch: u32) -> String {
     format!("flagtrail/{deployment}/records/{partition}/{epoch}")
 }
+
+/// The epoch in the name of a partition's tree; `None` where the name is not one of that deployment and partition.
+pub fn epoch_of(name: &str, deployment: &impl std::fmt::Display, partition: u32) -> Option<u32> {
+    let epoch: u32 = name.rsplit_once('/')?.1.parse().ok()?;
+    (origin(deployment, partition, epoch) == name).then_some(epoch)
+}
+
+/// The name of the cosigner by which a deployment tells the time of its checkpoints.
+pub fn clock_name(deployment: &impl std::fmt::Display) -> String {
+    format!("flagtrail/{deployment}/clock")
+}

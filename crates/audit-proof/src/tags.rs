@@ -22,6 +22,9 @@ pub const TAGS_BYTES: usize = 4 * TAG_BYTES;
 /// Precedes a routing key where a scope's key is made of it.
 const SCOPE_KEY_LABEL: &[u8] = b"flagtrail scope key v1\0";
 
+/// Precedes a person's name where a tag is made of it.
+const PERSON_LABEL: &[u8] = b"flagtrail person v1\0";
+
 /// Precedes the secret's own use here, so that no other use of the same secret gives the same key.
 const TAG_KEY_LABEL: &[u8] = b"flagtrail tag key v1";
 
@@ -89,6 +92,14 @@ impl TagKey {
     /// From the deployment's secret, which may have other uses.
     pub fn derive(secret: &[u8]) -> Self {
         Self(keyed(&sealed(&keyed(secret), &[TAG_KEY_LABEL])))
+    }
+
+    /// The tag of a person, in no scope: what an erasure tells of whom it was about. ASCII case makes no difference.
+    pub fn person(&self, name: &str) -> Tag {
+        let whole = sealed(&self.0, &[PERSON_LABEL, name.trim().to_ascii_lowercase().as_bytes()]);
+        let mut tag = [0; TAG_BYTES];
+        tag.copy_from_slice(&whole[..TAG_BYTES]);
+        Tag(tag)
     }
 
     /// The key of one scope.

@@ -92,6 +92,21 @@ impl NoteVerifier {
         if hex::encode(verifier.key_id) == id { Ok(verifier) } else { Err(InvalidKey::Id) }
     }
 
+    /// The key of this name and kind whose public half is `key`.
+    pub fn of_key(name: &str, kind: SignatureKind, key: &[u8; 32]) -> Result<Self, InvalidKey> {
+        Self::new(name, kind, VerifyingKey::from_bytes(key).map_err(|_| InvalidKey::Point)?)
+    }
+
+    /// The public half.
+    pub fn key_bytes(&self) -> [u8; 32] {
+        self.key.to_bytes()
+    }
+
+    /// Tells keys of one name apart: the beginning of a hash of name, kind and public key.
+    pub fn key_id(&self) -> [u8; 4] {
+        self.key_id
+    }
+
     /// The key's name.
     pub fn name(&self) -> &str {
         &self.name
