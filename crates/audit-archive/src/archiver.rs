@@ -1,11 +1,15 @@
 //! The writer of an archive: follows the log and hands each partition's messages to that partition's writer.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use audit_journal::{Bookmark, Follow, FollowEvent, Journal, Partition, Stop, Topic};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::{self, ALARMS_WAITING_MAX};
+use crate::beginning::{self, Beginning};
 use crate::config::ArchiveConfig;
 use crate::layout::{DirectoryLock, LockError, partition_file};
 use crate::partition::{PartitionWriter, Work};
@@ -72,6 +76,7 @@ impl Archiver {
                 partition,
                 partitions: identity.partitions,
                 full_text: config.full_text,
+                log_keys: config.log_keys.clone(),
             };
             let path = partition_file(&config.dir, partition);
             let store = Store::open(&path, &identity).map_err(|error| refusal(&path, error))?;
@@ -84,9 +89,17 @@ impl Archiver {
     /// returns. A partition that can't go on is stopped by name while the others go on: the trace says so,
     /// and so does [`crate::Reader::status`].
     pub async fn run(self, journal: Journal, shutdown: CancellationToken) {
-        let Self { config, lock, stores } = self;
+        let Self { config, lock, mut stores } = self;
+        for (partition, store) in &mut stores {
+            let begun = shutdown.run_until_cancelled(begin(&journal, &config, *partition, store)).await;
+            if begun.is_none() {
+                return;
+            }
+        }
         let records_from = bookmarks(&stores, Store::bookmark);
         let attempts_from = bookmarks(&stores, Store::attempts_bookmark);
+        let checkpoints_from = bookmarks(&stores, Store::checkpoints_bookmark);
+        let (alarms, untold) = mpsc::channel(ALARMS_WAITING_MAX);
         let mut writers = JoinSet::new();
         let room = Room::new();
         let mut queues = Vec::with_capacity(stores.len());
@@ -101,20 +114,25 @@ impl Archiver {
                 shutdown: shutdown.clone(),
                 space_seen: None,
                 stopped: None,
+                alarms: alarms.clone(),
+                alarmed: BTreeSet::new(),
             };
             writers.spawn_blocking(move || writer.run());
         }
         let mut records = journal.follow(Topic::Records, records_from).await;
         let mut attempts = journal.follow(Topic::Deliveries, attempts_from).await;
+        let mut checkpoints = journal.follow(Topic::Checkpoints, checkpoints_from).await;
         // Compacted: from its start, always.
         let mut progress = journal.follow(Topic::Progress, Vec::new()).await;
         tokio::select! {
             () = shutdown.cancelled() => {}
-            ((), (), ()) = async {
+            () = alarm::tell(&journal, untold, &queues) => {}
+            ((), (), (), ()) = async {
                 tokio::join!(
                     hand_out(&mut records, &queues, record_work),
                     hand_out(&mut attempts, &queues, attempt_work),
                     hand_out(&mut progress, &queues, progress_work),
+                    hand_out(&mut checkpoints, &queues, checkpoint_work),
                 )
             } => {}
         }
@@ -147,6 +165,31 @@ fn refusal(path: &Path, error: StoreError) -> ArchiverError {
             ArchiverError::Storage { path: file, problem }
         }
         StoreError::Superseded { .. } => ArchiverError::Held(file),
+    }
+}
+
+/// Has an empty file begin where the log does, if a retention has removed its start: under the numbers that messages
+/// have everywhere, on the tree that was signed. Where that can't be told, the file numbers from what there is, and its
+/// roots are its own: the checkpoints that come say so.
+async fn begin(journal: &Journal, config: &ArchiveConfig, partition: Partition, store: &mut Store) {
+    if !store.is_empty() {
+        return;
+    }
+    let begun = match beginning::find(journal, &config.log_keys, partition).await {
+        Ok(None) => return,
+        Ok(Some(Beginning { first_seq, next, base, epoch })) => {
+            tracing::info!(
+                partition,
+                first_seq,
+                size = base.size(),
+                "archive: the log's start was removed; the tree goes on from a checkpoint"
+            );
+            store.take_up(first_seq, next, &base, epoch).map_err(|error| format!("{error:?}"))
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(why) = begun {
+        tracing::error!(partition, why, "archive: where the tree goes on can't be told; it begins anew");
     }
 }
 
@@ -190,6 +233,14 @@ fn progress_work(event: FollowEvent) -> (Partition, Work) {
         FollowEvent::Messages(batch) => (batch.partition, Work::Progress(batch)),
         FollowEvent::Level { partition, next } => (partition, Work::ProgressLevel(next)),
         FollowEvent::Stopped(stop) => (partition_of(&stop), Work::Stopped(format!("progress: {stop}"))),
+    }
+}
+
+fn checkpoint_work(event: FollowEvent) -> (Partition, Work) {
+    match event {
+        FollowEvent::Messages(batch) => (batch.partition, Work::Checkpoints(batch)),
+        FollowEvent::Level { partition, next } => (partition, Work::CheckpointsLevel(next)),
+        FollowEvent::Stopped(stop) => (partition_of(&stop), Work::Stopped(format!("checkpoints: {stop}"))),
     }
 }
 

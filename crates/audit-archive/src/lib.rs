@@ -8,10 +8,13 @@
 //! [`Archiver`] writes, [`Reader`] reads; they share nothing but the files.
 
 mod access;
+mod alarm;
 mod archiver;
+mod beginning;
 mod config;
 mod csv_line;
 mod decode;
+mod erasure;
 mod export_file;
 mod layout;
 mod maintenance;
@@ -31,6 +34,7 @@ mod things;
 pub use archiver::{Archiver, ArchiverError};
 pub use config::ArchiveConfig;
 pub use csv_line::CsvLine;
+pub use erasure::{ERASED_ACTION, ErasureOrder, ORDER_RUNS_MAX};
 pub use export_file::{EXPORT_COLUMNS_VERSION, ExportFile, ExportFileError};
 pub use maintenance::{
     BackupReport, CheckReport, FINDINGS_MAX, Finding, MaintenanceError, backup, check, rebuild,
@@ -41,10 +45,10 @@ pub use query::{
     CalledThing, Person,
 };
 pub use query::{
-    ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow, Behind, Cursor, CursorError,
-    EvidenceError, Frontier, FrontierEnd, Inclusion, LEAVES_MAX, LeafRow, Named, Order, Over, PAGE_ROWS_MAX,
-    Page, PartitionEnd, PartitionStatus, ProgressEnd, ProgressRow, Query, QueryError, Reader, Row, Scan,
-    ScanPosition, SelectedRow, Selection, SourceHeard, SqlValue, StableLabel, Statement, Status, TreeHead,
-    WHOLE_ROWS_MAX,
+    ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow, Behind, CHECKPOINTS_PAGE_MAX,
+    CheckpointRow, Concerned, Cursor, CursorError, EvidenceError, Frontier, FrontierEnd, Inclusion,
+    LEAVES_MAX, LeafRow, Named, Order, Over, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus, ProgressEnd,
+    ProgressRow, Query, QueryError, Reader, Row, SUBJECTS_MAX, Scan, ScanPosition, SelectedRow, Selection,
+    SignedHead, SourceHeard, SqlValue, StableLabel, Statement, Status, Subjects, TreeHead, WHOLE_ROWS_MAX,
 };
 pub use sql::{SYSTEM_SQLITE_FILES_MAX, SqlError, attach_script, shell, sql_session};

@@ -3,15 +3,19 @@
 //! It makes one transaction of all that waits, up to a bound. So transactions are small at the tail, where
 //! little waits, and large while far behind, without a switch between the two.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use audit_journal::{Batch, Message, Offset};
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::ALARMS_WAITING_MAX;
 use crate::queue::WorkQueue;
 use crate::space::free_bytes;
+use crate::store::checkpoints::Alarm;
 use crate::store::{Store, StoreError};
 
 /// Most messages of one transaction (one more batch may top it).
@@ -35,12 +39,18 @@ pub(crate) enum Work {
     Attempts(Batch),
     /// Consecutive documents of consumers' progress.
     Progress(Batch),
+    /// Consecutive checkpoints.
+    Checkpoints(Batch),
     /// The end of the records is reached: everything before this offset was brought.
     Level(Offset),
     /// The same of the delivery attempts.
     AttemptsLevel(Offset),
     /// The same of the consumers' progress.
     ProgressLevel(Offset),
+    /// The same of the checkpoints.
+    CheckpointsLevel(Offset),
+    /// The alarm about this checkpoint is on the record.
+    AlarmTold(u64),
     /// A topic can't be followed any further, for this reason.
     Stopped(String),
 }
@@ -49,10 +59,16 @@ impl Work {
     /// What its messages weigh, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Messages(batch) | Self::Attempts(batch) | Self::Progress(batch) => {
-                batch.messages.iter().map(Message::bytes).sum()
-            }
-            Self::Level(_) | Self::AttemptsLevel(_) | Self::ProgressLevel(_) | Self::Stopped(_) => 0,
+            Self::Messages(batch)
+            | Self::Attempts(batch)
+            | Self::Progress(batch)
+            | Self::Checkpoints(batch) => batch.messages.iter().map(Message::bytes).sum(),
+            Self::Level(_)
+            | Self::AttemptsLevel(_)
+            | Self::ProgressLevel(_)
+            | Self::CheckpointsLevel(_)
+            | Self::AlarmTold(_)
+            | Self::Stopped(_) => 0,
         }
     }
 }
@@ -73,6 +89,10 @@ pub(crate) struct PartitionWriter {
     pub(crate) space_seen: Option<Instant>,
     /// Why a topic can't be followed any further; it outlasts every pause.
     pub(crate) stopped: Option<String>,
+    /// Who puts alarms about checkpoints on the record.
+    pub(crate) alarms: mpsc::Sender<Alarm>,
+    /// Alarms that were handed over and are not known to be on the record yet.
+    pub(crate) alarmed: BTreeSet<u64>,
 }
 
 impl PartitionWriter {
@@ -90,11 +110,25 @@ impl PartitionWriter {
 
     fn work_off(&mut self) -> Result<(), End> {
         let mut text_may_improve = true;
+        let (mut may_judge, mut may_clear_up) = (true, true);
+        // Those that an earlier process did not get to tell.
+        self.hand_over_alarms()?;
         loop {
             let next = match self.work.try_next() {
                 Ok(work) => Some(work),
                 Err(TryRecvError::Disconnected) => None,
-                // Rows go first; words are caught up with, and their index merged, while nothing else waits.
+                // Rows go first; then what was signed of them.
+                Err(TryRecvError::Empty) if may_judge => {
+                    may_judge = self.patiently(Store::judge_more)?;
+                    self.hand_over_alarms()?;
+                    continue;
+                }
+                // What is left of erased bodies is cleared up.
+                Err(TryRecvError::Empty) if may_clear_up => {
+                    may_clear_up = self.patiently(Store::clear_up)?;
+                    continue;
+                }
+                // Words are caught up with, and their index merged, while nothing else waits.
                 Err(TryRecvError::Empty) if text_may_improve => {
                     text_may_improve = self.patiently(Store::improve_text)?;
                     continue;
@@ -103,7 +137,8 @@ impl PartitionWriter {
             };
             let Some(work) = next else { return Ok(()) };
             self.work_on(work)?;
-            text_may_improve = true;
+            self.hand_over_alarms()?;
+            (text_may_improve, may_judge, may_clear_up) = (true, true, true);
         }
     }
 
@@ -128,6 +163,18 @@ impl PartitionWriter {
                     self.patiently(|store| store.append_progress(&batch.messages, batch.epoch, batch.end))?;
                 }
                 Work::ProgressLevel(offset) => self.patiently(|store| store.advance_progress(offset))?,
+                Work::Checkpoints(batch) => {
+                    self.patiently(|store| {
+                        store.append_checkpoints(&batch.messages, batch.epoch, batch.end)
+                    })?;
+                }
+                Work::CheckpointsLevel(offset) => {
+                    self.patiently(|store| store.advance_checkpoints(offset))?
+                }
+                Work::AlarmTold(seq) => {
+                    self.patiently(|store| store.alarm_told(seq))?;
+                    self.alarmed.remove(&seq);
+                }
                 Work::Stopped(why) => {
                     tracing::error!(file = self.store.name(), why, "archive: partition stopped");
                     // The other topic may have stopped before: both reasons hold.
@@ -139,6 +186,22 @@ impl PartitionWriter {
                     self.patiently(|store| store.set_stopped(Some(&why)))?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Hands over the alarms that are not on the record yet, as many as there is room for. Whoever takes them says so
+    /// with [`Work::AlarmTold`]; those that come to nothing are handed over again by the next process.
+    fn hand_over_alarms(&mut self) -> Result<(), End> {
+        // As many as the room for those that wait, and one more that is being told of.
+        while self.alarmed.len() <= ALARMS_WAITING_MAX {
+            let alarm = self.store.untold_alarm(&self.alarmed).map_err(End::Failed)?;
+            let Some(alarm) = alarm else { break };
+            let seq = alarm.seq;
+            if self.alarms.try_send(alarm).is_err() {
+                break;
+            }
+            self.alarmed.insert(seq);
         }
         Ok(())
     }
@@ -268,6 +331,8 @@ mod tests {
             shutdown: CancellationToken::new(),
             space_seen: None,
             stopped: None,
+            alarms: mpsc::channel(1).0,
+            alarmed: BTreeSet::new(),
         };
         let stopped = || {
             let status = Reader::open(dir.path()).status().expect("a status");

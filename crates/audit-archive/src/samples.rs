@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use audit_journal::{Message, NewMessage, record_message};
-use audit_proof::TagKey;
+use audit_proof::{LogKeys, TagKey};
 use audit_record::{AuditRecord, Draft};
 use serde_json::{Value, json};
 
@@ -51,7 +51,13 @@ pub(crate) fn on_log(offset: u64, new: NewMessage) -> Message {
 
 /// What the files of the tests belong to.
 pub(crate) fn identity(partition: u32) -> StoreIdentity {
-    StoreIdentity { deployment: "test".to_owned(), partition, partitions: 2, full_text: true }
+    StoreIdentity {
+        deployment: "test".to_owned(),
+        partition,
+        partitions: 2,
+        full_text: true,
+        log_keys: LogKeys::default(),
+    }
 }
 
 /// The file of partition 0, open for writing.

@@ -23,7 +23,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 /// The version of the files that this release writes; it stands in `user_version`.
-pub(crate) const SCHEMA_VERSION: i64 = 6;
+pub(crate) const SCHEMA_VERSION: i64 = 7;
 
 /// Marks a file as ours in `application_id`: "FlTr".
 pub(crate) const APPLICATION_ID: i64 = 0x466c_5472;
@@ -35,6 +35,7 @@ const PAGE_BYTES: u32 = 8192;
 pub(crate) const RECORDS: &str = "records";
 pub(crate) const ATTEMPTS: &str = "deliveries";
 pub(crate) const PROGRESS: &str = "progress";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// The secondary indexes, built at the end of a first catch-up.
 const SECONDARY_INDEXES: &str = "
@@ -62,7 +63,7 @@ pub(crate) fn create(conn: &mut Connection, identity: &FileIdentity<'_>) -> rusq
         "INSERT INTO archive (only, deployment, partition, partitions, full_text) VALUES (1, ?1, ?2, ?3, ?4)",
         (identity.deployment, identity.partition, identity.partitions, identity.full_text),
     )?;
-    for topic in [RECORDS, ATTEMPTS, PROGRESS] {
+    for topic in [RECORDS, ATTEMPTS, PROGRESS, CHECKPOINTS] {
         tx.execute("INSERT INTO position (topic, next, seq, epoch) VALUES (?1, 0, 0, 0)", [topic])?;
     }
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -1,6 +1,7 @@
 -- One file holds one partition of the log. Everything in it is derived from the log; nothing is ever updated
--- but the position, the spans, what was heard of each source, the edge of the tree, the progress of consumers,
--- intervals of access and the state of the file itself.
+-- but the position, the spans, what was heard of each source, the edge of the tree, what came of checkpoints that
+-- waited for it, the progress of consumers, intervals of access, the state of the file itself, and rows whose bodies
+-- were erased.
 
 CREATE TABLE archive (                      -- one row: what this file is
   only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -10,6 +11,8 @@ CREATE TABLE archive (                      -- one row: what this file is
   full_text INTEGER NOT NULL,               -- 1 where records are made searchable by their words
   text_seq INTEGER NOT NULL DEFAULT 0,      -- words are searchable in every message before this one
   indexed INTEGER NOT NULL DEFAULT 0,       -- 1 once the secondary indexes stand
+  unscrubbed INTEGER NOT NULL DEFAULT 0,    -- 1 while the write-ahead log may still hold what was erased
+  first_seq INTEGER NOT NULL DEFAULT 0,     -- the number of the first message that the log still had when the file was made
   stopped TEXT                              -- why the writer pauses or stopped, while it does
 ) STRICT;
 
@@ -75,7 +78,14 @@ CREATE TABLE record (                       -- every message, in order: `seq` ha
   headers BLOB,                             -- headers that can't be derived from the record
   raw BLOB,
   key BLOB,                                 -- the message's key where it is not UTF-8
+  erased_by INTEGER,                        -- the message that had the body erased: json, raw, salt, headers, author and
+                                            -- object are gone then
+  header BLOB,                              -- of an erased message: the header of its leaf, which stays
   json TEXT                                 -- the record, exactly the bytes on the log
+) STRICT;
+
+CREATE TABLE orphan (                       -- things that erased rows named: removed once no other row does
+  thing INTEGER PRIMARY KEY
 ) STRICT;
 
 -- An id means one record under one routing key; the same id under another key is another record.
@@ -85,7 +95,9 @@ CREATE TABLE tree (                         -- the Merkle tree over the messages
   first_seq INTEGER PRIMARY KEY,            -- another for each epoch whose log began from the start again
   epoch INTEGER NOT NULL,
   size INTEGER NOT NULL,                    -- how many leaves; message first_seq + n is leaf n
-  peaks BLOB NOT NULL                       -- its right edge: the roots of its perfect subtrees, the largest first
+  peaks BLOB NOT NULL,                      -- its right edge: the roots of its perfect subtrees, the largest first
+  base_size INTEGER NOT NULL DEFAULT 0,     -- how many leaves it had, and its edge, where it was taken up from a
+  base_peaks BLOB NOT NULL DEFAULT x''      -- checkpoint because retention had removed what stood before
 ) STRICT;
 INSERT INTO tree (first_seq, epoch, size, peaks) VALUES (0, 0, 0, x'');
 
@@ -114,6 +126,7 @@ CREATE VIRTUAL TABLE text USING fts5 (      -- rowid = seq
   words, content = '', columnsize = 0, tokenize = "unicode61 remove_diacritics 2"
 );
 INSERT INTO text (text, rank) VALUES ('usermerge', 2); -- see text::merge
+INSERT INTO text (text, rank) VALUES ('secure-delete', 1); -- what is erased leaves no words behind
 
 -- Access, as the records of this partition tell it. `access_event` is what they say; intervals and findings follow from
 -- it (src/access) and are written with it, in one transaction.
@@ -215,6 +228,44 @@ CREATE TABLE progress (                     -- how far consumers are: the latest
   json TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE checkpoint (                   -- signed heads as they stand on the log, each judged against the tree above
+  seq INTEGER PRIMARY KEY,                  -- numbered like records, apart from them
+  log_offset INTEGER NOT NULL,
+  appended_at_ms INTEGER NOT NULL,
+  origin TEXT,                              -- which tree it says it is of; absent where it can't be read
+  size INTEGER,                             -- of how many leaves
+  root BLOB,                                -- and with which root
+  signed_at_s INTEGER,                      -- when, by the latest cosigner that is known; seconds since 1970
+  witnesses TEXT,                           -- a JSON list: which known witnesses cosigned it, and when
+  verdict TEXT NOT NULL,                    -- what came of it: the table below
+  detail TEXT,                              -- in words, where it is not as it should be
+  told INTEGER,                             -- 1: an alarm that is on the record; 0: one that is not yet
+  note TEXT,                                -- the signed note
+  raw BLOB                                  -- what can't be read, as it came
+) STRICT;
+-- verdict: agrees      the tree of this file had that root at that size
+--          unsigned    the same, but no key of the log is known here, so nothing is said of its signatures
+--          pending     the file is not that far yet
+--          before      it is of a time before the file begins, or of a log that it never saw: nothing to compare with
+--          mismatch    the tree of this file had another root: the log was altered, or this file, or the key signs for two
+--          shrunk      smaller than one that was signed before it
+--          other_log   of another deployment or partition
+--          unknown_key signed by none of the known keys of the log
+--          forged      the signature of a known key is not one of this text
+--          unreadable  no checkpoint at all
+
+CREATE INDEX checkpoint_pending ON checkpoint (size) WHERE verdict = 'pending';
+CREATE INDEX checkpoint_size ON checkpoint (size) WHERE verdict IN ('agrees', 'unsigned');
+CREATE INDEX checkpoint_alarm ON checkpoint (seq) WHERE verdict NOT IN ('agrees', 'unsigned', 'pending', 'before');
+CREATE INDEX checkpoint_untold ON checkpoint (seq) WHERE told = 0;
+
+CREATE VIEW checkpoints AS                  -- one row a checkpoint
+SELECT
+  (SELECT partition FROM archive) AS partition, c.seq, c.origin, c.size, lower(hex(c.root)) AS root,
+  strftime('%Y-%m-%dT%H:%M:%SZ', c.signed_at_s, 'unixepoch') AS signed_at, c.witnesses, c.verdict, c.detail,
+  strftime('%Y-%m-%dT%H:%M:%fZ', c.appended_at_ms / 1000.0, 'unixepoch') AS appended_at, c.log_offset, c.note
+FROM checkpoint c;
+
 CREATE VIEW delivery_attempts AS            -- one row an attempt; `record` is the id of the record delivered
 SELECT
   a.json ->> '$.endpoint' AS endpoint, a.json ->> '$.record' AS record, a.json ->> '$.attempt' AS attempt,
@@ -224,11 +275,11 @@ SELECT
   (SELECT partition FROM archive) AS partition, a.seq, a.log_offset, a.json
 FROM attempt a;
 
-CREATE VIEW audit_log AS                    -- one row a record
+CREATE VIEW audit_log AS                    -- one row a record; of an erased one most columns are NULL, and erased_by is not
 SELECT
   r.id,
-  r.json ->> '$.occurred_at' AS occurred_at,
-  r.json ->> '$.recorded_at' AS recorded_at,
+  coalesce(r.json, CAST(r.header AS TEXT)) ->> '$.occurred_at' AS occurred_at,
+  coalesce(r.json, CAST(r.header AS TEXT)) ->> '$.recorded_at' AS recorded_at,
   action.key AS action,
   r.json ->> '$.log' AS log,
   author.type AS author_type, author.id AS author_id, author.email AS author_email, author.name AS author_name,
@@ -261,7 +312,8 @@ SELECT
   r.seq,
   r.log_offset,
   strftime('%Y-%m-%dT%H:%M:%fZ', r.appended_at_ms / 1000.0, 'unixepoch') AS appended_at,
-  r.occurred_at_us, r.recorded_at_us, r.appended_at_ms
+  r.occurred_at_us, r.recorded_at_us, r.appended_at_ms,
+  (SELECT erasing.id FROM record erasing WHERE erasing.seq = r.erased_by) AS erased_by -- the id of that record
 FROM record r
   LEFT JOIN thing action ON action.thing = r.action
   LEFT JOIN thing author ON author.thing = r.author
@@ -352,7 +404,8 @@ FROM access_snapshot a JOIN record r ON r.seq = a.seq;
 -- override's segment or identity). A change above environments (a flag archived, renamed) has no environment. `until` is
 -- when the next one happened, NULL for the last; `state` is what the platform says the flag is after the change, where it
 -- says that. Where a platform tells of one change in several records, each is a row. `flag` is the id, else the key, else
--- the name: asked by it, only that flag's records are looked at.
+-- the name: asked by it, only that flag's records are looked at. Of a change whose record was erased neither state nor target
+-- is known any more: it stands among those of the flag itself.
 CREATE VIEW flag_versions AS
 SELECT
   row_number() OVER flag AS version, f.flag, f.flag_key, f.flag_name, f.source, f.project, f.environment, f.target,
@@ -365,7 +418,7 @@ FROM (
     coalesce(environment.id, environment.key, environment.name) AS environment,
     CASE WHEN r.json ->> '$.target.type' IN ('segment', 'identity') THEN r.json ->> '$.target.type' || ' ' ||
       coalesce(r.json ->> '$.target.id', r.json ->> '$.target.key', r.json ->> '$.target.name', '') END AS target,
-    r.json ->> '$.occurred_at' AS occurred_at, action.key AS action,
+    coalesce(r.json, CAST(r.header AS TEXT)) ->> '$.occurred_at' AS occurred_at, action.key AS action,
     r.json -> '$.change.after' AS state, r.json -> '$.change.fields' AS change,
     coalesce(author.email, author.name, author.id) AS author, r.id,
     (SELECT partition FROM archive) AS partition, r.seq, r.occurred_at_us

@@ -5,8 +5,9 @@
 //! rows' own transaction. It keeps word positions, so that `new-checkout` and `"new checkout"` mean two words
 //! side by side. What is a word is FTS5's `unicode61` to say: runs of letters and digits, without case and
 //! diacritics. So a search is for whole words, a run of Chinese is one word, and the vowel signs of Indic scripts
-//! split theirs. A body that is to be erased one day is taken out of it by FTS5's `delete` command, which
-//! wants the words it was given: [`words`] makes them again from the record.
+//! split theirs. A body that is erased is taken out of it by FTS5's `delete` command, which
+//! wants the words it was given: [`words`] makes them again from the record. With `secure-delete` they are gone from
+//! the index at once, not only marked.
 
 use std::borrow::Cow;
 
@@ -110,6 +111,23 @@ pub(crate) fn expression_for(json: &str) -> Option<String> {
     words(json, &mut own);
     let first: Vec<&str> = own.split_whitespace().take(OWN_WORDS_MAX).collect();
     match_expression(&first.join(" "))
+}
+
+/// Takes a record out of the index, if it is in there, in the transaction that is open on `conn`.
+pub(crate) fn remove(conn: &Connection, seq: u64, json: &str) -> rusqlite::Result<()> {
+    let Some(expression) = expression_for(json) else { return Ok(()) };
+    let is_there: bool = conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM text WHERE text MATCH ?1 AND rowid = ?2)")?
+        .query_row((expression, seq), |row| row.get(0))?;
+    // Taking out what is not in there would leave the index with less than it counts.
+    if !is_there {
+        return Ok(());
+    }
+    let mut own = String::new();
+    words(json, &mut own);
+    conn.prepare_cached("INSERT INTO text (text, rowid, words) VALUES ('delete', ?1, ?2)")?
+        .execute((seq, own))
+        .map(drop)
 }
 
 /// Makes records searchable, in the transaction that is open on `conn`.

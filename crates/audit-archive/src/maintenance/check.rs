@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use audit_proof::{Leaf, NodeHash};
+use audit_proof::{Leaf, NodeHash, leaf_hash};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use serde::Deserialize;
 
@@ -10,7 +11,8 @@ use super::access::check_access;
 use super::tree::TreeCheck;
 use super::{MaintenanceError, archived_partitions, open_to_read};
 use crate::layout::partition_file;
-use crate::schema::{ATTEMPTS, RECORDS};
+use crate::schema::{ATTEMPTS, CHECKPOINTS, RECORDS};
+use crate::store::tree::{StoredTree, stored_trees};
 use crate::text;
 
 /// Most findings that are put into words; the rest is counted.
@@ -21,6 +23,9 @@ const CHUNK_ROWS: u64 = 2_000;
 
 /// Most records of a file that are looked up by their words, spread over the file: each takes half a millisecond.
 const SEARCHED_MAX: u64 = 1_000;
+
+/// Most checkpoints of a file that are compared with its tree, spread over the file, beside the last ten.
+const COMPARED_MAX: u64 = 2_000;
 
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +67,10 @@ impl CheckReport {
 /// position; that each body still has the hash it was archived with, and that the Merkle tree is made of these
 /// messages; that each row's id is its record's; that the marks of duplicates point at earlier records of the same
 /// id; that what is counted of each source is what there is; that records (up to a thousand of a file) are found by
-/// their words; that intervals of access are what the records give when they are folded again; that delivery attempts are numbered without holes and readable. Reads only, beside a writer or without
-/// one. Whether the archive is what the log says is another question: that takes a root from elsewhere.
+/// their words; that intervals of access are what the records give when they are folded again; that the tree still has the
+/// roots that were signed of it (of up to two thousand checkpoints), and that no checkpoint was other than it should be;
+/// that delivery attempts are numbered without holes and readable. Reads only, beside a writer or without one. Where a
+/// checkpoint covers it, the archive is what was signed; beyond the last one that takes a root from elsewhere.
 pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, MaintenanceError> {
     let dir = dir.as_ref();
     let mut report = CheckReport::default();
@@ -91,15 +98,16 @@ fn check_file(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusql
     let (end, duplicates, undecodable): (u64, u64, u64) =
         conn.query_row(position, [RECORDS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let mut tree = TreeCheck::begin(conn)?;
+    let mut next: u64 = conn.query_row("SELECT first_seq FROM archive", (), |row| row.get(0))?;
     drop(moment);
     let mut counted = (0, 0);
-    let mut next = 0;
     while next < end {
         next = check_chunk(conn, path, next, end, &mut counted, &mut tree, report)?;
     }
     for problem in tree.finish(conn, end)? {
         report.add(path, problem);
     }
+    check_checkpoints(conn, path, report)?;
     if counted != (duplicates, undecodable) {
         report.add(
             path,
@@ -118,6 +126,51 @@ fn check_file(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusql
         report.add(path, problem);
     }
     check_attempts(conn, path, report)
+}
+
+/// Compares the checkpoints that agreed with the tree as it stands now, and names those that were not as they should be.
+fn check_checkpoints(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
+    let position = "SELECT seq FROM position WHERE topic = ?1";
+    let end: u64 = conn.query_row(position, [CHECKPOINTS], |row| row.get(0))?;
+    let (count, agreed): (u64, u64) = conn.query_row(
+        "SELECT count(*), count(*) FILTER (WHERE verdict IN ('agrees', 'unsigned')) FROM checkpoint WHERE seq < ?1",
+        [end],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if count != end {
+        report.add(path, format!("{} of {end} checkpoints are missing", end.saturating_sub(count)));
+    }
+    let mut alarms = conn.prepare(
+        "SELECT seq, verdict, coalesce(detail, '') FROM checkpoint
+         WHERE verdict NOT IN ('agrees', 'unsigned', 'pending', 'before') AND seq < ?1 ORDER BY seq",
+    )?;
+    let mut rows = alarms.query([end])?;
+    while let Some(row) = rows.next()? {
+        let (seq, verdict, detail): (u64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        report.add(path, format!("checkpoint {seq} ({verdict}): {detail}"));
+    }
+    drop(rows);
+    let trees = stored_trees(conn)?;
+    let stride = agreed.div_ceil(COMPARED_MAX).max(1);
+    let mut agreeing = conn.prepare(
+        "SELECT seq, size, root FROM checkpoint
+         WHERE verdict IN ('agrees', 'unsigned') AND seq < ?1 AND (seq % ?2 = 0 OR seq > ?1 - 10) ORDER BY seq",
+    )?;
+    let mut rows = agreeing.query((end, stride))?;
+    while let Some(row) = rows.next()? {
+        let (seq, size, root): (u64, u64, [u8; 32]) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let has_root = |tree: &StoredTree| {
+            let fits = (tree.base.size()..=tree.frontier.size()).contains(&size);
+            fits && tree.prover(conn, size).root().is_ok_and(|own| *own.as_bytes() == root)
+        };
+        if !trees.iter().any(has_root) {
+            report.add(
+                path,
+                format!("checkpoint {seq}: the tree had its root at {size} leaves, and has it no more"),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Compares what is counted of sources with the rows, both as they are at one moment.
@@ -199,8 +252,8 @@ fn check_chunk(
     let to = end.min(from + CHUNK_ROWS);
     let mut select = conn.prepare_cached(
         "SELECT r.seq, r.salt, r.body_hash, r.json, r.raw, r.id, r.problem, r.duplicate_of, first.id, first.seq,
-           r.tags, r.leaf
-         FROM record r LEFT JOIN record first ON first.seq = r.duplicate_of
+           r.tags, r.leaf, r.erased_by, r.header, erasing.problem IS NULL AND erasing.json IS NOT NULL
+         FROM record r LEFT JOIN record first ON first.seq = r.duplicate_of LEFT JOIN record erasing ON erasing.seq = r.erased_by
          WHERE r.seq >= ?1 AND r.seq < ?2 ORDER BY r.seq",
     )?;
     let mut rows = select.query((from, to))?;
@@ -230,6 +283,9 @@ struct OnlyId {
 
 fn problems(row: &Row<'_>, seq: u64, index: u64, counted: &mut (u64, u64)) -> rusqlite::Result<Vec<String>> {
     let mut found = Vec::new();
+    if let Some(by) = row.get::<_, Option<u64>>(12)? {
+        return erased_problems(row, by, seq, counted);
+    }
     let (salt, tags): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get(1)?, row.get(10)?);
     let json: Option<String> = row.get(3)?;
     let raw: Option<Vec<u8>> = row.get(4)?;
@@ -257,6 +313,39 @@ fn problems(row: &Row<'_>, seq: u64, index: u64, counted: &mut (u64, u64)) -> ru
                 "it is marked as a duplicate of message {duplicate_of}, which it does not repeat"
             ));
         }
+    }
+    Ok(found)
+}
+
+/// What is wrong with a message whose body was erased: its header has to be the leaf's, and nothing of the body may stand.
+fn erased_problems(
+    row: &Row<'_>,
+    by: u64,
+    seq: u64,
+    counted: &mut (u64, u64),
+) -> rusqlite::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let header: Option<Vec<u8>> = row.get(13)?;
+    let header = header.unwrap_or_default();
+    if leaf_hash(&header).as_bytes() != row.get_ref(11)?.as_bytes()? {
+        found.push("its leaf in the tree is another message's".to_owned());
+    } else if Leaf::parse(&header)
+        .is_ok_and(|leaf| row.get_ref(2).is_ok_and(|hash| hash.as_bytes() != Ok(&leaf.body[..])))
+    {
+        found.push("the body is not the one that was archived".to_owned());
+    }
+    if !row.get::<_, Option<bool>>(14)?.unwrap_or(false) {
+        found.push(format!("its body is gone, and message {by} is no erasure"));
+    }
+    let left =
+        [1, 3, 4].into_iter().any(|column| row.get_ref(column).is_ok_and(|value| value != ValueRef::Null));
+    if left || by == seq {
+        found.push("its body was erased, and is there".to_owned());
+    }
+    if row.get_ref(6)?.as_str_or_null()?.is_some() {
+        counted.1 += 1;
+    } else if row.get::<_, Option<u64>>(7)?.is_some() {
+        counted.0 += 1;
     }
     Ok(found)
 }

@@ -1,6 +1,6 @@
 //! Whether a file's trees are made of its messages' leaves.
 
-use audit_proof::{NodeHash, TileTree};
+use audit_proof::{NodeHash, Tile, TileTree};
 use rusqlite::Connection;
 
 use crate::store::tree::{StoredTree, read_tile, stored_trees};
@@ -16,7 +16,7 @@ struct Grown {
     stored: StoredTree,
     tree: TileTree,
     /// Tiles above the leaves that were filled, and their hashes.
-    full: Vec<(audit_proof::TileId, Vec<u8>)>,
+    full: Vec<(audit_proof::TileId, Tile)>,
     /// Whether a message was missing: then nothing follows from the others.
     is_cut: bool,
 }
@@ -24,7 +24,10 @@ struct Grown {
 impl TreeCheck {
     /// Begins with a file's first message.
     pub(super) fn begin(conn: &Connection) -> rusqlite::Result<Self> {
-        let grown = |stored| Grown { stored, tree: TileTree::new(), full: Vec::new(), is_cut: false };
+        let grown = |stored: StoredTree| {
+            let tree = TileTree::resume(stored.base.clone());
+            Grown { stored, tree, full: Vec::new(), is_cut: false }
+        };
         Ok(Self { trees: stored_trees(conn)?.into_iter().map(grown).collect(), current: 0 })
     }
 
@@ -39,12 +42,16 @@ impl TreeCheck {
             self.current += 1;
         }
         let index = self.index(seq);
-        let Some(Grown { tree, full, is_cut, .. }) = self.trees.get_mut(self.current) else { return };
+        let Some(Grown { stored, tree, full, is_cut }) = self.trees.get_mut(self.current) else { return };
+        if index < stored.base.size() {
+            // In the tree already: see `TreeWriter`.
+            return;
+        }
         *is_cut |= index != tree.size();
         if !*is_cut {
             tree.append(leaf, |id, tile| {
                 if id.level > 0 {
-                    full.push((id, tile.to_bytes()));
+                    full.push((id, tile));
                 }
             });
         }
@@ -61,7 +68,8 @@ impl TreeCheck {
         for (Grown { stored, tree, full, is_cut }, end) in self.trees.into_iter().zip(ends) {
             let name = format!("the tree of epoch {}", stored.epoch);
             let (size, messages) = (stored.frontier.size(), end.saturating_sub(stored.first_seq));
-            if size != messages {
+            // While messages come that the checkpoint covers from which the tree was taken up, it is ahead of them.
+            if size != messages.max(stored.base.size()) {
                 problems.push(format!("{name} has {size} leaves for {messages} messages"));
             }
             if is_cut || tree.size() != size {
@@ -71,10 +79,10 @@ impl TreeCheck {
                 problems.push(format!("{name} has another root than its leaves make"));
             }
             let filling = TileTree::filling_widths(size).filter(|(id, width)| id.level > 0 && *width > 0);
-            let filling = filling.filter_map(|(id, _)| Some((id, tree.filling(id.level)?.to_bytes())));
-            for (id, hashes) in full.iter().cloned().chain(filling) {
-                let width = hashes.len() / NodeHash::BYTES;
-                if read_tile(conn, stored.first_seq, id, width)?.to_bytes() != hashes {
+            let filling = filling.filter_map(|(id, _)| Some((id, tree.filling(id.level)?.clone())));
+            for (id, grown) in full.iter().cloned().chain(filling) {
+                let width = grown.width();
+                if read_tile(conn, stored.first_seq, stored.base.size(), id, width)? != grown {
                     problems.push(format!("{name} has another tile {} than its leaves make", id.path(width)));
                 }
             }

@@ -1,7 +1,7 @@
 //! What the archive's trees show: heads, proofs, tiles, entries.
 
 use audit_journal::Partition;
-use audit_proof::{Leaf, NodeHash, ProofError, Prover, TILE_WIDTH, Tile, TileId, TileSource, write_bundle};
+use audit_proof::{Leaf, NodeHash, ProofError, TILE_WIDTH, Tile, TileId, write_bundle};
 use rusqlite::Connection;
 
 use super::page::QueryError;
@@ -104,7 +104,7 @@ impl Reader {
         if size > whole || index >= size {
             return Err(not_in_tree(size.min(whole)));
         }
-        let mut prover = Prover::new(snapshot.tiles(&tree), size);
+        let mut prover = tree.prover(snapshot.conn(), size);
         let hashes = prover.inclusion(index).map_err(|error| snapshot.refusal(error))?;
         let root = prover.root().map_err(|error| snapshot.refusal(error))?;
         let entries = snapshot.entries(&tree, index, 1)?;
@@ -128,7 +128,7 @@ impl Reader {
         if newer > size {
             return Err(EvidenceError::NotInTree { partition, size, asked: newer });
         }
-        let mut prover = Prover::new(snapshot.tiles(&tree), newer);
+        let mut prover = tree.prover(snapshot.conn(), newer);
         prover.consistency(older).map_err(|error| snapshot.refusal(error))
     }
 
@@ -167,8 +167,10 @@ impl Reader {
         if id.width(tree.frontier.size()) < width {
             return Ok(None);
         }
-        let tile = snapshot.tiles(&tree).tile(id, width).map_err(|error| snapshot.file.error(error))?;
-        Ok(Some(tile).filter(|tile| tile.width() == width))
+        let tile = read_tile(snapshot.conn(), tree.first_seq, tree.base.size(), id, width)
+            .map_err(|error| snapshot.file.error(error))?;
+        // What was removed before this archive began can't be served as if it were there.
+        Ok(Some(tile).filter(|tile| tile.width() == width && tile.missing() == 0))
     }
 
     /// The entry bundle of the first `width` leaves of a tile of level 0; `None` where it has not that many.
@@ -185,7 +187,11 @@ impl Reader {
             return Ok(None);
         }
         let mut bundle = Vec::new();
-        for entry in snapshot.entries(&tree, index * TILE_WIDTH as u64, width as u64)? {
+        let entries = snapshot.entries(&tree, index * TILE_WIDTH as u64, width as u64)?;
+        if entries.len() < width {
+            return Ok(None);
+        }
+        for entry in entries {
             // A header always fits.
             write_bundle(&mut bundle, &entry);
         }
@@ -210,24 +216,20 @@ impl<'s> Snapshot<'s> {
         &self.file.conn
     }
 
-    fn tiles(&self, tree: &StoredTree) -> Tiles<'s> {
-        Tiles { conn: self.conn(), first_seq: tree.first_seq }
-    }
-
     fn root(&self, tree: &StoredTree, size: u64) -> Result<NodeHash, EvidenceError> {
         let whole = tree.frontier.size();
         if size > whole {
             let partition = self.file.partition;
             return Err(EvidenceError::NotInTree { partition, size: whole, asked: size });
         }
-        Prover::new(self.tiles(tree), size).root().map_err(|error| self.refusal(error))
+        tree.prover(self.conn(), size).root().map_err(|error| self.refusal(error))
     }
 
     /// The entries of leaves `index` on, made again from their messages.
     fn entries(&self, tree: &StoredTree, index: u64, count: u64) -> Result<Vec<Vec<u8>>, EvidenceError> {
         let read = || -> rusqlite::Result<Vec<Vec<u8>>> {
             let mut select = self.conn().prepare_cached(
-                "SELECT seq, salt, tags, coalesce(CAST(json AS BLOB), raw) FROM record
+                "SELECT seq, salt, tags, coalesce(CAST(json AS BLOB), raw), header FROM record
                  WHERE seq >= ?1 AND seq < ?2 ORDER BY seq",
             )?;
             let start = tree.first_seq + index;
@@ -236,7 +238,11 @@ impl<'s> Snapshot<'s> {
             while let Some(row) = rows.next()? {
                 let bytes = |column| row.get_ref(column)?.as_bytes_or_null().map_err(rusqlite::Error::from);
                 let seq = row.get::<_, u64>(0)? - tree.first_seq;
-                entries.push(Leaf::of(seq, bytes(1)?, bytes(2)?, bytes(3)?).header());
+                entries.push(match bytes(4)? {
+                    // Erased: what it was made of is gone.
+                    Some(header) => header.to_owned(),
+                    None => Leaf::of(seq, bytes(1)?, bytes(2)?, bytes(3)?).header(),
+                });
             }
             Ok(entries)
         };
@@ -259,19 +265,6 @@ impl<'s> Snapshot<'s> {
     }
 }
 
-struct Tiles<'c> {
-    conn: &'c Connection,
-    first_seq: u64,
-}
-
-impl TileSource for Tiles<'_> {
-    type Error = rusqlite::Error;
-
-    fn tile(&mut self, id: TileId, width: usize) -> rusqlite::Result<Tile> {
-        read_tile(self.conn, self.first_seq, id, width)
-    }
-}
-
 /// The tree that grows now.
 fn newest(file: &File) -> Result<StoredTree, EvidenceError> {
     let trees = stored_trees(&file.conn).map_err(|error| file.error(error))?;
@@ -282,6 +275,6 @@ fn newest(file: &File) -> Result<StoredTree, EvidenceError> {
 }
 
 fn head(partition: Partition, tree: &StoredTree) -> TreeHead {
-    let StoredTree { first_seq, epoch, frontier } = tree;
+    let StoredTree { first_seq, epoch, frontier, .. } = tree;
     TreeHead { partition, epoch: *epoch, first_seq: *first_seq, size: frontier.size(), root: frontier.root() }
 }

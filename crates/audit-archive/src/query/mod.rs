@@ -3,8 +3,10 @@
 mod access;
 mod attempts;
 mod budget;
+mod checkpoints;
 mod conditions;
 mod cursor;
+mod erased;
 mod evidence;
 mod heard;
 mod leaves;
@@ -17,6 +19,7 @@ mod reader;
 mod scan;
 mod select;
 mod status;
+mod subject;
 mod walk;
 mod wire;
 
@@ -26,6 +29,7 @@ pub use access::{
     FINDINGS_MAX as ACCESS_FINDINGS_MAX, Person,
 };
 pub use attempts::{ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow};
+pub use checkpoints::{CHECKPOINTS_PAGE_MAX, CheckpointRow};
 pub use cursor::{Cursor, CursorError};
 pub use evidence::{EvidenceError, Inclusion, TreeHead};
 pub use heard::SourceHeard;
@@ -36,7 +40,8 @@ pub use progress::{Behind, ProgressEnd, ProgressRow};
 pub use reader::Reader;
 pub use scan::{Scan, ScanPosition};
 pub use select::{Frontier, FrontierEnd, Over, SelectedRow, Selection, SqlValue, Statement, WHOLE_ROWS_MAX};
-pub use status::{PartitionEnd, PartitionStatus, Status};
+pub use status::{PartitionEnd, PartitionStatus, SignedHead, Status};
+pub use subject::{Concerned, SUBJECTS_MAX, Subjects};
 
 #[cfg(test)]
 mod tests;

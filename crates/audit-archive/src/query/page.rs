@@ -52,8 +52,11 @@ pub struct Row {
     pub occurred_at_us: i64,
     /// When it was taken in, microseconds since 1970.
     pub recorded_at_us: i64,
-    /// The record, exactly the bytes on the log.
+    /// The record, exactly the bytes on the log; of an erased one what its leaf's header and its columns still say, which
+    /// is no whole record, with a field `erased` that names the record of the erasure.
     pub json: String,
+    /// Whether its body was erased.
+    pub erased: bool,
 }
 
 /// A page of an answer.

@@ -8,6 +8,7 @@ use audit_journal::Bounds;
 
 use super::budget::Budget;
 use super::cursor::{Cursor, Left};
+use super::erased;
 use super::heard::{self, SourceHeard};
 use super::page::{Order, PAGE_ROWS_MAX, Page, Query, QueryError, Row};
 use super::pool::{File, Pool, Session};
@@ -150,7 +151,8 @@ fn text_seq(file: &File) -> Result<u64, QueryError> {
 }
 
 fn with_id(file: &File, id: &str) -> rusqlite::Result<Vec<Row>> {
-    file.conn
+    let mut rows: Vec<Row> = file
+        .conn
         .prepare_cached(
             "SELECT seq, log_offset, appended_at_ms, json, occurred_at_us, recorded_at_us FROM record
              WHERE id = ?1 AND duplicate_of IS NULL AND id IS NOT NULL",
@@ -161,12 +163,15 @@ fn with_id(file: &File, id: &str) -> rusqlite::Result<Vec<Row>> {
                 seq: row.get(0)?,
                 offset: row.get(1)?,
                 appended_at_ms: row.get(2)?,
-                json: row.get(3)?,
+                json: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
                 occurred_at_us: row.get(4)?,
                 recorded_at_us: row.get(5)?,
+                erased: false,
             })
         })?
-        .collect()
+        .collect::<rusqlite::Result<_>>()?;
+    rows.iter_mut().try_for_each(|row| erased::fill_in(&file.conn, row))?;
+    Ok(rows)
 }
 
 /// Read transactions on every file of a session, ended on drop.

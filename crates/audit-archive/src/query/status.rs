@@ -1,6 +1,7 @@
 //! How far an archive is.
 
 use audit_journal::{Offset, Partition};
+use rusqlite::OptionalExtension;
 
 use super::page::QueryError;
 use super::pool::{File, Session};
@@ -39,6 +40,22 @@ pub struct PartitionStatus {
     pub unindexed: bool,
     /// Why the writer stopped or paused this partition; absent while it goes on.
     pub stopped: Option<String>,
+    /// The largest signed head that its tree bears out; absent where none does yet.
+    pub signed: Option<SignedHead>,
+    /// What is wrong with its checkpoints: one with another root than its tree, whenever that was; or that the latest one
+    /// is not as it should be. Absent while nothing is.
+    pub alarm: Option<String>,
+    /// How many checkpoints were not as they should be.
+    pub alarms: u64,
+}
+
+/// How far a partition's tree is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedHead {
+    /// How many leaves.
+    pub size: u64,
+    /// When, by the latest cosigner that is known, seconds since 1970; absent where no key is.
+    pub at_s: Option<u64>,
 }
 
 impl PartitionStatus {
@@ -55,6 +72,9 @@ pub struct Status {
     pub partitions: Vec<PartitionStatus>,
 }
 
+/// Checkpoints that somebody has to look into; the condition of an index.
+const ALARMS: &str = "verdict NOT IN ('agrees', 'unsigned', 'pending', 'before')";
+
 /// How far every file of a session is.
 pub(crate) fn ends(session: &Session<'_>) -> Result<Vec<PartitionEnd>, QueryError> {
     let end = |file: &File| {
@@ -66,17 +86,18 @@ pub(crate) fn ends(session: &Session<'_>) -> Result<Vec<PartitionEnd>, QueryErro
 
 /// The state of one file.
 pub(crate) fn partition_status(file: &File) -> Result<PartitionStatus, QueryError> {
+    let (signed, alarm, alarms) = checkpoints(file).map_err(|error| file.error(error))?;
     let read = || {
         file.conn.query_row(
             "SELECT p.next, p.seq, p.duplicates, p.undecodable, p.log_end, a.full_text, a.text_seq, a.indexed,
-               a.stopped, (SELECT appended_at_ms FROM record ORDER BY seq DESC LIMIT 1)
+               a.stopped, (SELECT appended_at_ms FROM record ORDER BY seq DESC LIMIT 1), p.seq - a.first_seq
              FROM position p, archive a WHERE p.topic = ?1",
             [RECORDS],
             |row| {
                 let full_text: bool = row.get(5)?;
                 Ok(PartitionStatus {
                     end: PartitionEnd { partition: file.partition, next: row.get(0)?, seq: row.get(1)? },
-                    messages: row.get(1)?,
+                    messages: row.get(10)?,
                     duplicates: row.get(2)?,
                     undecodable: row.get(3)?,
                     log_end: row.get(4)?,
@@ -84,9 +105,39 @@ pub(crate) fn partition_status(file: &File) -> Result<PartitionStatus, QueryErro
                     unindexed: !row.get::<_, bool>(7)?,
                     stopped: row.get(8)?,
                     last_appended_at_ms: row.get(9)?,
+                    signed,
+                    alarm: alarm.clone(),
+                    alarms,
                 })
             },
         )
     };
     read().map_err(|error| file.error(error))
+}
+
+/// What is signed of a file's tree, what is wrong with its checkpoints now, and how many were not right.
+fn checkpoints(file: &File) -> rusqlite::Result<(Option<SignedHead>, Option<String>, u64)> {
+    let signed = file
+        .conn
+        .prepare_cached(
+            "SELECT size, signed_at_s FROM checkpoint WHERE verdict IN ('agrees', 'unsigned') ORDER BY size DESC, seq DESC
+             LIMIT 1",
+        )?
+        .query_row((), |row| Ok(SignedHead { size: row.get(0)?, at_s: row.get(1)? }))
+        .optional()?;
+    let alarms =
+        file.conn
+            .query_row(&format!("SELECT count(*) FROM checkpoint WHERE {ALARMS}"), (), |row| row.get(0))?;
+    let mismatch = "SELECT detail FROM checkpoint WHERE verdict = 'mismatch' ORDER BY seq LIMIT 1";
+    let latest = format!(
+        "SELECT detail FROM (SELECT verdict, detail FROM checkpoint WHERE verdict <> 'pending' ORDER BY seq DESC LIMIT 1)
+         WHERE {ALARMS}"
+    );
+    let mut alarm: Option<String> = None;
+    for select in [mismatch, &latest] {
+        if alarm.is_none() {
+            alarm = file.conn.query_row(select, (), |row| row.get(0)).optional()?;
+        }
+    }
+    Ok((signed, alarm, alarms))
 }

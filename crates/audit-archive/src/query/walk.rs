@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::budget::Budget;
 use super::conditions::{Conditions, JUDGED_COLUMNS, JUDGED_COUNT};
+use super::erased;
 use super::page::{Order, Query, Row};
 use super::postings::{Origin, Postings, Union};
 use crate::spans;
@@ -50,6 +51,9 @@ impl Walk {
         order: Order,
         left: Range<u64>,
     ) -> rusqlite::Result<Self> {
+        // What retention removed before the file was made has no rows.
+        let first: u64 = conn.query_row("SELECT first_seq FROM archive", (), |row| row.get(0))?;
+        let left = left.start.max(first).min(left.end)..left.end;
         let conditions = Conditions::resolve(conn, &query.filter, query.period)?;
         let sql = format!(
             "SELECT {JUDGED_COLUMNS}, log_offset, appended_at_ms, json, occurred_at_us, recorded_at_us FROM record
@@ -105,7 +109,7 @@ impl Walk {
                 continue;
             }
             budget.row();
-            let found = select
+            let mut found = select
                 .query_row([at], |row| {
                     if !self.conditions.admit(row)? {
                         return Ok(None);
@@ -115,14 +119,18 @@ impl Walk {
                         seq: at,
                         offset: row.get(JUDGED_COUNT)?,
                         appended_at_ms: row.get(JUDGED_COUNT + 1)?,
-                        json: row.get(JUDGED_COUNT + 2)?,
+                        json: row.get::<_, Option<String>>(JUDGED_COUNT + 2)?.unwrap_or_default(),
                         occurred_at_us: row.get(JUDGED_COUNT + 3)?,
                         recorded_at_us: row.get(JUDGED_COUNT + 4)?,
+                        erased: false,
                     }))
                 })
                 .optional()?
                 .flatten();
             self.left = self.order.rest_after(&self.left, at);
+            if let Some(row) = &mut found {
+                erased::fill_in(conn, row)?;
+            }
             if let Some(row) = found {
                 return Ok(Step::Match(row));
             }

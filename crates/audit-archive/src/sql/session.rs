@@ -12,11 +12,12 @@ use crate::layout::{partition_file, partitions};
 pub const SYSTEM_SQLITE_FILES_MAX: usize = 10;
 
 /// The views of a file that are united over all files. `schema.sql` documents them.
-const UNITED_VIEWS: [&str; 8] = [
+const UNITED_VIEWS: [&str; 9] = [
     "access",
     "access_events",
     "access_snapshots",
     "audit_log",
+    "checkpoints",
     "delivery_attempts",
     "duplicates",
     "flag_versions",

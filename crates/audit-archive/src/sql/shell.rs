@@ -18,8 +18,8 @@ const CELL_CHARS_MAX: usize = 60;
 const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
 
 const HELP: &str = "\
-audit_log, access, access_events, access_snapshots, flag_versions, delivery_attempts, duplicates and undecodable are
-views over all partitions; p00.record, … the rows.
+audit_log, access, access_events, access_snapshots, checkpoints, flag_versions, delivery_attempts, duplicates and undecodable
+are views over all partitions; p00.record, … the rows.
 A search by words: SELECT * FROM audit_log WHERE partition = 0 AND seq IN (SELECT rowid FROM p00.text('checkout'));
 A statement ends with ; at the end of a line, and may take several.
 .tables          tables and views

@@ -1,22 +1,28 @@
 //! One partition's file, as its one writer has it open.
 
 mod attempts;
+pub(crate) mod checkpoints;
+mod erasure;
 mod heard;
 mod progress;
 mod rows;
 pub(crate) mod tree;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use audit_journal::{Anchor, Bookmark, Message, MessageHash, Offset, Partition};
+use audit_proof::{Frontier, LogKeys};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
+use self::checkpoints::{Alarm, Judge};
 use self::heard::HeardUpdate;
 use self::rows::{Counts, RowWriter};
 use self::tree::TreeWriter;
 use crate::access::AccessUpdate;
+use crate::erasure::{ERASED_ACTION, ErasureOrder};
 use crate::layout::{remove_if_there, side_files};
-use crate::schema::{self, ATTEMPTS, FileIdentity, PROGRESS, RECORDS};
+use crate::schema::{self, ATTEMPTS, CHECKPOINTS, FileIdentity, PROGRESS, RECORDS};
 use crate::spans::SpanUpdate;
 use crate::text::{self, TextWriter};
 use crate::things::Things;
@@ -69,6 +75,8 @@ pub(crate) struct StoreIdentity {
     pub(crate) partition: Partition,
     pub(crate) partitions: u32,
     pub(crate) full_text: bool,
+    /// By which checkpoints are checked.
+    pub(crate) log_keys: LogKeys,
 }
 
 /// Where one topic goes on.
@@ -102,12 +110,19 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Store {
     path: PathBuf,
+    partition: Partition,
     conn: Connection,
     things: Things,
     tree: TreeWriter,
     records: Place,
     attempts: Place,
     progress: Place,
+    checkpoints: Place,
+    judge: Judge,
+    /// Whether nothing of an erased body can be left in the write-ahead log.
+    is_scrubbed: bool,
+    /// The number of the first message that this file can have.
+    first_seq: u64,
     full_text: bool,
     text_seq: u64,
     /// The index was merged when it reached up to here. Not written down: after a restart it is merged once more.
@@ -151,12 +166,15 @@ impl Store {
         // NORMAL: after a power cut the last transactions may be gone, but whole, rows and position together,
         // and the log brings them again. A killed process loses none.
         conn.pragma_update(None, "synchronous", "normal")?;
+        // What is erased, and what SQLite moves elsewhere, is overwritten with zeros. It costs nothing where rows are
+        // only added.
+        conn.pragma_update(None, "secure_delete", true)?;
         conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
         conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         crate::schema::keep_plans(&conn)?;
-        let (deployment, partition, partitions, text_seq, indexed, stopped) = conn.query_row(
-            "SELECT deployment, partition, partitions, text_seq, indexed, stopped FROM archive",
+        let (deployment, partition, partitions, text_seq, indexed, stopped, first_seq, unscrubbed) = conn.query_row(
+            "SELECT deployment, partition, partitions, text_seq, indexed, stopped, first_seq, unscrubbed FROM archive",
             (),
             |row| {
                 Ok((
@@ -166,6 +184,8 @@ impl Store {
                     row.get::<_, u64>(3)?,
                     row.get::<_, bool>(4)?,
                     row.get::<_, Option<String>>(5)?,
+                    row.get::<_, u64>(6)?,
+                    row.get::<_, bool>(7)?,
                 ))
             },
         )?;
@@ -182,17 +202,23 @@ impl Store {
             )));
         }
         conn.execute("UPDATE archive SET full_text = ?1 WHERE full_text <> ?1", [identity.full_text])?;
-        let tree = TreeWriter::read(&conn)?;
         let (records, attempts) = (Place::read(&conn, RECORDS)?, Place::read(&conn, ATTEMPTS)?);
-        let progress = Place::read(&conn, PROGRESS)?;
+        let tree = TreeWriter::read(&conn, records.seq)?;
+        let (progress, checkpoints) = (Place::read(&conn, PROGRESS)?, Place::read(&conn, CHECKPOINTS)?);
+        let judge = Judge::open(&conn, &identity.deployment, identity.partition, &identity.log_keys)?;
         Ok(Some(Self {
             path: path.to_owned(),
+            partition,
             conn,
             things: Things::default(),
             tree,
             records,
             attempts,
             progress,
+            checkpoints,
+            judge,
+            is_scrubbed: !unscrubbed,
+            first_seq,
             full_text: identity.full_text,
             text_seq,
             text_merged_to: 0,
@@ -209,6 +235,37 @@ impl Store {
     /// Where the delivery attempts go on.
     pub(crate) fn attempts_bookmark(&self) -> Bookmark {
         self.attempts.bookmark
+    }
+
+    /// Where the checkpoints go on.
+    pub(crate) fn checkpoints_bookmark(&self) -> Bookmark {
+        self.checkpoints.bookmark
+    }
+
+    /// Whether no message was archived yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.seq == self.first_seq
+    }
+
+    /// Begins an empty file above what retention removed from the log: message `first_seq` is the first one that is kept,
+    /// at offset `next`; the tree goes on from `base`, as a checkpoint told it, under the name that it has there. If we
+    /// crash before the commit, the file is empty and begins this way next time.
+    pub(crate) fn take_up(
+        &mut self,
+        first_seq: u64,
+        next: Offset,
+        base: &Frontier,
+        epoch: u32,
+    ) -> Result<(), StoreError> {
+        let tx = self.conn.transaction()?;
+        tx.execute("UPDATE archive SET first_seq = ?1, text_seq = ?1", [first_seq])?;
+        tx.execute("UPDATE position SET next = ?1, seq = ?2 WHERE topic = ?3", (next, first_seq, RECORDS))?;
+        tree::take_up(&tx, base, epoch)?;
+        tx.commit()?;
+        self.records = Place::read(&self.conn, RECORDS)?;
+        self.tree = TreeWriter::read(&self.conn, first_seq)?;
+        (self.first_seq, self.text_seq) = (first_seq, first_seq);
+        Ok(())
     }
 
     /// Archives consecutive messages: rows, things, spans, access, tree and position in one transaction, and the words too
@@ -237,7 +294,65 @@ impl Store {
         if inline_text {
             self.text_seq = to.seq;
         }
+        if self.judge.can_go_on(self.tree.size()) {
+            self.judge_more()?;
+        }
         Ok(())
+    }
+
+    /// Compares some of the checkpoints that waited for the tree; whether more can be compared. If we crash before the
+    /// commit, they wait still.
+    pub(crate) fn judge_more(&mut self) -> Result<bool, StoreError> {
+        if !self.judge.can_go_on(self.tree.size()) {
+            return Ok(false);
+        }
+        let tx = self.conn.transaction()?;
+        let judged = self.judge.go_on(&tx).and_then(|more| {
+            tx.commit()?;
+            Ok(more)
+        });
+        if judged.is_err() {
+            self.judge.look_up(&self.conn)?;
+        }
+        judged
+    }
+
+    /// Archives checkpoints, each with what came of it, and their position.
+    pub(crate) fn append_checkpoints(
+        &mut self,
+        messages: &[Message],
+        epoch: u32,
+        log_end: Offset,
+    ) -> Result<(), StoreError> {
+        let from = self.checkpoints;
+        let Some((messages, to)) = from.after(messages, epoch) else { return Ok(()) };
+        let tx = self.conn.transaction()?;
+        let written = self.judge.write(&tx, from.seq, messages).and_then(|undecodable| {
+            move_position(&tx, from, to, log_end, Counts { undecodable, ..Counts::default() })?;
+            tx.commit()?;
+            Ok(())
+        });
+        match written {
+            Ok(()) => self.checkpoints = to,
+            Err(_) => self.judge.look_up(&self.conn)?,
+        }
+        written
+    }
+
+    /// All checkpoints before `next` were brought.
+    pub(crate) fn advance_checkpoints(&mut self, next: Offset) -> Result<(), StoreError> {
+        self.checkpoints = advanced(&mut self.conn, self.checkpoints, next)?;
+        Ok(())
+    }
+
+    /// An alarm about a checkpoint that is not on the record yet, other than these.
+    pub(crate) fn untold_alarm(&self, but: &BTreeSet<u64>) -> Result<Option<Alarm>, StoreError> {
+        checkpoints::untold(&self.conn, self.partition, but)
+    }
+
+    /// An alarm is on the record.
+    pub(crate) fn alarm_told(&mut self, seq: u64) -> Result<(), StoreError> {
+        Ok(checkpoints::told(&self.conn, seq)?)
     }
 
     fn append_in_transaction(
@@ -264,6 +379,7 @@ impl Store {
         }
         let leaves_before = tree.size();
         let mut counts = Counts::default();
+        let mut orders = Vec::new();
         {
             let mut text = if inline_text { Some(TextWriter::new(&tx)?) } else { None };
             let mut spans = SpanUpdate::default();
@@ -278,6 +394,9 @@ impl Store {
             };
             for (seq, message) in (from.seq..).zip(messages) {
                 let Some(fields) = rows.write(seq, message)? else { continue };
+                if fields.action == ERASED_ACTION && erasure::is_own(&message.key) {
+                    orders.push((seq, ErasureOrder::of_record(fields.json)));
+                }
                 spans.add(seq, fields.occurred_at);
                 access.add(&tx, seq, &fields)?;
                 if let Some(text) = &mut text {
@@ -292,8 +411,26 @@ impl Store {
         if inline_text {
             tx.prepare_cached("UPDATE archive SET text_seq = ?1")?.execute([to.seq])?;
         }
+        let mut erased = 0;
+        let first_order = orders.first().map(|(by, _)| *by);
+        for (by, order) in orders {
+            let followed = match order {
+                Ok(order) => erasure::follow(&tx, self.partition, by, &order)?,
+                Err(problem) => Err(problem),
+            };
+            match followed {
+                Ok(dropped) => erased += dropped,
+                Err(problem) => {
+                    tracing::error!(file = %self.path.display(), seq = by, problem, "archive: an erasure is not followed");
+                }
+            }
+        }
+        if let Some(first_order) = first_order {
+            erased += erasure::drop_repeats(&tx, first_order)?;
+        }
         move_position(&tx, from, to, log_end, counts)?;
         tx.commit()?;
+        self.is_scrubbed &= erased == 0 && counts.erased == 0;
         Ok(())
     }
 
@@ -382,6 +519,23 @@ impl Store {
             self.text_merged_to = self.text_seq;
         }
         Ok(more)
+    }
+
+    /// Does away with some of what is left of erased bodies elsewhere in the file; whether there is more to do that can be
+    /// done now.
+    pub(crate) fn clear_up(&mut self) -> Result<bool, StoreError> {
+        // Without its indexes, whether a row names a thing is a question to the whole file.
+        if self.is_scrubbed || !self.indexed {
+            return Ok(false);
+        }
+        let more = erasure::forget_orphans(&mut self.conn)?;
+        // A thing that is gone must not be known by its number.
+        self.things.forget();
+        if more {
+            return Ok(true);
+        }
+        self.is_scrubbed = erasure::scrub(&self.conn)?;
+        Ok(false)
     }
 
     /// Writes down why the writer does not go on, for readers in any process; `None`: it does.

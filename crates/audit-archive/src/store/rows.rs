@@ -7,6 +7,7 @@ use audit_proof::{LeafRecord, NodeHash, Tags};
 use rusqlite::{Connection, params};
 
 use super::StoreError;
+use super::erasure;
 use super::heard::HeardUpdate;
 use super::tree::TreeWriter;
 use crate::decode::Fields;
@@ -20,6 +21,8 @@ const NO_KEY: i64 = 0;
 pub(super) struct Counts {
     pub(super) duplicates: u64,
     pub(super) undecodable: u64,
+    /// Of the duplicates, those whose body was erased before they came.
+    pub(super) erased: u64,
 }
 
 /// Writes the rows of one transaction.
@@ -37,6 +40,8 @@ struct Evidence<'m> {
     tags: Option<&'m [u8]>,
     body: [u8; 32],
     leaf: NodeHash,
+    /// Which leaf it is.
+    index: u64,
 }
 
 /// The columns of `record` that a readable record fills beside those every message has.
@@ -88,8 +93,9 @@ impl RowWriter<'_> {
         let header = |name| message.header(name).map(|value| &value[..]);
         let (salt, tags) = (header(SALT_HEADER), header(TAGS_HEADER));
         let body = audit_proof::body_hash(salt, message.value.as_deref());
+        let index = self.tree.next();
         let leaf = self.tree.append(record, tags.map(Tags::from_header).unwrap_or_default(), body);
-        Evidence { salt, tags, body, leaf }
+        Evidence { salt, tags, body, leaf, index }
     }
 
     /// `Err` where the record does not describe its things readably; inside, what SQLite says.
@@ -138,13 +144,20 @@ impl RowWriter<'_> {
                 Ok(Some(fields))
             }
             Err(error) if is_repeated_id(&error) => {
-                let first: u64 = self
+                let (first, erased_by): (u64, Option<u64>) = self
                     .conn
                     .prepare_cached(
-                        "SELECT seq FROM record WHERE id = ?1 AND routing_key = ?2 AND duplicate_of IS NULL",
+                        "SELECT seq, erased_by FROM record
+                         WHERE id = ?1 AND routing_key = ?2 AND duplicate_of IS NULL",
                     )?
-                    .query_row((&fields.id, numbers.routing_key), |row| row.get(0))?;
+                    .query_row((&fields.id, numbers.routing_key), |row| Ok((row.get(0)?, row.get(1)?)))?;
                 self.insert(seq, message, &numbers, &fields, evidence, Some(first))?;
+                // What was erased does not come back because it is sent again.
+                if let Some(by) = erased_by {
+                    erasure::drop_body(self.conn, seq, evidence.index, by)?;
+                    self.conn.prepare_cached("UPDATE archive SET unscrubbed = 1")?.execute(())?;
+                    self.counts.erased += 1;
+                }
                 self.counts.duplicates += 1;
                 self.heard(&numbers, seq, message, false);
                 Ok(None)

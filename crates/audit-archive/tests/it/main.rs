@@ -1,5 +1,6 @@
 //! The archive over real logs: the embedded one, and Kafka.
 
+mod erase;
 mod export_file;
 mod harness;
 #[cfg(feature = "kafka")]
@@ -9,3 +10,4 @@ mod maintenance;
 mod run;
 mod sql;
 mod tree;
+mod witness;

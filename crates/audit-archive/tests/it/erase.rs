@@ -1,0 +1,265 @@
+//! Erasing: bodies are gone from the file, numbers, headers, proofs and checkpoints stay.
+
+use std::path::Path;
+
+use audit_archive::{
+    Concerned, ERASED_ACTION, ErasureOrder, Order, Query, Reader, Subjects, check, rebuild, sql_session,
+};
+use audit_journal::{AppendOutcome, Journal, NewMessage, Placement, Topic};
+use audit_proof::{Leaf, leaf_hash, verify_inclusion};
+use audit_record::{AuditRecord, Filter};
+use flagtrail_testkit::wait;
+use serde_json::{Value, json};
+
+use crate::harness::{CAUGHT_UP_WITHIN, Place, Running, append, covered, record, records};
+
+const PERSON: &str = "zaphod.beeblebrox@example.com";
+
+/// 40 records of others, and among them five that concern one person, one of which came twice, and one that mentions him.
+async fn filled(journal: &Journal) {
+    append(journal, &records(0..20)).await;
+    let by = |id: &str| {
+        record(id, "p", json!({"author": {"type": "user", "id": "z-1", "email": PERSON, "name": "Zaphod"}}))
+    };
+    let about = record(
+        "granted",
+        "p",
+        json!({
+            "action": "access.granted", "log": format!("{PERSON} became an administrator"),
+            "related_object_type": "PROJECT_ACCESS", "related_object": {"id": "77"},
+            "access": {"subject": {"type": "user", "id": "z-1", "email": PERSON}, "scope": {"type": "project", "id": "p"},
+                       "role": "admin", "effect": "granted"},
+        }),
+    );
+    let account = record(
+        "account",
+        "p",
+        json!({"related_object_type": "USER", "related_object": {"id": "z-1", "name": "Zaphod Beeblebrox"}}),
+    );
+    let mention = record("mention", "p", json!({"reason": format!("asked for by {PERSON}")}));
+    append(journal, &[by("one"), by("two"), about, account, mention, by("three"), by("two")]).await;
+    append(journal, &records(20..40)).await;
+}
+
+fn subjects() -> Subjects {
+    Subjects::new(&["Zaphod.Beeblebrox@example.com".to_owned(), "z-1".to_owned()], None)
+}
+
+fn find(reader: &Reader) -> Vec<Concerned> {
+    let partitions = reader.ends().expect("ends").len() as u32;
+    let found = |partition| {
+        reader.concerning(partition, &subjects(), || true).expect("an answer").expect("not stopped")
+    };
+    (0..partitions).flat_map(found).collect()
+}
+
+fn order(journal: &Journal, concerned: &Concerned, over: &Value) -> NewMessage {
+    let tree = &concerned.tree;
+    let order = ErasureOrder::new("request", tree.partition, (tree.size, tree.root), &concerned.leaves);
+    let mut fields = json!({
+        "action": ERASED_ACTION, "log": "Bodies were erased", "organisation": {"key": "~flagtrail"},
+        "author": {"type": "api_key", "name": "admin"}, "related_object_type": "FLAGTRAIL_ERASURE",
+        "related_object": {"id": "request"}, "project": null, "flag": null, "attributes": {"erasure": order},
+    });
+    if let (Value::Object(fields), Value::Object(over)) = (&mut fields, over) {
+        fields.extend(over.clone());
+    }
+    let record: AuditRecord = record(&format!("erasure-{}", tree.partition), "p", fields);
+    NewMessage { placement: Placement::Fixed(tree.partition), ..journal.record_message(&record) }
+}
+
+async fn erase(journal: &Journal, reader: &Reader) {
+    let messages: Vec<NewMessage> = find(reader)
+        .iter()
+        .filter(|found| !found.leaves.is_empty())
+        .map(|found| order(journal, found, &json!({})))
+        .collect();
+    for outcome in journal.append(Topic::Records, messages).await {
+        assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
+    }
+    covered(reader, journal).await;
+}
+
+/// Every byte that SQLite keeps of an archive.
+fn bytes_of(dir: &Path) -> Vec<u8> {
+    let files = dir.read_dir().expect("the archive").map(|entry| entry.expect("an entry").path());
+    files.flat_map(|file| std::fs::read(file).expect("a file")).collect()
+}
+
+fn says(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+}
+
+fn everything(reader: &Reader, text: Option<&str>) -> Vec<audit_archive::Row> {
+    let query =
+        Query { text: text.map(str::to_owned), limit: 1_000, order: Order::Oldest, ..Query::default() };
+    reader.query(&query).expect("a page").rows
+}
+
+/// Waits until nothing in the files says the person's address but the record that mentions him.
+async fn cleared(place: &Place) {
+    wait::until(CAUGHT_UP_WITHIN, "the files no longer hold what was erased", || async {
+        let bytes = bytes_of(&place.archive_dir());
+        !says(&bytes, "became an administrator")
+            && !says(&bytes, "\"z-1\"")
+            && !says(&bytes, "Zaphod Beeblebrox")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_concerns_a_person_is_gone_and_every_proof_stays() {
+    let place = Place::new(2);
+    let journal = place.journal().await;
+    filled(&journal).await;
+    let reader = place.reader();
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    let found = find(&reader);
+    let count = |runs: fn(&Concerned) -> &Vec<std::ops::Range<u64>>| {
+        found.iter().map(|concerned| Concerned::count(runs(concerned))).sum::<u64>()
+    };
+    assert_eq!((count(|found| &found.leaves), count(|found| &found.mentions)), (6, 1));
+    assert!(says(&bytes_of(&place.archive_dir()), "became an administrator"));
+    let heads = reader.tree_heads().expect("heads");
+    let of = |id: &str| reader.get(id).expect("an answer").remove(0);
+    let before: Vec<_> = ["one", "two", "granted", "account", "three", "r5"]
+        .iter()
+        .map(|id| (*id, reader.prove_inclusion(of(id).partition, of(id).seq, None).expect("a proof")))
+        .collect();
+
+    erase(&journal, &reader).await;
+    // What was erased and is sent again is not there again.
+    let again = record(
+        "one",
+        "p",
+        json!({"author": {"type": "user", "id": "z-1", "email": PERSON, "name": "Zaphod"}}),
+    );
+    append(&journal, &[again]).await;
+    covered(&reader, &journal).await;
+    cleared(&place).await;
+    running.stop().await;
+    check_erased(&place, &reader);
+    for head in &heads {
+        assert_eq!(reader.root(head.partition, head.size).expect("a root"), head.root);
+    }
+    for (id, proof) in &before {
+        let row = of(id);
+        let now = reader.prove_inclusion(row.partition, row.seq, Some(proof.tree.size)).expect("a proof");
+        assert_eq!((&now.entry, &now.hashes, now.tree.root), (&proof.entry, &proof.hashes, proof.tree.root));
+        assert_eq!(now.salt.is_none(), row.erased);
+        let leaf = leaf_hash(&now.entry);
+        assert_eq!(verify_inclusion(&leaf, now.index, now.tree.size, &now.hashes, &now.tree.root), Ok(()));
+        assert_eq!(Leaf::parse(&now.entry).expect("a leaf").record.expect("a record").id, *id);
+    }
+
+    // Built anew from the log, which still has the bodies, it comes to the same.
+    let roots = reader.tree_heads().expect("heads");
+    rebuild(place.archive_dir()).expect("removed");
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    cleared(&place).await;
+    running.stop().await;
+    check_erased(&place, &reader);
+    assert_eq!(reader.tree_heads().expect("heads"), roots);
+}
+
+fn check_erased(place: &Place, reader: &Reader) {
+    let report = check(place.archive_dir()).expect("a report");
+    assert!(report.is_sound(), "{report:?}");
+    assert!(find(reader).iter().all(|found| found.leaves.is_empty()));
+    let rows = everything(reader, None);
+    let erased: Vec<Value> = rows
+        .iter()
+        .filter(|row| row.erased)
+        .map(|row| serde_json::from_str(&row.json).expect("JSON"))
+        .collect();
+    let mut ids: Vec<&str> = erased.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["account", "granted", "one", "three", "two"]);
+    for row in &erased {
+        assert!(row["erased"]["by"].as_str().unwrap().starts_with("erasure-"), "{row}");
+        assert_eq!((&row["project"]["key"], row.get("author"), row.get("log")), (&json!("p"), None, None));
+    }
+    // Its words find the one that mentions him, and nothing else.
+    assert_eq!(everything(reader, Some("zaphod")).len(), 1);
+    assert_eq!(everything(reader, Some("administrator")).len(), 0);
+    let by = Query {
+        filter: Filter { author: vec![PERSON.to_owned()], ..Filter::default() },
+        limit: 10,
+        ..Query::default()
+    };
+    assert!(reader.query(&by).expect("a page").rows.is_empty());
+    let sql = sql_session(place.archive_dir()).expect("a session");
+    let count = |select: &str| sql.query_row(select, (), |row| row.get::<_, u64>(0)).expect("a count");
+    assert_eq!(
+        count("SELECT count(*) FROM audit_log WHERE erased_by IS NOT NULL AND occurred_at IS NOT NULL"),
+        5
+    );
+    assert_eq!(count("SELECT count(*) FROM audit_log WHERE author_email LIKE 'zaphod%'"), 0);
+    for partition in ["p00", "p01"] {
+        assert_eq!(
+            count(&format!(
+                "SELECT count(*) FROM {partition}.label WHERE label LIKE 'zaphod%' OR label = 'z-1'"
+            )),
+            0
+        );
+        assert_eq!(count(&format!("SELECT count(*) FROM {partition}.orphan")), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_others_or_about_another_tree_changes_nothing() {
+    let place = Place::new(1);
+    let journal = place.journal().await;
+    filled(&journal).await;
+    let reader = place.reader();
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    let all = find(&reader);
+    let [found] = &all[..] else { panic!("one partition") };
+    // Anybody may append a record with that action; it counts under our own name alone.
+    let by_others = order(&journal, found, &json!({"organisation": {"key": "acme"}}));
+    let mut elsewhere = found.clone();
+    elsewhere.tree.root = audit_proof::NodeHash::from_bytes([9; 32]);
+    let newer =
+        order(&journal, found, &json!({"id": "newer", "attributes": {"erasure": {"v": 2, "all": true}}}));
+    let messages = vec![by_others, order(&journal, &elsewhere, &json!({"id": "elsewhere"})), newer];
+    for outcome in journal.append(Topic::Records, messages).await {
+        assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
+    }
+    covered(&reader, &journal).await;
+    running.stop().await;
+    assert!(everything(&reader, None).iter().all(|row| !row.erased));
+    assert_eq!(find(&reader)[0].leaves, found.leaves);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_gone_without_an_erasure_is_found() {
+    let place = Place::new(1);
+    let journal = place.journal().await;
+    filled(&journal).await;
+    let reader = place.reader();
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    erase(&journal, &reader).await;
+    running.stop().await;
+    let file = rusqlite::Connection::open(place.archive_dir().join("records-00.sqlite")).expect("the file");
+    for (sql, named) in [
+        (
+            "UPDATE record SET json = '{}' WHERE id = 'two' AND duplicate_of IS NULL",
+            "its body was erased, and is there",
+        ),
+        ("UPDATE record SET json = NULL WHERE id = 'two' AND duplicate_of IS NULL", ""),
+        (
+            "UPDATE record SET erased_by = 3 WHERE id = 'three'; UPDATE record SET json = NULL WHERE seq = 3",
+            "is no erasure",
+        ),
+    ] {
+        file.execute_batch(sql).expect("tampered with");
+        let report = check(place.archive_dir()).expect("a report");
+        let found: Vec<&str> = report.findings.iter().map(|finding| finding.problem.as_str()).collect();
+        assert_eq!(found.is_empty(), named.is_empty(), "{sql}: {found:?}");
+        assert!(named.is_empty() || found.iter().any(|problem| problem.contains(named)), "{sql}: {found:?}");
+    }
+}
