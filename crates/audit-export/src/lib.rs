@@ -39,4 +39,7 @@ pub use payload::{
 };
 pub use request::{ExportOrder, ExportRequest, ExportState, StateSummary, SubmitError};
 pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export, run_export_to};
-pub use seal::{KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig};
+pub use seal::{
+    KeyFileError, PublicKeys, SEALER_GROUP, SealKeys, Sealer, SealerConfig, WITNESSES_MAX, WitnessAnswer,
+    WitnessTransport, Witnessing, record_keys,
+};

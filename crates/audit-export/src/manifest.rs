@@ -117,4 +117,12 @@ pub struct PartitionEntry {
     pub complete: bool,
     /// How many records of it are in the files.
     pub records: u64,
+    /// How many more were asked for, whose bodies had been erased.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub erased: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }

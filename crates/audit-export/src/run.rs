@@ -213,7 +213,7 @@ fn look(reader: &Reader, log: &[Bounds]) -> Result<Option<Vec<Cut>>, ExportError
             return Ok(None);
         }
         let PartitionEnd { partition, next, seq } = partition.end;
-        cuts.push(Cut { partition, start: bounds.start, end: next, seq, complete, records: 0 });
+        cuts.push(Cut { partition, start: bounds.start, end: next, seq, complete, records: 0, erased: 0 });
     }
     Ok(Some(cuts))
 }
@@ -246,14 +246,20 @@ fn write_payload(
             Some(None) => continue,
             Some(Some(row)) => row,
         };
+        let cut = state.cuts.iter_mut().find(|cut| cut.partition == row.partition);
+        // Its body was erased: it is counted, and not among the files.
+        if row.erased {
+            cut.into_iter().for_each(|cut| cut.erased += 1);
+            continue;
+        }
+        if let Some(cut) = cut {
+            cut.records += 1;
+        }
         let mut file = match open.take() {
             Some(file) => file,
             None => begin(&state)?,
         };
         file.append(&row)?;
-        if let Some(cut) = state.cuts.iter_mut().find(|cut| cut.partition == row.partition) {
-            cut.records += 1;
-        }
         records += 1;
         if records.is_multiple_of(PROGRESS_RECORDS) {
             progress(Progress { covered, records });
@@ -292,6 +298,7 @@ fn finish(
         end: cut.end,
         complete: cut.complete,
         records: cut.records,
+        erased: cut.erased,
     };
     let manifest = Manifest {
         version: MANIFEST_VERSION,

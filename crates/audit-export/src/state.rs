@@ -29,6 +29,9 @@ pub(crate) struct Cut {
     pub(crate) complete: bool,
     /// Records written so far.
     pub(crate) records: u64,
+    /// Records that were asked for and had been erased.
+    #[serde(default)]
+    pub(crate) erased: u64,
 }
 
 /// Everything that a resumed run needs. Written after each payload file is durable: if we crash in between,

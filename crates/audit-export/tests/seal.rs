@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use audit_archive::{ArchiveConfig, Archiver, Reader};
-use audit_export::{SEALER_GROUP, SealKeys, Sealer, SealerConfig};
+use audit_export::{KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig, record_keys};
 use audit_journal::{
-    Anchor, AppendOutcome, Bookmark, EmbeddedConfig, Journal, JournalConfig, MessageHash, OwnedCommit,
-    OwnedEvent, PartitionCommit, ReadLimit, Topic,
+    Anchor, AppendOutcome, Bookmark, Control, EmbeddedConfig, Journal, JournalConfig, MessageHash,
+    OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit, Topic,
 };
 use audit_proof::{Checkpoint, NoteVerifier, Sealed, origin, verify_consistency};
 use audit_record::AuditRecord;
@@ -292,7 +292,7 @@ async fn a_log_that_begins_again_in_a_new_epoch_is_sealed_under_another_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_keys_are_exchanged_the_former_one_still_checks() {
     let bench = Bench::new().await;
-    let rotated = keys().rotated();
+    let rotated = keys().rotated().unwrap();
     let running = bench.start(&rotated);
     bench.append(0..20).await;
     // Whoever knows the former key alone opens it, without the time, which the new cosigner tells.
@@ -310,7 +310,7 @@ async fn while_keys_are_exchanged_the_former_one_still_checks() {
         let range = bench.journal.read(Topic::Checkpoints, partition, 0, limit).await.unwrap();
         let (_, note, _, _) = Sealed::read(range.messages[0].value.as_deref().unwrap()).unwrap();
         let origin = origin(&deployment, partition, 0);
-        for (name, keys) in [("former", keys()), ("new", rotated.without_former())] {
+        for (name, keys) in [("former", keys()), ("new", rotated.without_former().unwrap())] {
             let signers = keys.signers(&origin).unwrap();
             let known: Vec<NoteVerifier> = signers.iter().map(|signer| signer.verifier().clone()).collect();
             opened.insert((name, partition), Checkpoint::open(&note, &origin, &known).is_ok());
@@ -319,13 +319,75 @@ async fn while_keys_are_exchanged_the_former_one_still_checks() {
     assert!(opened.len() == 4 && opened.values().all(|is_open| *is_open), "{opened:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_becomes_of_the_keys_is_on_the_record_once() {
+    let bench = Bench::new().await;
+    let control = Control::open(bench.journal.clone()).await.unwrap();
+    let stop = CancellationToken::new();
+    let rotated = keys().rotated().unwrap();
+    let finished = rotated.without_former().unwrap();
+    for keys in [keys(), keys(), rotated.clone(), keys(), rotated, finished.clone(), finished] {
+        record_keys(&control, &keys, &stop).await;
+    }
+    let mut told = Vec::new();
+    for partition in 0..PARTITIONS {
+        let limit = ReadLimit { messages: 100, bytes: 1 << 20 };
+        let range = bench.journal.read(Topic::Records, partition, 0, limit).await.unwrap();
+        told.extend(range.messages.iter().map(|message| {
+            let record = AuditRecord::from_json(message.value.as_deref().unwrap()).unwrap();
+            record.action().as_str().to_owned()
+        }));
+    }
+    assert_eq!(told, ["flagtrail.key.created", "flagtrail.key.rotated", "flagtrail.key.retired"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sealer_whose_memory_was_deleted_goes_on_from_what_it_published() {
+    let bench = Bench::new().await;
+    let running = bench.start(&keys());
+    bench.append(0..40).await;
+    bench.sealed(&keys(), 40).await;
+    running.stop().await;
+    let before = bench.sizes(&keys()).await;
+    // Position and document of every partition are gone, as if the topic had been lost.
+    let mut owner = bench.journal.follow_owned(SEALER_GROUP).await;
+    let mut commit = OwnedCommit::default();
+    while commit.partitions.len() < PARTITIONS as usize {
+        let event = owner.next().await.unwrap();
+        let OwnedEvent::Assigned { partition, generation, documents, .. } = event else { continue };
+        commit.partitions.push(PartitionCommit {
+            partition,
+            generation,
+            bookmark: Bookmark::default(),
+            documents: documents.into_iter().map(|(key, _)| (key, None)).collect(),
+        });
+    }
+    owner.committer().commit(commit).await.unwrap();
+    owner.leave().await;
+    let running = bench.start(&keys());
+    bench.append(40..60).await;
+    bench.sealed(&keys(), 60).await;
+    running.stop().await;
+    for (before, after) in before.iter().zip(bench.sizes(&keys()).await) {
+        assert_eq!(after[..before.len()], before[..]);
+        assert!(after.is_sorted(), "nothing smaller was signed again: {after:?}");
+    }
+    bench.check(&keys()).await;
+}
+
 #[test]
 fn a_key_file_is_read_back_and_shows_nothing() {
-    let rotated = keys().rotated();
+    let rotated = keys().rotated().unwrap();
     let read = SealKeys::parse(&rotated.to_text()).unwrap();
     assert_eq!(read.to_text(), rotated.to_text());
-    assert_eq!(read.without_former().to_text().lines().nth(1), rotated.to_text().lines().nth(1));
-    assert!(!rotated.without_former().to_text().contains(keys().to_text().lines().nth(1).unwrap()));
+    assert_eq!(rotated.rotated().unwrap_err(), KeyFileError::Exchanging);
+    assert_eq!(keys().without_former().unwrap_err(), KeyFileError::NotExchanging);
+    let finished = rotated.without_former().unwrap();
+    assert_eq!(finished.to_text().lines().nth(1), rotated.to_text().lines().nth(1));
+    assert!(!finished.to_text().contains(keys().to_text().lines().nth(1).unwrap()));
+    // What the former key signed still counts.
+    assert_eq!(SealKeys::parse(&finished.to_text()).unwrap().former(), keys().signing());
+    assert_eq!(finished.log_keys(), rotated.log_keys());
     assert_ne!(SealKeys::generate().to_text(), SealKeys::generate().to_text());
     assert_eq!(format!("{read:?}"), "SealKeys(2 keys, [REDACTED])");
     let text = rotated.to_text();

@@ -7,6 +7,7 @@ use audit_proof::{
 };
 use uuid::Uuid;
 
+use super::floor::Floor;
 use super::keys::SealKeys;
 use crate::record::REQUESTED as EXPORT_REQUESTED;
 
@@ -43,6 +44,14 @@ pub(super) enum Refusal {
     UnknownKey { origin: String, keys: String },
     #[error("the last checkpoint's signatures: {0}: the group's progress was altered")]
     Forged(CheckpointError),
+    #[error(
+        "the log has another root at {size} leaves than the checkpoint of {origin} that was published: what was signed was altered since"
+    )]
+    Contradicts { origin: String, size: u64 },
+    #[error(
+        "nothing is known of what was sealed, and messages after the last checkpoint, before offset {kept_from}, were removed before they were sealed again"
+    )]
+    Overtaken { kept_from: Offset },
     #[error("the log's keys can't be used: {0}")]
     Keys(#[from] InvalidKey),
 }
@@ -72,6 +81,10 @@ pub(super) struct Sealing {
     tree_epoch: u32,
     /// The size that was signed last, and when.
     sealed: Option<(u64, i64)>,
+    /// What was published and is not reached again yet: until it is, and turns out to be the same, nothing is signed.
+    floor: Option<Floor>,
+    /// The first message that is a new leaf: those before it are in the tree that was taken up.
+    leaves_from: Offset,
     header: Vec<u8>,
 }
 
@@ -86,6 +99,7 @@ impl Sealing {
         generation: u64,
         bookmark: Option<Bookmark>,
         document: Option<&[u8]>,
+        floor: Option<Floor>,
     ) -> Result<Self, Refusal> {
         let mut sealing = Self {
             deployment,
@@ -95,11 +109,13 @@ impl Sealing {
             frontier: Frontier::new(),
             tree_epoch: 0,
             sealed: None,
+            floor: None,
+            leaves_from: 0,
             header: Vec::new(),
         };
         let next = sealing.bookmark.next;
         let Some(document) = document else {
-            return if next == 0 { Ok(sealing) } else { Err(Refusal::Forgotten(next)) };
+            return if next == 0 { sealing.begin(floor) } else { Err(Refusal::Forgotten(next)) };
         };
         let (sealed, note, checkpoint, frontier) = Sealed::read(document)?;
         if sealed.next != next {
@@ -124,26 +140,47 @@ impl Sealing {
         sealing.tree_epoch = sealed.epoch;
         // When it was signed is not kept: the first look at the clock signs again, if only as a sign of life.
         sealing.sealed = Some((checkpoint.size, i64::MIN));
+        // Of another epoch it has another name, and can't be contradicted.
+        sealing.floor =
+            floor.filter(|floor| floor.epoch == sealed.epoch && floor.frontier.size() > frontier.size());
         sealing.frontier = frontier;
         Ok(sealing)
     }
 
+    /// Begins a partition of which the sealer remembers nothing. Where checkpoints of it were published all the same, it
+    /// has to come to the same tree again; where retention has removed what the tree was made of, it goes on from there.
+    fn begin(mut self, floor: Option<Floor>) -> Result<Self, Refusal> {
+        let Some(floor) = floor else { return Ok(self) };
+        if floor.kept_from == 0 {
+            self.floor = Some(floor);
+            return Ok(self);
+        }
+        if floor.next < floor.kept_from {
+            return Err(Refusal::Overtaken { kept_from: floor.kept_from });
+        }
+        self.tree_epoch = floor.epoch;
+        self.sealed = Some((floor.frontier.size(), i64::MIN));
+        self.leaves_from = floor.next;
+        self.frontier = floor.frontier;
+        Ok(self)
+    }
+
     /// Takes in the next messages. Tells when the last export was asked for that is among them, in milliseconds since
-    /// 1970.
-    pub(super) fn append(&mut self, batch: &Batch) -> Option<i64> {
-        let (first, bookmark) = batch.messages.first().zip(batch.bookmark())?;
+    /// 1970. Refused where they make another tree than the one that was published.
+    pub(super) fn append(&mut self, batch: &Batch) -> Result<Option<i64>, Refusal> {
+        let Some((first, bookmark)) = batch.messages.first().zip(batch.bookmark()) else { return Ok(None) };
         let mut asked_at_ms = None;
         // As archives do it: a log that begins from the start again has a tree of its own.
         if batch.epoch > self.bookmark.epoch && first.offset < self.bookmark.next {
             self.frontier = Frontier::new();
-            self.sealed = None;
+            (self.sealed, self.floor, self.leaves_from) = (None, None, 0);
         }
         if self.frontier.size() == 0 {
             // Part of the tree's name: so a sealer that knows nothing of the epochs before can't contradict what was
             // signed in them.
             self.tree_epoch = batch.epoch;
         }
-        for message in &batch.messages {
+        for message in batch.messages.iter().filter(|message| message.offset >= self.leaves_from) {
             let header = |name| message.header(name).map(|value: &bytes::Bytes| &value[..]);
             let value = value_of(message);
             let leaf = Leaf::of(self.frontier.size(), header(SALT_HEADER), header(TAGS_HEADER), value);
@@ -151,14 +188,41 @@ impl Sealing {
             if leaf.record.is_some_and(|record| record.action == EXPORT_REQUESTED) {
                 asked_at_ms = Some(message.appended_at_ms);
             }
+            if let Some(floor) = self.floor.take_if(|floor| floor.frontier.size() == self.frontier.size()) {
+                self.reach(&floor, batch.epoch)?;
+            }
         }
         self.bookmark = bookmark;
-        asked_at_ms
+        Ok(asked_at_ms)
+    }
+
+    /// The tree is as large as what was published.
+    fn reach(&mut self, floor: &Floor, epoch: u32) -> Result<(), Refusal> {
+        let size = floor.frontier.size();
+        if self.frontier == floor.frontier {
+            self.tree_epoch = floor.epoch;
+            self.sealed = Some((size, i64::MIN));
+            return Ok(());
+        }
+        // A log that was accepted in a later epoch has a tree of another name.
+        if self.tree_epoch == epoch && epoch > floor.epoch {
+            return Ok(());
+        }
+        let origin = origin(&self.deployment, self.partition, floor.epoch);
+        Err(Refusal::Contradicts { origin, size })
+    }
+
+    /// How many leaves the log has, and how many were published, where the log has fewer.
+    pub(super) fn falls_short(&self) -> Option<(u64, u64)> {
+        self.floor.as_ref().map(|floor| (self.frontier.size(), floor.frontier.size()))
     }
 
     /// Whether it is time to sign.
     pub(super) fn is_due(&self, now_ms: i64, pace: Pace) -> bool {
         let size = self.frontier.size();
+        if self.floor.is_some() || self.bookmark.next < self.leaves_from {
+            return false;
+        }
         match self.sealed {
             None => size > 0,
             Some((sealed, at_ms)) => {
@@ -227,7 +291,7 @@ mod tests {
     }
 
     fn fresh() -> Sealing {
-        Sealing::take_up(&keys(), Uuid::nil(), 3, 1, None, None).expect("nothing stands against it")
+        Sealing::take_up(&keys(), Uuid::nil(), 3, 1, None, None, None).expect("nothing stands against it")
     }
 
     fn keys() -> SealKeys {
@@ -252,33 +316,33 @@ mod tests {
         bookmark: Option<Bookmark>,
         sealed: Option<&Sealed>,
     ) -> Result<Sealing, Refusal> {
-        Sealing::take_up(keys, Uuid::nil(), 3, 2, bookmark, sealed.map(Sealed::to_json).as_deref())
+        Sealing::take_up(keys, Uuid::nil(), 3, 2, bookmark, sealed.map(Sealed::to_json).as_deref(), None)
     }
 
     #[test]
     fn it_is_time_after_the_interval_after_many_records_and_after_long_silence() {
         let mut sealing = fresh();
         assert!(!sealing.is_due(0, PACE));
-        sealing.append(&batch(0..3, 0));
+        sealing.append(&batch(0..3, 0)).expect("it goes on");
         assert!(sealing.is_due(0, PACE));
         sealing.published(0);
         assert!(!sealing.is_due(3_599_999, PACE));
         assert!(sealing.is_due(3_600_000, PACE));
-        sealing.append(&batch(3..4, 0));
+        sealing.append(&batch(3..4, 0)).expect("it goes on");
         assert!(!sealing.is_due(59_999, PACE));
         assert!(sealing.is_due(60_000, PACE));
-        sealing.append(&batch(4..13, 0));
+        sealing.append(&batch(4..13, 0)).expect("it goes on");
         assert!(sealing.is_due(0, PACE));
     }
 
     #[test]
     fn a_partition_is_taken_up_only_where_what_was_signed_and_the_watermark_agree() {
         let mut sealing = fresh();
-        sealing.append(&batch(0..5, 0));
+        sealing.append(&batch(0..5, 0)).expect("it goes on");
         let (sealed, bookmark) = sign(&sealing);
         let mut next = again(Some(bookmark), Some(&sealed)).expect("it goes on");
-        sealing.append(&batch(5..9, 0));
-        next.append(&batch(5..9, 0));
+        sealing.append(&batch(5..9, 0)).expect("it goes on");
+        next.append(&batch(5..9, 0)).expect("it goes on");
         assert_eq!(next.frontier, sealing.frontier);
 
         let moved = Bookmark { next: 4, ..bookmark };
@@ -287,7 +351,8 @@ mod tests {
             Err(Refusal::Elsewhere { bookmark: 4, sealed: 5 })
         ));
         assert!(matches!(again(Some(bookmark), None), Err(Refusal::Forgotten(5))));
-        let other = Sealing::take_up(&keys(), Uuid::max(), 3, 2, Some(bookmark), Some(&sealed.to_json()));
+        let other =
+            Sealing::take_up(&keys(), Uuid::max(), 3, 2, Some(bookmark), Some(&sealed.to_json()), None);
         assert!(matches!(other, Err(Refusal::OtherLog { .. })));
         let altered = Sealed { peaks: sealed.peaks.iter().rev().copied().collect(), ..sealed.clone() };
         assert!(matches!(again(Some(bookmark), Some(&altered)), Err(Refusal::Unreadable(_))));
@@ -298,20 +363,20 @@ mod tests {
     #[test]
     fn whom_a_new_epoch_moved_back_begins_a_tree_of_another_name_and_whom_it_moved_on_continues() {
         let mut sealing = fresh();
-        sealing.append(&batch(0..5, 0));
+        sealing.append(&batch(0..5, 0)).expect("it goes on");
         let (sealed, bookmark) = sign(&sealing);
         let moved_to = |next| Bookmark { next, anchor: None, epoch: 7 };
 
         let mut back = again(Some(moved_to(0)), Some(&sealed)).expect("a log that begins again");
         assert!(!back.is_due(i64::MAX, PACE), "nothing of the former tree is signed again");
-        back.append(&batch(0..2, 7));
+        back.append(&batch(0..2, 7)).expect("it goes on");
         assert_eq!((back.frontier.size(), back.bookmark.next), (2, 2));
         assert!(back.origin().ends_with("/3/7") && back.origin() != sealing.origin());
         let (of_new, bookmark_of_new) = sign(&back);
         assert!(again(Some(bookmark_of_new), Some(&of_new)).is_ok());
 
         let mut on = again(Some(moved_to(9)), Some(&sealed)).expect("a gap was accepted");
-        on.append(&batch(9..10, 7));
+        on.append(&batch(9..10, 7)).expect("it goes on");
         assert_eq!((on.frontier.size(), on.origin()), (6, sealing.origin()));
 
         for altered in [Bookmark { epoch: 0, ..moved_to(0) }, Bookmark { next: 0, epoch: 7, ..bookmark }] {
@@ -322,11 +387,11 @@ mod tests {
     #[test]
     fn what_none_of_the_keys_signed_is_not_taken_up_and_the_key_that_did_is_named() {
         let mut sealing = fresh();
-        sealing.append(&batch(0..5, 0));
+        sealing.append(&batch(0..5, 0)).expect("it goes on");
         let (sealed, bookmark) = sign(&sealing);
         // Whoever can write to the log makes up another history, and signs it with a key of his own.
         let mut other = fresh();
-        other.append(&batch(0..5, 7));
+        other.append(&batch(0..5, 7)).expect("it goes on");
         other.tree_epoch = 0;
         assert_ne!(other.frontier, sealing.frontier);
         let stranger = SealKeys::new([2; 32]);
@@ -346,13 +411,13 @@ mod tests {
     #[test]
     fn what_the_former_key_signed_is_taken_up_until_that_key_is_left_behind() {
         let mut sealing = fresh();
-        sealing.append(&batch(0..5, 0));
+        sealing.append(&batch(0..5, 0)).expect("it goes on");
         let (by_former, bookmark) = sign(&sealing);
-        let rotated = keys().rotated();
+        let rotated = keys().rotated().expect("one key");
         let taken_up =
             again_with(&rotated, Some(bookmark), Some(&by_former)).expect("the former key signed it");
         let (by_both, _) = sign_with(&taken_up, &rotated);
-        let finished = rotated.without_former();
+        let finished = rotated.without_former().expect("two keys");
         assert!(again_with(&finished, Some(bookmark), Some(&by_both)).is_ok());
         let too_early = again_with(&finished, Some(bookmark), Some(&by_former));
         assert!(matches!(too_early, Err(Refusal::UnknownKey { .. })));
@@ -361,17 +426,87 @@ mod tests {
     #[test]
     fn a_log_that_begins_from_the_start_again_is_another_log() {
         let mut sealing = fresh();
-        sealing.append(&batch(0..5, 0));
+        sealing.append(&batch(0..5, 0)).expect("it goes on");
         sealing.published(0);
         let before = sealing.origin();
-        sealing.append(&batch(0..2, 7));
+        sealing.append(&batch(0..2, 7)).expect("it goes on");
         assert_eq!(sealing.frontier.size(), 2);
         assert_ne!(sealing.origin(), before);
         assert!(sealing.origin().ends_with("/3/7"));
         // One that goes on is the same log, whatever the epoch.
         let mut going_on = fresh();
-        going_on.append(&batch(0..5, 0));
-        going_on.append(&batch(5..6, 7));
+        going_on.append(&batch(0..5, 0)).expect("it goes on");
+        going_on.append(&batch(5..6, 7)).expect("it goes on");
         assert_eq!((going_on.frontier.size(), going_on.origin()), (6, before));
+    }
+
+    fn published(sealing: &Sealing, next: u64, kept_from: u64) -> Floor {
+        Floor { epoch: sealing.tree_epoch, next, frontier: sealing.frontier.clone(), kept_from }
+    }
+
+    fn without_memory(floor: Floor) -> Result<Sealing, Refusal> {
+        Sealing::take_up(&keys(), Uuid::nil(), 3, 1, None, None, Some(floor))
+    }
+
+    #[test]
+    fn a_sealer_that_remembers_nothing_signs_nothing_until_it_has_what_was_published() {
+        let mut before = fresh();
+        before.append(&batch(0..5, 0)).expect("it goes on");
+        let mut again = without_memory(published(&before, 5, 0)).expect("it begins");
+        again.append(&batch(0..4, 0)).expect("it goes on");
+        assert!(!again.is_due(i64::MAX, PACE));
+        assert_eq!(again.falls_short(), Some((4, 5)));
+        // The log goes on in a later epoch, under its first name.
+        again.append(&batch(4..5, 0)).expect("it is the same");
+        assert_eq!((again.falls_short(), again.origin()), (None, before.origin()));
+        again.append(&batch(5..6, 7)).expect("it goes on");
+        assert!(again.is_due(i64::MAX, PACE));
+        // Another history under the same name.
+        let mut other = without_memory(published(&before, 5, 0)).expect("it begins");
+        let mut altered = batch(0..5, 0);
+        altered.messages[2].value = None;
+        assert!(matches!(other.append(&altered), Err(Refusal::Contradicts { size: 5, .. })));
+        // Which is another log where an epoch says so.
+        let mut replaced = without_memory(published(&before, 5, 0)).expect("it begins");
+        replaced.append(&batch(0..6, 7)).expect("another name");
+        assert!(replaced.origin().ends_with("/3/7") && replaced.is_due(i64::MAX, PACE));
+    }
+
+    #[test]
+    fn a_sealer_whose_memory_was_put_back_does_not_contradict_what_it_published_since() {
+        let mut sealing = fresh();
+        sealing.append(&batch(0..3, 0)).expect("it goes on");
+        let (old, bookmark) = sign(&sealing);
+        sealing.append(&batch(3..5, 0)).expect("it goes on");
+        let floor = published(&sealing, 5, 0);
+        let take_up = || {
+            let document = old.to_json();
+            let floor = Some(floor.clone());
+            Sealing::take_up(&keys(), Uuid::nil(), 3, 1, Some(bookmark), Some(&document), floor)
+                .expect("it is taken up")
+        };
+        let mut again = take_up();
+        again.append(&batch(3..4, 0)).expect("it goes on");
+        assert!(!again.is_due(i64::MAX, PACE));
+        again.append(&batch(4..5, 0)).expect("it is the same");
+        assert!(again.is_due(i64::MAX, PACE));
+        let mut altered = batch(3..5, 0);
+        altered.messages[1].value = None;
+        assert!(matches!(take_up().append(&altered), Err(Refusal::Contradicts { .. })));
+    }
+
+    #[test]
+    fn after_a_retention_a_sealer_without_memory_goes_on_from_what_was_published() {
+        let mut before = fresh();
+        before.append(&batch(0..5, 0)).expect("it goes on");
+        let mut again = without_memory(published(&before, 5, 3)).expect("it goes on");
+        again.append(&batch(3..4, 0)).expect("passed over");
+        assert!(!again.is_due(i64::MAX, PACE), "it stands before what was signed");
+        again.append(&batch(4..8, 0)).expect("it goes on");
+        before.append(&batch(5..8, 0)).expect("it goes on");
+        assert_eq!(again.frontier, before.frontier);
+        assert!(again.is_due(i64::MAX, PACE));
+        let gone = without_memory(published(&fresh(), 2, 3));
+        assert!(matches!(gone, Err(Refusal::Overtaken { kept_from: 3 })));
     }
 }

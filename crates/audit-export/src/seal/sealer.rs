@@ -11,6 +11,7 @@ use audit_proof::{Cosigner, InvalidKey};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::floor::{self, Floor};
 use super::keys::SealKeys;
 use super::partition::{DOCUMENT, Pace, Sealing};
 
@@ -19,6 +20,11 @@ pub const SEALER_GROUP: &str = "flagtrail-seal";
 
 /// How often it is looked at whether a partition is due.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often it is tried to read what was published of a partition, and the pause in between: brokers that are away for
+/// longer take the partition away, too, and it is assigned again.
+const FLOOR_TRIES_MAX: usize = 10;
+const FLOOR_PAUSE: Duration = Duration::from_secs(1);
 
 /// New leaves after which a partition is sealed at once.
 const LEAVES_MAX: u64 = 65_536;
@@ -85,8 +91,10 @@ impl Sealer {
             OwnedEvent::Assigned { partition, generation, bookmark, documents, .. } => {
                 let document = documents.iter().find(|(key, _)| key == DOCUMENT).map(|(_, value)| &value[..]);
                 let deployment = self.journal.identity().deployment;
-                let taken_up =
-                    Sealing::take_up(&self.keys, deployment, partition, generation, bookmark, document);
+                let Some(floor) = self.floor(partition, document.is_some()).await else { return };
+                let taken_up = Sealing::take_up(
+                    &self.keys, deployment, partition, generation, bookmark, document, floor,
+                );
                 match taken_up {
                     Ok(sealing) => drop(self.partitions.insert(partition, sealing)),
                     // What was published stays as it is: no checkpoint is better than one that contradicts it.
@@ -94,18 +102,37 @@ impl Sealer {
                 }
             }
             OwnedEvent::Messages(batch) => {
-                if let Some(sealing) = self.partitions.get_mut(&batch.partition) {
-                    let oldest_ms = now_ms.saturating_sub(millis(REQUEST_AGE_MAX));
-                    if sealing.append(&batch).is_some_and(|asked_at_ms| asked_at_ms >= oldest_ms) {
-                        self.hurry_until_ms = now_ms.saturating_add(millis(HURRY));
+                let partition = batch.partition;
+                let Some(sealing) = self.partitions.get_mut(&partition) else { return };
+                match sealing.append(&batch) {
+                    Ok(asked_at_ms) => {
+                        let oldest_ms = now_ms.saturating_sub(millis(REQUEST_AGE_MAX));
+                        if asked_at_ms.is_some_and(|asked_at_ms| asked_at_ms >= oldest_ms) {
+                            self.hurry_until_ms = now_ms.saturating_add(millis(HURRY));
+                        }
+                        if sealing.is_due(now_ms, self.pace) {
+                            self.seal(vec![partition], committer, now_ms).await;
+                        }
                     }
-                    if sealing.is_due(now_ms, self.pace) {
-                        self.seal(vec![batch.partition], committer, now_ms).await;
+                    Err(refusal) => {
+                        tracing::error!(partition, %refusal, "sealing: partition is not sealed");
+                        self.partitions.remove(&partition);
                     }
                 }
             }
             // The position moves with a checkpoint only.
-            OwnedEvent::Level { .. } => {}
+            OwnedEvent::Level { partition, .. } => {
+                if let Some((found, published)) =
+                    self.partitions.get(&partition).and_then(Sealing::falls_short)
+                {
+                    tracing::error!(
+                        partition,
+                        found,
+                        published,
+                        "sealing: the log has fewer messages than were signed; nothing is signed until it has them"
+                    );
+                }
+            }
             OwnedEvent::Revoked { partition, lost, done } => {
                 if !lost {
                     self.seal_if_grown(partition, committer, now_ms).await;
@@ -117,6 +144,22 @@ impl Sealer {
                 tracing::error!(%stop, "sealing: partition is not sealed any further");
             }
         }
+    }
+
+    /// What was published of a partition; `None` where the log does not tell.
+    async fn floor(&self, partition: Partition, remembers: bool) -> Option<Option<Floor>> {
+        for _ in 0..FLOOR_TRIES_MAX {
+            match floor::find(&self.journal, &self.keys, partition, remembers).await {
+                Ok(floor) => return Some(floor),
+                Err(error) => tracing::warn!(partition, %error, "sealing: what was signed can't be read yet"),
+            }
+            tokio::time::sleep(FLOOR_PAUSE).await;
+        }
+        tracing::error!(
+            partition,
+            "sealing: partition is not sealed: what was signed can't be read from the log"
+        );
+        None
     }
 
     async fn seal_if_grown(&mut self, partition: Partition, committer: &Committer, now_ms: i64) {

@@ -1,0 +1,245 @@
+//! Asking outside witnesses to cosign checkpoints (C2SP tlog-witness, the log's side). With their cosignatures a checkpoint
+//! is published once more: from then on somebody else vouches that the log had no other history.
+//!
+//! It stands beside the sealer, not within it: a witness that is slow or away delays no checkpoint. What is asked about is
+//! what this machine's archive bears out, whose tree makes the proof that it extends what the witness saw before.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use audit_archive::{CheckpointRow, Reader};
+use audit_journal::{AppendOutcome, Journal, NewMessage, Partition, Placement, ReadLimit, Topic};
+use audit_proof::{
+    NoteSignature, NoteVerifier, Sealed, SignedNote, add_checkpoint, cosignatures, cosigned_size,
+};
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+/// Most witnesses that are asked.
+pub const WITNESSES_MAX: usize = 16;
+
+/// How often it is looked whether there is a new checkpoint.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a witness that did not answer as it should is left alone.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// How often a witness is asked in a row: it may tell first what it cosigned last.
+const TRIES_MAX: usize = 2;
+
+/// What a witness answered: the status, and the text.
+pub type WitnessAnswer = Result<(u16, String), String>;
+
+/// Brings the body of an `add-checkpoint` request to a witness, by its place among the witnesses, and its answer back.
+/// What is sent at most once, within a bounded time.
+pub trait WitnessTransport: Send + Sync {
+    /// Sends it.
+    fn add_checkpoint(
+        &self,
+        witness: usize,
+        body: String,
+    ) -> Pin<Box<dyn Future<Output = WitnessAnswer> + Send + '_>>;
+}
+
+/// Asks witnesses for every partition.
+pub struct Witnessing {
+    journal: Journal,
+    reader: Reader,
+    witnesses: Vec<NoteVerifier>,
+    transport: Arc<dyn WitnessTransport>,
+    known: HashMap<(Partition, usize), Known>,
+}
+
+/// What is known of a witness and a partition.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// The size that it cosigned last, of which tree: by the first message of the tree.
+    cosigned: Option<u64>,
+    /// It is not to be asked before.
+    not_before: Option<Instant>,
+}
+
+impl std::fmt::Debug for Witnessing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Witnessing").field("witnesses", &self.witnesses).finish_non_exhaustive()
+    }
+}
+
+/// What a witness had to say.
+enum Said {
+    Cosigned(Vec<NoteSignature>),
+    /// It cosigned this size last, which the request did not begin with.
+    Stands(u64),
+    /// It did not do so, for this reason.
+    Refused(String),
+}
+
+impl Witnessing {
+    /// Of these witnesses, of whom [`WITNESSES_MAX`] at most are asked.
+    pub fn new(
+        journal: Journal,
+        reader: Reader,
+        mut witnesses: Vec<NoteVerifier>,
+        transport: Arc<dyn WitnessTransport>,
+    ) -> Self {
+        witnesses.truncate(WITNESSES_MAX);
+        Self { journal, reader, witnesses, transport, known: HashMap::new() }
+    }
+
+    /// Asks until told to stop.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while shutdown.run_until_cancelled(look.tick()).await.is_some() {
+            for partition in 0..self.journal.identity().partitions {
+                if shutdown.run_until_cancelled(self.look(partition)).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn look(&mut self, partition: Partition) {
+        let reader = self.reader.clone();
+        let latest = tokio::task::spawn_blocking(move || reader.latest_checkpoint(partition)).await;
+        // Without an archive there is nothing to ask about yet; that one can't be read is told by whoever asks it.
+        let Ok(Ok(Some(head))) = latest else { return };
+        let (Some(size), Some(note)) = (head.size, head.note.as_deref()) else { return };
+        let Ok(mut note) = SignedNote::parse(note.as_bytes()) else { return };
+        let mut cosigned = Vec::new();
+        for witness in 0..self.witnesses.len() {
+            let known = self.known.get(&(partition, witness)).copied().unwrap_or_default();
+            let is_resting = known.not_before.is_some_and(|at| Instant::now() < at);
+            if is_resting || known.cosigned.is_some_and(|cosigned| cosigned >= size) {
+                continue;
+            }
+            cosigned.extend(self.ask(partition, witness, size, &note, known).await);
+        }
+        if cosigned.is_empty() {
+            return;
+        }
+        cosigned.into_iter().for_each(|signature| note.add(signature));
+        if let Err(reason) = self.publish(&head, &note).await {
+            tracing::warn!(partition, size, reason, "witnesses: a cosigned checkpoint was not published");
+            // To be asked again, with what they cosigned last.
+            self.known.retain(|(of, _), _| *of != partition);
+        }
+    }
+
+    /// Asks one witness about a checkpoint.
+    async fn ask(
+        &mut self,
+        partition: Partition,
+        witness: usize,
+        size: u64,
+        note: &SignedNote,
+        mut known: Known,
+    ) -> Vec<NoteSignature> {
+        let name = self.witnesses[witness].name().to_owned();
+        let mut old = known.cosigned.unwrap_or(0);
+        let mut signatures = Vec::new();
+        for _ in 0..TRIES_MAX {
+            match self.request(partition, witness, old, size, note).await {
+                Said::Cosigned(found) => {
+                    tracing::debug!(partition, size, witness = name, "a witness cosigned a checkpoint");
+                    (known.cosigned, known.not_before) = (Some(size), None);
+                    signatures = found;
+                    break;
+                }
+                // It has seen more than this: there will be more.
+                Said::Stands(larger) if larger > size => {
+                    known.not_before = Some(Instant::now() + LOOK_INTERVAL);
+                    break;
+                }
+                Said::Stands(stands) => {
+                    old = stands;
+                    known.not_before = Some(Instant::now() + PAUSE);
+                }
+                Said::Refused(reason) => {
+                    tracing::warn!(
+                        partition,
+                        size,
+                        witness = name,
+                        reason,
+                        "a witness did not cosign a checkpoint"
+                    );
+                    known.not_before = Some(Instant::now() + PAUSE);
+                    break;
+                }
+            }
+        }
+        self.known.insert((partition, witness), known);
+        signatures
+    }
+
+    async fn request(
+        &self,
+        partition: Partition,
+        witness: usize,
+        old: u64,
+        size: u64,
+        note: &SignedNote,
+    ) -> Said {
+        let reader = self.reader.clone();
+        let proof = match tokio::task::spawn_blocking(move || reader.prove_consistency(partition, old, size))
+            .await
+        {
+            Ok(Ok(proof)) => proof,
+            Ok(Err(error)) => {
+                return Said::Refused(format!("the archive can't prove that it extends size {old}: {error}"));
+            }
+            Err(error) => return Said::Refused(error.to_string()),
+        };
+        let Some(body) = add_checkpoint(old, &proof, note) else {
+            return Said::Refused("the proof is longer than any is".to_owned());
+        };
+        match self.transport.add_checkpoint(witness, body).await {
+            Ok((200, answer)) => {
+                let signatures = cosignatures(&answer, &self.witnesses[witness], note);
+                if signatures.is_empty() {
+                    Said::Refused("its answer has no cosignature of its key".to_owned())
+                } else {
+                    Said::Cosigned(signatures)
+                }
+            }
+            Ok((409, answer)) => match cosigned_size(&answer) {
+                Some(size) => Said::Stands(size),
+                None => Said::Refused("it answered 409 without a size".to_owned()),
+            },
+            Ok((403, _)) => {
+                Said::Refused("it does not know the log's key (403): tell it the verifier key".to_owned())
+            }
+            Ok((404, _)) => Said::Refused(
+                "it does not know the log (404): tell it the origin and the verifier key".to_owned(),
+            ),
+            Ok((422, _)) => Said::Refused(format!("it does not accept the proof from size {old} (422)")),
+            Ok((status, _)) => Said::Refused(format!("it answered {status}")),
+            Err(reason) => Said::Refused(reason),
+        }
+    }
+
+    /// Publishes the checkpoint again, with the cosignatures. If we crash before, the witnesses are asked again.
+    async fn publish(&self, head: &CheckpointRow, note: &SignedNote) -> Result<(), String> {
+        let limit = ReadLimit { messages: 1, bytes: 1024 * 1024 };
+        let range = self.journal.read(Topic::Checkpoints, head.partition, head.offset, limit).await;
+        let range = range.map_err(|error| error.to_string())?;
+        let published = range.messages.first().filter(|message| message.offset == head.offset);
+        let value = published.and_then(|message| message.value.as_deref()).unwrap_or_default();
+        let (sealed, ..) = Sealed::read(value).map_err(|error| error.to_string())?;
+        let again = Sealed { note: note.to_string(), ..sealed };
+        let message = NewMessage {
+            key: Bytes::from(head.origin.clone().unwrap_or_default()),
+            headers: vec![("content-type".into(), Bytes::from_static(b"application/json"))],
+            value: Some(again.to_json().into()),
+            placement: Placement::Fixed(head.partition),
+        };
+        match self.journal.append(Topic::Checkpoints, vec![message]).await.pop() {
+            Some(AppendOutcome::Appended(_)) => Ok(()),
+            Some(AppendOutcome::NotAppended(reason) | AppendOutcome::Unknown(reason)) => Err(reason),
+            None => Err("the log gave no answer".to_owned()),
+        }
+    }
+}
