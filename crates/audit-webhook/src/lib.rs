@@ -41,8 +41,8 @@ pub use figures::{AttemptFailure, Figures, FiguresSummary};
 pub use limit::CircuitConfig;
 pub use schedule::RetrySchedule;
 pub use send::{
-    ClientError, Egress, EgressConfig, FailureClass, InvalidProxy, ProxyConfig, ProxyUrl, Refusal, TlsError,
-    Unusable,
+    ClientError, Egress, EgressConfig, FailureClass, InvalidProxy, ProxyConfig, ProxyUrl, Refusal,
+    TextAddress, TextAnswer, TextPoster, TlsError, Unusable,
 };
 pub use standing::{CAUGHT_UP_WITHIN_S, Lag, PartitionStanding, StandingError};
 pub use stats::{LATENCY_BOUNDS_MS, LastError, Totals};

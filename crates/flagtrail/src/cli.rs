@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Export(command::export::Args),
     /// Check an export, an archive or a server: signatures, trees, and that what is in scope is there as the log has it
     Verify(command::verify::Args),
+    /// Drop the bodies of the records that concern a person, from every archive; proofs stay valid
+    Erase(command::erase::Args),
     /// Prove that a record is in the log, in a file that is checked offline
     Proof(command::proof::Args),
     /// The platforms that send changes

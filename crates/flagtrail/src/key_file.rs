@@ -10,14 +10,15 @@ use crate::config::Config;
 use crate::exit::{Exit, Stop};
 use crate::secret_file;
 
-/// Reads the keys. A file that everybody can read is refused: whoever has the keys can sign another history.
+/// Reads the keys. A file that others than its owner can read or write is refused: whoever has the keys can sign another
+/// history.
 pub(crate) fn read(path: &Path) -> Result<SealKeys> {
     let refuse =
         |problem: String| Stop::error(Exit::Usage, format!("the log's keys {}: {problem}", path.display()));
     if !path.exists() {
         return Err(refuse("there is no such file; `flagtrail keys init` makes one".to_owned()));
     }
-    let text = secret_file::read_private(path).map_err(|error| refuse(error.to_string()))?;
+    let text = secret_file::read_own(path).map_err(|error| refuse(error.to_string()))?;
     SealKeys::parse(text.expose_secret()).map_err(|error| refuse(error.to_string()))
 }
 
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_back_and_a_file_that_everybody_can_read_is_refused_by_name() {
+    fn keys_come_back_and_a_file_that_others_can_read_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("log.keys");
         let missing = super::read(&file).unwrap_err().to_string();
@@ -87,8 +88,12 @@ mod tests {
         let keys = SealKeys::generate();
         super::write(&file, &keys).unwrap();
         assert_eq!(super::read(&file).unwrap().to_text(), keys.to_text());
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let refused = super::read(&file).unwrap_err().to_string();
-        assert!(refused.contains("everybody") && refused.contains("log.keys"), "{refused}");
+        for mode in [0o644, 0o640, 0o620, 0o604] {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            let refused = super::read(&file).unwrap_err().to_string();
+            assert!(refused.contains("chmod 600") && refused.contains("log.keys"), "{mode:o}: {refused}");
+        }
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(super::read(&file).is_ok());
     }
 }

@@ -16,6 +16,7 @@ mod signal;
 mod system;
 mod telemetry;
 mod token_file;
+mod witnesses;
 
 use std::process::ExitCode;
 

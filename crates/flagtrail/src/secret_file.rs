@@ -18,6 +18,8 @@ pub(crate) enum ReadError {
     TooLarge,
     #[error("can be read by everybody on this machine: take that away with `chmod o= FILE`")]
     Open,
+    #[error("can be read or written by others than its owner: take that away with `chmod 600 FILE`")]
+    NotOwn,
 }
 
 /// Reads a secret, whoever may read it.
@@ -32,6 +34,18 @@ pub(crate) fn read(path: &Path) -> Result<SecretString, ReadError> {
 pub(crate) fn read_private(path: &Path) -> Result<SecretString, ReadError> {
     if is_open_to_others(&std::fs::metadata(path)?) {
         return Err(ReadError::Open);
+    }
+    read(path)
+}
+
+/// Reads a secret that nobody but its owner may read or write, not his group either.
+pub(crate) fn read_own(path: &Path) -> Result<SecretString, ReadError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if std::fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+            return Err(ReadError::NotOwn);
+        }
     }
     read(path)
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use audit_archive::{ArchiveConfig, Archiver, Reader};
-use audit_export::{ExportJobs, ExportRunner, Sealer, SealerConfig, Vouching};
+use audit_export::{ExportJobs, ExportRunner, SealKeys, Sealer, SealerConfig, Vouching, Witnessing};
 use audit_journal::{Control, Journal, Spool, SpoolConfig, SpoolError};
+use audit_proof::LogKeys;
 use audit_secret::Keyring;
 use audit_server::{AdminToken, App, Declaration, Limits, Named, Parts, ServerConfig, ServerTls, serve};
 use audit_webhook::{Deliverer, DelivererConfig, Endpoints};
@@ -22,6 +23,7 @@ use crate::keyring::{self, MissingKey};
 use crate::log;
 use crate::reload::Reloader;
 use crate::token_file;
+use crate::witnesses;
 
 /// How long serving waits for declared settings: a log that does not answer must not keep webhooks from the spool.
 const DECLARED_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -65,7 +67,10 @@ pub(crate) struct System {
     admin: TcpListener,
     reloader: Reloader,
     archiver: Option<Archiver>,
-    sealer: Option<Sealer>,
+    sealer: Option<(Sealer, SealKeys)>,
+    /// Where what becomes of the log's keys is put on the record.
+    control: Control,
+    witnessing: Option<Witnessing>,
     exports: Option<(ExportRunner, Reader)>,
     deliverer: Option<Deliverer>,
     declaration: Option<Declaration>,
@@ -124,6 +129,7 @@ impl System {
             dir: config.archive_dir(),
             free_bytes_min: config.archive.free_bytes_min,
             full_text: config.archive.full_text,
+            log_keys: log_keys(config, has(Role::Seal))?,
         };
         let archiver = if has(Role::Archive) { Some(open_archive(archive, &journal).await?) } else { None };
         let sealer = if has(Role::Seal) {
@@ -159,7 +165,14 @@ impl System {
             None
         };
         let vouching = if exports.is_some() { key_file::vouching(config)? } else { Vouching::default() };
+        let witnessing = match &reader {
+            Some(reader) if has(Role::Seal) => {
+                witnesses::witnessing(&config.seal.witness, &journal, reader, &egress)?
+            }
+            _ => None,
+        };
         let (jobs, runner) = exports.unzip();
+        let settings_of_keys = control.clone();
         let parts = Parts {
             journal: journal.clone(),
             control: control.clone(),
@@ -184,6 +197,8 @@ impl System {
             archiver,
             sealer,
             exports: runner.map(|runner| runner.vouching(vouching)).zip(reader),
+            control: settings_of_keys,
+            witnessing,
             deliverer,
             declaration,
             drain: config.shutdown.drain,
@@ -253,11 +268,24 @@ impl System {
                 ("archive", Ok(()))
             });
         }
-        if let Some(sealer) = self.sealer {
+        if let Some((sealer, keys)) = self.sealer {
+            let (control, stop) = (self.control, shutdown.clone());
+            parts.spawn(async move {
+                audit_export::record_keys(&control, &keys, &stop).await;
+                stop.cancelled().await;
+                ("keys", Ok(()))
+            });
             let sealing = sealer.run(|| chrono::Utc::now().timestamp_millis(), shutdown.clone());
             parts.spawn(async move {
                 sealing.await;
                 ("seal", Ok(()))
+            });
+        }
+        if let Some(witnessing) = self.witnessing {
+            let asking = witnessing.run(shutdown.clone());
+            parts.spawn(async move {
+                asking.await;
+                ("witnesses", Ok(()))
             });
         }
         let app = self.app.clone();
@@ -300,11 +328,22 @@ impl System {
     }
 }
 
+/// The keys by which the archive checks checkpoints: those that are named, and where this process signs itself, its own.
+fn log_keys(config: &Config, seals: bool) -> Result<LogKeys> {
+    let mut keys = config.archive_log_keys()?;
+    witnesses::keys(&config.seal.witness)?.into_iter().for_each(|witness| keys.add_witness(witness));
+    if seals {
+        keys.extend(&key_file::read(&config.seal_key_file())?.log_keys());
+    }
+    Ok(keys)
+}
+
 /// The sealer with its keys.
-fn sealer(config: &Config, journal: &Journal) -> Result<Sealer> {
+fn sealer(config: &Config, journal: &Journal) -> Result<(Sealer, SealKeys)> {
     let keys = key_file::read(&config.seal_key_file())?;
     let pace = SealerConfig { interval: config.seal.interval, idle: config.seal.idle };
-    Sealer::new(journal.clone(), keys, &pace).context("the log's keys can't be used")
+    let sealer = Sealer::new(journal.clone(), keys.clone(), &pace).context("the log's keys can't be used")?;
+    Ok((sealer, keys))
 }
 
 async fn drain(parts: &mut JoinSet<(&'static str, Result<()>)>) -> Result<()> {

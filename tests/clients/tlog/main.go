@@ -2,6 +2,8 @@
 //
 //	tlog log DIRECTORY     a log as C2SP tlog-tiles lays it out, with keys and proofs beside it
 //	tlog sign NAME TEXT    prints a verifier key and a note that it has signed
+//	tlog witness NAME KEY… serves a witness that knows the logs with these verifier keys, once it has printed its own and its address,
+//	                       until its input ends
 //
 // The directory of a log holds:
 //
@@ -41,8 +43,10 @@ func main() {
 		err = checkLog(os.Args[2])
 	case len(os.Args) == 4 && os.Args[1] == "sign":
 		err = sign(os.Args[2], os.Args[3])
+	case len(os.Args) > 3 && os.Args[1] == "witness":
+		err = serveWitness(os.Args[2], os.Args[3:])
 	default:
-		err = errors.New("usage: tlog log DIRECTORY | tlog sign NAME TEXT")
+		err = errors.New("usage: tlog log DIRECTORY | tlog sign NAME TEXT | tlog witness NAME KEY…")
 	}
 	if err != nil {
 		log.Fatal(err)

@@ -5,6 +5,7 @@ mod endpoints;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use audit_archive::Status;
 use audit_webhook::EndpointStatus;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +16,7 @@ use prometheus_client::registry::Registry;
 
 use crate::hooks::activity::Activity;
 use crate::metrics::endpoints::Endpoints;
+use crate::routes::health::lag;
 
 /// Upper edges of latency buckets, in seconds.
 const LATENCY_EDGES_S: [f64; 13] =
@@ -37,6 +39,8 @@ pub(crate) struct Metrics {
     spool_entries: Gauge,
     spool_bytes: Gauge,
     archive_lag: Gauge,
+    checkpoint_alarms: Gauge,
+    signed_at_s: Gauge,
     endpoints: Endpoints,
 }
 
@@ -54,6 +58,7 @@ impl Metrics {
         let append_seconds = Histogram::new(LATENCY_EDGES_S);
         let (spool_entries, spool_bytes, archive_lag) =
             (Gauge::default(), Gauge::default(), Gauge::default());
+        let (checkpoint_alarms, signed_at_s) = (Gauge::default(), Gauge::default());
         registry.register("http_requests", "Requests by route, method and status", requests.clone());
         registry.register("records_ingested", "Records appended by POST /v1/records", ingested.clone());
         registry.register(
@@ -68,6 +73,16 @@ impl Metrics {
             "Messages on the log that the archive does not hold yet",
             archive_lag.clone(),
         );
+        registry.register(
+            "archive_checkpoint_alarms",
+            "Checkpoints on the log that the archive did not find as they should be: 0 is the only good value",
+            checkpoint_alarms.clone(),
+        );
+        registry.register(
+            "archive_signed_at_seconds",
+            "Of the partition that was signed the longest ago, when its latest checkpoint was signed that the archive's tree bears out, in seconds since 1970; 0 where one never was, or where no key of the log is known",
+            signed_at_s.clone(),
+        );
         let endpoints = Endpoints::default();
         registry.register_collector(Box::new(endpoints.clone()));
         Self {
@@ -78,6 +93,8 @@ impl Metrics {
             spool_entries,
             spool_bytes,
             archive_lag,
+            checkpoint_alarms,
+            signed_at_s,
             endpoints,
         }
     }
@@ -100,8 +117,15 @@ impl Metrics {
         self.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    pub(crate) fn archive_lag(&self, messages: u64) {
-        self.archive_lag.set(i64::try_from(messages).unwrap_or(i64::MAX));
+    pub(crate) fn archive(&self, status: &Status) {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.archive_lag.set(number(lag(status)));
+        self.checkpoint_alarms.set(number(status.partitions.iter().map(|partition| partition.alarms).sum()));
+        let signed_at_s = status
+            .partitions
+            .iter()
+            .map(|partition| partition.signed.and_then(|head| head.at_s).unwrap_or(0));
+        self.signed_at_s.set(number(signed_at_s.min().unwrap_or(0)));
     }
 
     pub(crate) fn endpoints(&self, statuses: Vec<EndpointStatus>) {

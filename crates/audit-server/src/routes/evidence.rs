@@ -3,6 +3,8 @@
 //! What is served was signed by the sealer and is borne out by this machine's archive: a checkpoint whose root is
 //! not that of the archive's own tree is not passed on.
 
+use std::cmp::Reverse;
+
 use audit_archive::{EvidenceError, Inclusion, Reader, TreeHead};
 use audit_journal::{Partition, ReadLimit, Topic};
 use audit_proof::{Checkpoint, Sealed, SignedNote, TileId, TlogProof};
@@ -60,6 +62,27 @@ struct CheckpointView {
     root: String,
     /// The signed note.
     note: String,
+    /// Since when it is anchored outside, and by whom; absent where no known witness has cosigned any checkpoint of the
+    /// partition: then only what was kept elsewhere shows that the log has no second history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anchored: Option<Anchored>,
+}
+
+/// The first checkpoint of a partition that outside witnesses cosigned.
+#[derive(Serialize, ToSchema)]
+struct Anchored {
+    /// How many records it covers.
+    size: u64,
+    /// Who cosigned it, and when (seconds since 1970).
+    #[schema(value_type = Vec<Object>)]
+    by: Box<RawValue>,
+}
+
+/// Since when a partition is anchored.
+fn anchored(reader: &Reader, partition: Partition) -> Result<Option<Anchored>, Problem> {
+    let first = reader.first_witnessed(partition).map_err(refused)?;
+    let found = first.and_then(|row| Some((row.size?, row.witnesses?)));
+    Ok(found.and_then(|(size, by)| Some(Anchored { size, by: RawValue::from_string(by).ok()? })))
 }
 
 /// The latest checkpoints.
@@ -72,11 +95,13 @@ struct Checkpoints {
 /// The proof of one record.
 #[derive(Serialize, ToSchema)]
 struct ProofView {
-    /// The record, byte for byte as it stands on the log.
+    /// The record, byte for byte as it stands on the log; of one that was erased, what is left of it.
     #[schema(value_type = Object)]
     record: Box<RawValue>,
-    /// What stands before these bytes where they are hashed, in base64.
+    /// What stands before these bytes where they are hashed, in base64; empty of one that was erased.
     salt: String,
+    /// Whether its body was erased: then the proof is of its header alone.
+    erased: bool,
     /// The leaf's header: its `body` is the hash of salt and record, in base64.
     leaf: String,
     /// The proof that this header is in the log, in the form of C2SP tlog-proof.
@@ -110,6 +135,13 @@ async fn sealed_heads(app: &App, partition: Partition) -> Result<Vec<(Checkpoint
         from = range.next;
     }
     heads.reverse();
+    // A checkpoint that witnesses cosigned is published once more, when a larger one may be there.
+    if let Some(origin) = heads.first().map(|(checkpoint, _)| checkpoint.origin.clone()) {
+        heads.sort_by_key(|(checkpoint, note)| {
+            let rank = (checkpoint.size, note.signatures().len());
+            (checkpoint.origin != origin, Reverse(if checkpoint.origin == origin { rank } else { (0, 0) }))
+        });
+    }
     Ok(heads)
 }
 
@@ -157,7 +189,7 @@ fn bears_out(reader: &Reader, trees: &[TreeHead], signed: &Checkpoint) -> bool {
     trees.iter().any(|tree| root(tree).is_ok_and(|root| root == signed.root))
 }
 
-fn not_shown(error: EvidenceError) -> Problem {
+pub(crate) fn not_shown(error: EvidenceError) -> Problem {
     match error {
         EvidenceError::Query(error) => refused(error),
         EvidenceError::NoSuchPartition(_) | EvidenceError::NotInTree { .. } => {
@@ -200,15 +232,18 @@ async fn list_checkpoints(State(app): State<App>) -> Result<Json<Checkpoints>, P
     let mut checkpoints = Vec::new();
     for partition in 0..app.journal().identity().partitions {
         let heads = sealed_heads(&app, partition).await?;
-        let found =
-            on_archive(&app, move |reader| borne_out(reader, partition, heads, None).map_err(not_shown));
-        if let Some((checkpoint, note)) = found.await? {
+        let found = on_archive(&app, move |reader| {
+            let found = borne_out(reader, partition, heads, None).map_err(not_shown)?;
+            Ok((found, anchored(reader, partition)?))
+        });
+        if let (Some((checkpoint, note)), anchored) = found.await? {
             checkpoints.push(CheckpointView {
                 partition,
                 origin: checkpoint.origin,
                 size: checkpoint.size,
                 root: checkpoint.root.to_string(),
                 note: note.to_string(),
+                anchored,
             });
         }
     }
@@ -239,7 +274,7 @@ async fn prove_record(
         .into_iter()
         .find(|row| may_read(&caller, &row.json))
         .ok_or_else(|| Problem::new(Kind::NotFound, format!("there is no record {id:?}")))?;
-    let (partition, seq) = (row.partition, row.seq);
+    let (partition, seq, erased) = (row.partition, row.seq, row.erased);
     let heads = sealed_heads(&app, partition).await?;
     let view = on_archive(&app, move |reader| {
         let whole = reader.prove_inclusion(partition, seq, None).map_err(not_shown)?;
@@ -260,6 +295,7 @@ async fn prove_record(
         Ok(ProofView {
             record,
             salt: STANDARD.encode(shown.salt.unwrap_or_default()),
+            erased,
             leaf: String::from_utf8_lossy(&shown.entry).into_owned(),
             proof: proof.to_string(),
         })

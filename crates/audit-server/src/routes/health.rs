@@ -37,7 +37,7 @@ enum Role {
     /// A webhook that came now would be kept.
     #[default]
     Ingest,
-    /// The archive is near the log's end.
+    /// The archive is near the log's end, and is what was signed.
     Archive,
 }
 
@@ -52,7 +52,7 @@ struct Ready {
 /// Whether a role can do its work now
 ///
 /// `ingest`: a webhook that came now would be kept, on the log or in the spool. `archive`: the archive is near the log's
-/// end.
+/// end, and its tree is the one that was signed.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -76,6 +76,11 @@ async fn readyz(State(app): State<App>, Query(ready): Query<Ready>) -> Result<&'
             if let Some(stopped) = status.partitions.iter().find_map(|partition| partition.stopped.as_ref()) {
                 return Err(Problem::new(Kind::Unavailable, stopped.clone()));
             }
+            if let Some(alarm) = status.partitions.iter().find_map(|partition| partition.alarm.as_ref()) {
+                return Err(Problem::new(Kind::Unavailable, alarm.clone()).hint(
+                    "`flagtrail archive check` tells more; the record of it begins with flagtrail.checkpoint",
+                ));
+            }
             match lag(&status) {
                 lag if lag <= ARCHIVE_LAG_MAX => Ok("ready\n"),
                 lag => Err(Problem::new(
@@ -95,7 +100,7 @@ async fn archive_status(app: &App) -> Result<Status, Problem> {
         .map_err(refused)
 }
 
-fn lag(status: &Status) -> u64 {
+pub(crate) fn lag(status: &Status) -> u64 {
     status.partitions.iter().map(PartitionStatus::lag).sum()
 }
 
@@ -108,7 +113,7 @@ async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
     }
     // Without an archive here there is no lag to tell of.
     if let Ok(status) = archive_status(&app).await {
-        app.metrics().archive_lag(lag(&status));
+        app.metrics().archive(&status);
     }
     if let Some(deliverer) = app.deliverer() {
         app.metrics().endpoints(deliverer.status().await);

@@ -5,9 +5,10 @@ mod asked;
 mod backwards;
 mod declared;
 mod endpoints;
+mod erasures;
 mod evidence;
 mod exports;
-mod health;
+pub(crate) mod health;
 mod keys;
 mod openapi;
 mod records;
@@ -63,6 +64,7 @@ pub(crate) fn admin_router(app: &App) -> Router {
         .merge(behind(reports::routes(), Scope::RecordsRead))
         .merge(behind(reviews::routes(), Scope::RecordsWrite))
         .merge(behind(exports::routes(), Scope::Exports))
+        .merge(behind(erasures::routes(), Scope::Admin))
         .merge(behind(sources::read_routes(), Scope::SettingsRead))
         .merge(behind(sources::write_routes(), Scope::SettingsWrite))
         .merge(behind(tokens::read_routes(), Scope::SettingsRead))

@@ -14,11 +14,13 @@ mod retry_after;
 mod sender;
 mod signature;
 mod target;
+mod texts;
 mod tls;
 mod transport;
 
 pub use egress::{Egress, EgressConfig, InvalidProxy, ProxyConfig, ProxyUrl, Refusal};
 pub use failure::FailureClass;
+pub use texts::{TextAddress, TextAnswer, TextPoster};
 pub use tls::{TlsError, Unusable};
 pub use transport::ClientError;
 

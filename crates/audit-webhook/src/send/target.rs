@@ -16,7 +16,8 @@ use super::transport::OwnTls;
 use crate::endpoint::{Endpoint, SendMethod};
 
 /// What we call ourselves.
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("flagtrail/", env!("CARGO_PKG_VERSION")));
+pub(super) const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("flagtrail/", env!("CARGO_PKG_VERSION")));
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");

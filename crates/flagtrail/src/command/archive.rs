@@ -72,6 +72,8 @@ fn status(context: &Context) -> Result<()> {
             json!({
                 "partition": p.end.partition, "next": p.end.next, "messages": p.messages, "duplicates": p.duplicates,
                 "undecodable": p.undecodable, "lag": p.lag(), "stopped": p.stopped,
+                "signed_size": p.signed.map(|head| head.size), "signed_at_s": p.signed.and_then(|head| head.at_s),
+                "checkpoint_alarm": p.alarm, "checkpoint_alarms": p.alarms,
             })
         };
         return print::json(
@@ -82,11 +84,13 @@ fn status(context: &Context) -> Result<()> {
         let state = p
             .stopped
             .clone()
+            .or_else(|| p.alarm.clone())
             .unwrap_or_else(|| if p.lag() == 0 { "level".to_owned() } else { "behind".to_owned() });
         let numbers = [u64::from(p.end.partition), p.messages, p.duplicates, p.undecodable, p.lag()];
-        numbers.iter().map(u64::to_string).chain([state]).collect()
+        let signed = p.signed.map_or_else(|| "nothing".to_owned(), |head| head.size.to_string());
+        numbers.iter().map(u64::to_string).chain([signed, state]).collect()
     };
-    let header = ["partition", "messages", "duplicates", "undecodable", "behind", "state"];
+    let header = ["partition", "messages", "duplicates", "undecodable", "behind", "signed", "state"];
     print::table(&header, status.partitions.iter().map(row).collect(), "the archive is empty")
 }
 
@@ -111,7 +115,7 @@ fn check(context: &Context) -> Result<()> {
     } else {
         Err(Stop::error(
             Exit::Failed,
-            "the archive is damaged: `flagtrail archive rebuild` makes it anew from the log",
+            "the archive is not what it should be: `flagtrail archive rebuild` makes it anew from the log; what is wrong with a checkpoint stays",
         ))
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
         Command::New { file } => new(&context, &file),
         Command::List => list(&context, &context.client()?.get("/v1/keys").await?),
         Command::Reseal => reseal(&context).await,
-        Command::Log(command) => super::log_keys::run(&context, command),
+        Command::Log(command) => super::log_keys::run(&context, command).await,
     }
 }
 

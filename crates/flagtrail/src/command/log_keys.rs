@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use audit_export::{ExportKey, SealKeys};
-use audit_proof::origin;
+use audit_proof::{Checkpoint, NoteVerifier, SignedNote, origin};
 use serde_json::json;
 
 use super::Context;
@@ -20,10 +20,16 @@ pub(crate) enum Command {
     ///
     /// Between the two, tell everybody who checks checkpoints the new verifier keys, and start every sealer again: one goes on only
     /// from what a key of its file signed.
+    ///
+    /// --finish asks the server whether the latest checkpoint of every partition is signed with the new key, and changes nothing
+    /// where one is not.
     Rotate {
         /// Leave the former key behind
         #[arg(long)]
         finish: bool,
+        /// Do so without asking the server: a partition that was not sealed with the new key is not sealed any further
+        #[arg(long, requires = "finish")]
+        unchecked: bool,
     },
     /// Show the verifier keys of a partition's checkpoints, and of exports, for those who check them
     ///
@@ -42,7 +48,7 @@ pub(crate) enum Command {
 }
 
 /// Runs the command.
-pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
+pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
     let file = context.config.seal_key_file();
     match command {
         Command::Init if file.exists() && context.config.export_key_file().exists() => Err(Stop::error(
@@ -61,9 +67,15 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             }
             Ok(())
         }
-        Command::Rotate { finish } => {
+        Command::Rotate { finish, unchecked } => {
             let keys = key_file::read(&file)?;
-            key_file::write(&file, &if finish { keys.without_former() } else { keys.rotated() })?;
+            let next = if finish { keys.without_former() } else { keys.rotated() };
+            let next =
+                next.map_err(|error| Stop::error(Exit::Usage, format!("{}: {error}", file.display())))?;
+            if finish && !unchecked {
+                check_signed(context, &next).await?;
+            }
+            key_file::write(&file, &next)?;
             let done =
                 if finish { "signs with the new key alone" } else { "signs with the new key and the former" };
             print::line(&format!("{} {done} from the sealer's next start on", file.display()))
@@ -85,4 +97,26 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             verifiers.iter().try_for_each(|verifier| print::line(&verifier.to_string()))
         }
     }
+}
+
+/// Whether the latest checkpoint of every partition is signed with what is to be the only key.
+async fn check_signed(context: &Context, keys: &SealKeys) -> Result<()> {
+    let answer = context.client()?.get("/v1/checkpoints").await.context(
+        "whether every partition was sealed with the new key is not known; --unchecked leaves the former one behind all the same",
+    )?;
+    for checkpoint in answer["checkpoints"].as_array().into_iter().flatten() {
+        let (origin, note) = (checkpoint["origin"].as_str(), checkpoint["note"].as_str());
+        let (origin, note) = (origin.unwrap_or_default(), note.unwrap_or_default());
+        let signers = keys.signers(origin).context("the names of the keys")?;
+        let known: Vec<NoteVerifier> = signers.iter().map(|signer| signer.verifier().clone()).collect();
+        let is_signed = SignedNote::parse(note.as_bytes())
+            .is_ok_and(|note| Checkpoint::open(&note, origin, &known).is_ok());
+        if !is_signed {
+            let problem = format!(
+                "the latest checkpoint of {origin} is not signed with the new key yet: start every sealer again and let it seal once"
+            );
+            return Err(Stop::error(Exit::Failed, problem));
+        }
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ pub(crate) mod archive;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod endpoint;
+pub(crate) mod erase;
 pub(crate) mod export;
 mod filter;
 pub(crate) mod health;
@@ -85,6 +86,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Rejected(command) => rejected::run(context, command).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Archive(command) => archive::run(context, command).await,
+        Command::Erase(args) => erase::run(context, args).await,
         Command::Proof(args) => proof::run(context, args).await,
         Command::Log(command) => log::run(context, command).await,
         #[cfg(feature = "kafka")]

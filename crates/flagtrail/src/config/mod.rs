@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use audit_proof::{LogKeys, NoteVerifier};
 use audit_report::Compliance;
 use audit_server::Named;
 use figment::Figment;
@@ -173,6 +174,8 @@ pub(crate) struct Archive {
     pub(crate) free_bytes_min: u64,
     /// Whether records are made searchable by their words.
     pub(crate) full_text: bool,
+    /// The verifier keys by which checkpoints are checked.
+    pub(crate) log_keys: Vec<String>,
 }
 
 /// The sealer.
@@ -185,6 +188,18 @@ pub(crate) struct Seal {
     pub(crate) interval: Duration,
     #[serde(with = "humantime_text")]
     pub(crate) idle: Duration,
+    /// Who is asked to cosign.
+    pub(crate) witness: Vec<Witness>,
+}
+
+/// An outside witness.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Witness {
+    /// Its address, without `add-checkpoint`.
+    pub(crate) url: String,
+    /// Its verifier key.
+    pub(crate) key: String,
 }
 
 /// Webhook delivery.
@@ -331,6 +346,16 @@ impl Config {
         } else {
             self.archive.dir.clone()
         }
+    }
+
+    /// The keys by which checkpoints are checked, as they are named.
+    pub(crate) fn archive_log_keys(&self) -> Result<LogKeys> {
+        let read = |text: &String| {
+            NoteVerifier::parse(text)
+                .map_err(|error| Stop::error(Exit::Usage, format!("archive.log_keys: {text:?}: {error}")))
+        };
+        let verifiers = self.archive.log_keys.iter().map(read).collect::<Result<Vec<_>>>()?;
+        Ok(LogKeys::of_verifiers(&verifiers))
     }
 
     /// Where the keys are that checkpoints are signed with.

@@ -1,12 +1,15 @@
 //! A record's proof, from `up` to a file that is checked with the log's verifier key and nothing else.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use audit_proof::{Checkpoint, Leaf, NoteVerifier, TlogProof, leaf_hash};
+use audit_proof::{Checkpoint, Leaf, NoteVerifier, SignedNote, TlogProof, leaf_hash};
+use flagtrail_testkit::clients::go;
 use flagtrail_testkit::wait;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{Node, flagtrail};
+use crate::harness::{ADMIN_TOKEN, Node, flagtrail, http};
 
 /// How long a record may take until it is sealed, on a busy machine.
 const SEALED_WITHIN: Duration = Duration::from_secs(180);
@@ -57,8 +60,14 @@ async fn a_records_proof_outlives_a_kill_and_a_change_of_keys() {
     append(&node, "second");
     let second = wait::some(SEALED_WITHIN, "the second proof", || async { prove(&node, "second") }).await;
     assert!(check(&first, "first") && check(&second, "second"));
+    // Once every partition was sealed with both; a third key would leave the sealer without one that it knows.
+    let again = node.try_command(&["keys", "rotate"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--finish"), "{again:?}");
+    wait::until(SEALED_WITHIN, "the former key is left behind", || async {
+        node.try_command(&["keys", "rotate", "--finish"]).status.success()
+    })
+    .await;
     node.stop();
-    keys(&["rotate", "--finish"]);
     // What was signed with both still holds by the new one alone.
     assert!(check(&second, "second"));
     assert!(!check(&first, "first"));
@@ -85,7 +94,7 @@ async fn exports_archives_and_servers_are_verified_against_published_keys_and_a_
     append(&node, 0..20);
     let earlier = root.path().join("earlier");
     node.command(&["export", "--project", "shop", "--out", earlier.to_str().unwrap()]);
-    let manifest: serde_json::Value =
+    let manifest: Value =
         serde_json::from_slice(&std::fs::read(earlier.join("manifest.json")).unwrap()).unwrap();
     let part = manifest["evidence"]["partitions"].as_array().unwrap().iter();
     let part = part.max_by_key(|part| part["population"]["delivered"].as_u64()).unwrap();
@@ -129,4 +138,154 @@ async fn exports_archives_and_servers_are_verified_against_published_keys_and_a_
         assert!(told.contains("WRONG") && told.contains(problem), "{what}: {told}");
     }
     node.stop();
+}
+
+/// What an archive is asked over HTTP.
+async fn get(node: &Node, path: &str) -> Option<Value> {
+    let answer = http().get(format!("{}{path}", node.admin)).bearer_auth(ADMIN_TOKEN).send().await.ok()?;
+    if answer.status().is_success() { answer.json().await.ok() } else { None }
+}
+
+#[tokio::test]
+async fn an_erased_persons_records_are_gone_from_answers_and_exports_and_their_proofs_hold() {
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::new(root.path(), "one", &["up"], "[seal]\ninterval = \"1ms\"\n");
+    node.start();
+    node.ready().await;
+    let record = |id: &str, email: &str| {
+        json!({
+            "id": id, "action": "flag.state.changed", "log": format!("switched on by {email}"), "project": {"key": "shop"},
+            "author": {"type": "user", "email": email}, "flag": {"key": "checkout"}, "related_object_type": "FEATURE",
+        })
+        .to_string()
+    };
+    let file = root.path().join("records.ndjson");
+    let lines =
+        [record("a", "ada@example.com"), record("b", "bob@example.com"), record("c", "ada@example.com")];
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    node.command(&["append", file.to_str().unwrap()]);
+    let prove = |id: &str| node.try_command(&["proof", id]);
+    let proof = wait::some(SEALED_WITHIN, "a proof", || async {
+        let shown = prove("a");
+        shown.status.success().then(|| TlogProof::parse(&String::from_utf8_lossy(&shown.stdout)).unwrap())
+    })
+    .await;
+
+    let erase = |more: &[&str]| {
+        let asked = ["--json", "erase", "--subject", "Ada@example.com", "--reason", "request 12"];
+        let output = node.command(&[&asked[..], more].concat());
+        serde_json::from_str::<Value>(&output).unwrap()
+    };
+    let dry = erase(&["--dry-run"]);
+    assert_eq!((&dry["erased"], &dry["mentioned"], &dry["records"]), (&json!(2), &json!(0), &json!([])));
+    let said =
+        node.try_command(&["erase", "--subject", "ada@example.com", "--reason", "ada@example.com asked"]);
+    assert!(
+        !said.status.success() && String::from_utf8_lossy(&said.stderr).contains("names the person"),
+        "{said:?}"
+    );
+    let done = erase(&["--legal-basis", "GDPR Art. 17(1)(b)"]);
+    assert_eq!((&done["erased"], &done["followed"]), (&json!(2), &json!(true)));
+    assert_eq!(erase(&[])["erased"], json!(0));
+
+    let order = done["records"][0].as_str().unwrap();
+    let order = get(&node, &format!("/v1/records/{order}")).await.unwrap();
+    assert!(!order.to_string().to_lowercase().contains("ada@"), "{order}");
+    let found = get(&node, "/v1/records/a").await.unwrap();
+    assert_eq!(found["record"]["erased"]["by"], done["records"][0]);
+    assert!(!found.to_string().contains("ada@"), "{found}");
+    assert_eq!(get(&node, "/v1/records?text=ada").await.unwrap()["records"], json!([]));
+    // The proof from before leads to the same root, and there is one now.
+    let known = get(&node, "/v1/proofs/a").await.unwrap();
+    assert_eq!((&known["erased"], &known["salt"]), (&json!(true), &json!("")));
+    let now = TlogProof::parse(known["proof"].as_str().unwrap()).unwrap();
+    assert_eq!((now.index, &now.extra), (proof.index, &proof.extra));
+    let bag = root.path().join("bag");
+    node.command(&["export", "--project", "shop", "--out", bag.to_str().unwrap()]);
+    let manifest: Value = serde_json::from_slice(&std::fs::read(bag.join("manifest.json")).unwrap()).unwrap();
+    let erased = manifest["partitions"].as_array().unwrap().iter().filter_map(|part| part["erased"].as_u64());
+    assert_eq!((manifest["records"].as_u64(), erased.sum::<u64>()), (Some(1), 2));
+    let sound = node.command(&["archive", "check"]);
+    assert!(sound.contains("0 findings"), "{sound}");
+    node.stop();
+}
+
+#[tokio::test]
+async fn a_witness_of_others_cosigns_what_extends_what_it_saw() {
+    let Some(program) = go("tlog") else { return };
+    let root = tempfile::tempdir().unwrap();
+    let settings = "[log]\npartitions = 1\n[seal]\ninterval = \"1ms\"\n";
+    let mut node = Node::new(root.path(), "one", &["up"], settings);
+    node.start();
+    node.ready().await;
+    let config = root.path().join("one/flagtrail.toml");
+    let first = wait::some(SEALED_WITHIN, "a checkpoint", || async {
+        let checkpoints = get(&node, "/v1/checkpoints").await?;
+        checkpoints["checkpoints"].as_array()?.first().cloned()
+    })
+    .await;
+    assert_eq!(first.get("anchored"), None);
+    let origin = first["origin"].as_str().unwrap();
+    let parts: Vec<&str> = origin.split('/').collect();
+    let shown =
+        node.command(&["keys", "show", "--deployment", parts[1], "--partition", "0", "--epoch", parts[4]]);
+    node.stop();
+
+    let witness = Witness::start(program, shown.lines().next().unwrap());
+    let named = format!("[[seal.witness]]\nurl = {:?}\nkey = {:?}\n", witness.address, witness.key);
+    std::fs::write(&config, std::fs::read_to_string(&config).unwrap() + &named).unwrap();
+    node.start();
+    node.ready().await;
+    let file = root.path().join("record.json");
+    let mut cosigned = 0;
+    for id in ["x", "y"] {
+        let record = json!({
+            "id": id, "action": "flag.state.changed", "log": "switched on", "author": {"type": "user", "id": "7"},
+            "project": {"key": "shop"}, "flag": {"key": "checkout"}, "related_object_type": "FEATURE",
+        });
+        std::fs::write(&file, record.to_string()).unwrap();
+        node.command(&["append", file.to_str().unwrap()]);
+        // Each time more, by a proof that it extends the one before.
+        cosigned = wait::some(SEALED_WITHIN, "a cosigned checkpoint", || async {
+            let checkpoints = get(&node, "/v1/checkpoints").await?;
+            let head = checkpoints["checkpoints"].as_array()?.first()?.clone();
+            let note = SignedNote::parse(head["note"].as_str()?.as_bytes()).ok()?;
+            let by = note.verify(&[NoteVerifier::parse(&witness.key).unwrap()]).ok()?;
+            let size = head["size"].as_u64()?;
+            (by.len() == 1 && head["anchored"]["by"][0]["name"] == "witness.example/w" && size > cosigned)
+                .then_some(size)
+        })
+        .await;
+    }
+    let ready = get(&node, "/v1/records/y").await;
+    assert!(ready.is_some());
+    let state = node.command(&["archive", "check"]);
+    assert!(state.contains("0 findings"), "{state}");
+    node.stop();
+}
+
+/// A witness of Go's, until it is dropped.
+struct Witness {
+    process: Child,
+    key: String,
+    address: String,
+}
+
+impl Witness {
+    fn start(mut program: Command, log_key: &str) -> Self {
+        program.args(["witness", "witness.example/w", log_key]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = program.spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut next = || lines.next().unwrap().unwrap();
+        let (key, address) = (next(), next());
+        Self { process, key, address }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        // `go run` has a child, which ends with its input.
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
 }
