@@ -18,11 +18,13 @@ pub(super) fn fill_in(conn: &Connection, row: &mut Row) -> rusqlite::Result<()> 
     let mut shown = Map::new();
     let select = "SELECT r.header, erasing.id, source.key FROM record r LEFT JOIN record erasing ON erasing.seq = r.erased_by
                   LEFT JOIN thing source ON source.thing = r.source WHERE r.seq = ?1";
-    let found: Option<(Option<Vec<u8>>, Option<String>, Option<String>)> = conn
-        .prepare_cached(select)?
-        .query_row([row.seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let (header, by, source) = found.unwrap_or_default();
+    let (header, by, source) = conn.prepare_cached(select)?.query_row([row.seq], |row| {
+        Ok((
+            row.get::<_, Option<Vec<u8>>>(0)?,
+            row.get::<_, Option<String>>(1)?,
+            row.get::<_, Option<String>>(2)?,
+        ))
+    })?;
     let header = header.unwrap_or_default();
     if let Some(record) = Leaf::parse(&header).ok().and_then(|leaf| leaf.record) {
         shown.insert("id".to_owned(), json!(record.id));
