@@ -4,17 +4,19 @@
 //! not that of the archive's own tree is not passed on.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use audit_archive::{EvidenceError, Inclusion, Reader, TreeHead};
 use audit_journal::{Partition, ReadLimit, Topic};
 use audit_proof::{Checkpoint, Sealed, SignedNote, TileId, TlogProof};
+use audit_record::Timestamp;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -106,6 +108,35 @@ struct ProofView {
     leaf: String,
     /// The proof that this header is in the log, in the form of C2SP tlog-proof.
     proof: String,
+}
+
+/// Which witnesses vouch for how much of the log, and since when; `None` where none does.
+pub(crate) fn anchored_in_words(reader: &Reader, partitions: u32) -> Result<Option<String>, Problem> {
+    let (mut names, mut since_s, mut count) = (BTreeSet::new(), 0, 0);
+    for partition in 0..partitions {
+        let Some(first) = reader.first_witnessed(partition).map_err(refused)? else { continue };
+        let by: Vec<WitnessedBy> =
+            first.witnesses.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        since_s = since_s.max(by.iter().map(|by| by.at_s).min().unwrap_or(0));
+        names.extend(by.into_iter().map(|by| by.name));
+        count += 1;
+    }
+    if count == 0 {
+        return Ok(None);
+    }
+    let names = names.into_iter().collect::<Vec<_>>().join(", ");
+    let since = Timestamp::from_micros(since_s.saturating_mul(1_000_000))
+        .map_or_else(|_| "?".to_owned(), |at| at.to_string());
+    Ok(Some(format!(
+        "Outside witnesses ({names}) cosigned checkpoints of {count} of {partitions} partitions, of all of these since {since}."
+    )))
+}
+
+/// A witness as the archive names it.
+#[derive(Deserialize)]
+struct WitnessedBy {
+    name: String,
+    at_s: i64,
 }
 
 /// The latest signed heads of a partition's tree that are still at hand, the largest first.

@@ -19,6 +19,7 @@ use crate::problem::{Kind, Problem, ProblemBody};
 use crate::query;
 use crate::readings::{ReadKind, note};
 use crate::routes::asked::{moment, narrow_projects};
+use crate::routes::evidence::anchored_in_words;
 use crate::routes::records::{on_archive, refused};
 use crate::settings::source::Source;
 use crate::settings::stored::Stored;
@@ -196,10 +197,13 @@ async fn answer(app: &App, caller: &Caller, name: String, asked: Asked) -> Resul
     let Some(definition) = audit_report::definition(&name) else {
         return Err(not_made(ReportError::Unknown(name)));
     };
-    let surroundings = surroundings(app);
+    let mut surroundings = surroundings(app);
     let Asked { question, format, pairs } = asked;
     let day = question.asked_at.to_string().chars().take(10).collect::<String>();
     let body = on_archive(app, move |reader| {
+        if let Some(anchored) = anchored_in_words(reader, surroundings.partitions)? {
+            surroundings.anchored = anchored;
+        }
         let report = audit_report::run(reader, &name, &question, &surroundings).map_err(not_made)?;
         audit_report::write(&report, format)
             .map_err(|error| Problem::new(Kind::Internal, "the report can't be written").cause(error))
