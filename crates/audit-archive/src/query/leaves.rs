@@ -26,6 +26,8 @@ pub struct LeafRow {
     pub is_duplicate: bool,
     /// Whether the message is a record.
     pub is_record: bool,
+    /// Whether its body was erased: then there is no salt either.
+    pub is_erased: bool,
 }
 
 impl Reader {
@@ -41,7 +43,8 @@ impl Reader {
         let file = session.files.first().ok_or(EvidenceError::NoSuchPartition(partition))?;
         let read = || -> rusqlite::Result<Vec<LeafRow>> {
             let mut select = file.conn.prepare_cached(
-                "SELECT seq, salt, tags, body_hash, duplicate_of, problem IS NULL, coalesce(CAST(json AS BLOB), raw)
+                "SELECT seq, salt, tags, body_hash, duplicate_of, problem IS NULL, coalesce(CAST(json AS BLOB), raw),
+                   header
                  FROM record WHERE seq >= ?1 AND seq < ?2 ORDER BY seq LIMIT ?3",
             )?;
             let (from, to) = (first_seq + leaves.start, first_seq + leaves.end);
@@ -50,9 +53,13 @@ impl Reader {
             while let Some(row) = rows.next()? {
                 let bytes = |column| row.get_ref(column)?.as_bytes_or_null().map_err(rusqlite::Error::from);
                 let duplicate_of: Option<u64> = row.get(4)?;
+                // Of an erased message the header is left, which says the same.
+                let header = bytes(7)?.and_then(|header| Leaf::parse(header).ok());
+                let is_erased = header.is_some();
+                let record = header.map_or(bytes(6)?.and_then(LeafRecord::read), |header| header.record);
                 let leaf = Leaf {
                     seq: row.get::<_, u64>(0)? - first_seq,
-                    record: bytes(6)?.and_then(LeafRecord::read).map(owned),
+                    record: record.map(owned),
                     tags: bytes(2)?.map(Tags::from_header).unwrap_or_default(),
                     body: row.get(3)?,
                 };
@@ -62,6 +69,7 @@ impl Reader {
                     duplicate_of: duplicate_of.and_then(|first| first.checked_sub(first_seq)),
                     is_duplicate: duplicate_of.is_some(),
                     is_record: row.get(5)?,
+                    is_erased,
                 });
             }
             Ok(found)

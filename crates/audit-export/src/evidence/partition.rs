@@ -54,6 +54,8 @@ impl<'d> Delivered<'d> {
             match self.scan.look_on().transpose()? {
                 None => return Ok(None),
                 Some(None) => {}
+                // It is told of, and not delivered.
+                Some(Some(row)) if row.erased => {}
                 Some(Some(row)) => self.ahead = Some((row.partition, row.seq)),
             }
         }
@@ -209,6 +211,8 @@ impl PartitionWriter<'_> {
         }
         let (not, count) = if row.is_duplicate {
             ("a repeat", &mut population.duplicates)
+        } else if row.is_erased {
+            ("erased", &mut population.erased)
         } else if !row.is_record {
             ("no valid record", &mut population.undecodable)
         } else {
