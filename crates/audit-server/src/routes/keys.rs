@@ -2,20 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use audit_journal::AppendOutcome;
+use audit_record::{Filter, RoutingKey};
 use audit_secret::Sealed;
 use audit_webhook::EndpointId;
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::clock::now;
 use crate::problem::{Kind, Problem, ProblemBody};
+use crate::routes::records::ask_archive;
 use crate::routes::{endpoints, sources};
-use crate::settings::change::author_of;
+use crate::settings::change::{Told, author_of};
 
 /// Most settings that one request seals anew: each is a transaction on the log, and a request has its time.
 const RESEALED_MAX: usize = 50;
@@ -25,8 +31,11 @@ pub(crate) fn read_routes() -> OpenApiRouter<App> {
 }
 
 pub(crate) fn write_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(reseal))
+    OpenApiRouter::new().routes(routes!(reseal)).routes(routes!(disclose))
 }
+
+/// Most scopes whose keys one request discloses.
+const DISCLOSED_MAX: usize = 100;
 
 /// A key by its name, which tells nothing of the key.
 #[derive(Serialize, ToSchema)]
@@ -126,6 +135,94 @@ async fn list_keys(State(app): State<App>) -> Json<KeyList> {
     keys.extend(missing.map(|(key, settings)| KeyView { key: key.to_string(), role: "missing", settings }));
     let outdated = Setting::outdated(&app).iter().map(Setting::in_words).collect();
     Json(KeyList { keys, outdated })
+}
+
+/// Whose tags are to be recomputed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ScopeRequest {
+    /// Projects, by id, key or name.
+    project: Vec<String>,
+    /// Of these sources only.
+    #[serde(default)]
+    source: Vec<String>,
+    /// Of these organisations only.
+    #[serde(default)]
+    organisation: Vec<String>,
+}
+
+/// A scope and its key.
+#[derive(Serialize, ToSchema)]
+struct DisclosedScope {
+    /// Organisation, source and project, as the log routes by them.
+    scope: String,
+    /// The scope's own tag, in hex: leaves that carry it are of this scope.
+    tag: String,
+    /// The key under which tags of this scope are made, in base64.
+    key: String,
+}
+
+/// Disclose the keys of a project's tags
+///
+/// For those who audit the project: with a scope's key they recompute which leaves are of it, and which of its environments,
+/// flags and authors each concerns. It tells nothing of other projects, and can't be taken back. That it was disclosed, and
+/// by whom, is on the record before it is answered.
+#[utoipa::path(
+    post, path = "/v1/keys/scopes", tag = "keys", request_body = ScopeRequest,
+    responses(
+        (status = 200, body = Vec<DisclosedScope>),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No record of such a project is archived here", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn disclose(
+    State(app): State<App>,
+    caller: Caller,
+    Json(request): Json<ScopeRequest>,
+) -> Result<Json<Vec<DisclosedScope>>, Problem> {
+    if request.project.is_empty() {
+        return Err(Problem::field("project", "name at least one project"));
+    }
+    let ScopeRequest { project, source, organisation } = request;
+    let filter = Filter { project, source, organisation, ..Filter::default() };
+    let named = ask_archive(&app, move |reader| reader.named(&filter)).await?;
+    let scopes: Vec<RoutingKey> = named.scopes.unwrap_or_default().into_iter().collect();
+    if scopes.is_empty() {
+        return Err(Problem::new(Kind::NotFound, "no record of such a project is archived here"));
+    }
+    if scopes.len() > DISCLOSED_MAX {
+        return Err(Problem::new(Kind::Conflict, "these are more scopes than one request discloses")
+            .hint("name the source, or one project at a time"));
+    }
+    let told = |scope: &RoutingKey| {
+        let told = Told {
+            action: "flagtrail.key.disclosed",
+            object_type: "FLAGTRAIL_KEY",
+            id: scope.as_str(),
+            name: "",
+            log: format!("The key of the tags of {scope} was disclosed"),
+            before: None,
+            after: None,
+        };
+        told.into_record(Some(&caller), now())
+    };
+    let records: Vec<_> = scopes.iter().map(told).collect();
+    let appended = app.journal().append_records(&records).await;
+    if !appended.iter().all(|outcome| matches!(outcome, AppendOutcome::Appended(_))) {
+        return Err(Problem::new(
+            Kind::Unavailable,
+            "nothing is disclosed that is not on the record, and the log does not take it now",
+        )
+        .retry_after_s(2));
+    }
+    let identity = app.journal().identity();
+    let disclosed = scopes.iter().map(|scope| {
+        let key = identity.scope_key(scope);
+        let tag = hex::encode(key.scope_tag(scope).as_bytes());
+        DisclosedScope { scope: scope.to_string(), tag, key: STANDARD.encode(key.as_bytes()) }
+    });
+    Ok(Json(disclosed.collect()))
 }
 
 /// Seal secrets with the current key

@@ -26,6 +26,20 @@ pub(crate) enum Command {
     /// Those that are sealed with it already stay as they are, so it may be stopped and run again. After it the former keys are
     /// needed only to try again what was rejected while they were current.
     Reseal,
+    /// Disclose the keys under which a project's tags are made, for those who audit the project
+    ///
+    /// With it they tell which leaves of the log are of the project, and count that none is missing. It is put on the record.
+    Scope {
+        /// The project, by id, key or name; may be given several times
+        #[arg(long, required = true)]
+        project: Vec<String>,
+        /// Of this source only
+        #[arg(long)]
+        source: Vec<String>,
+        /// Of this organisation only
+        #[arg(long)]
+        organisation: Vec<String>,
+    },
     /// The keys that checkpoints of the log are signed with
     #[command(flatten)]
     Log(super::log_keys::Command),
@@ -37,6 +51,17 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
         Command::New { file } => new(&context, &file),
         Command::List => list(&context, &context.client()?.get("/v1/keys").await?),
         Command::Reseal => reseal(&context).await,
+        Command::Scope { project, source, organisation } => {
+            let body = json!({"project": project, "source": source, "organisation": organisation});
+            let answer = context.client()?.send(Method::POST, "/v1/keys/scopes", &body).await?;
+            if context.json {
+                return print::json(&answer);
+            }
+            let row =
+                |scope: &Value| ["scope", "tag", "key"].map(|field| print::cell(&scope[field])).to_vec();
+            let rows = answer.as_array().into_iter().flatten().map(row).collect();
+            print::table(&["scope", "tag", "key"], rows, "no scope")
+        }
         Command::Log(command) => super::log_keys::run(&context, command).await,
     }
 }

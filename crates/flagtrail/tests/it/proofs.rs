@@ -171,6 +171,19 @@ async fn an_erased_persons_records_are_gone_from_answers_and_exports_and_their_p
     })
     .await;
 
+    // Whoever audits the project tells by its key that the leaf is of it; that he was given it is on the record.
+    let disclosed = node.json(&["keys", "scope", "--project", "shop"]);
+    let leaf = Leaf::parse(proof.extra.as_ref().unwrap()).unwrap();
+    let tag: String = leaf.tags.scope.unwrap().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((disclosed.as_array().map(Vec::len), &disclosed[0]["tag"]), (Some(1), &json!(tag)));
+    let on_record = || async {
+        let found = get(&node, "/v1/records?action=flagtrail.key.*").await?;
+        let actions = found["records"].as_array()?.iter().map(|record| record["action"].as_str());
+        let actions = actions.collect::<Option<Vec<_>>>()?.join(" ");
+        (actions == "flagtrail.key.disclosed flagtrail.key.created").then_some(())
+    };
+    wait::some(SEALED_WITHIN, "the key and its disclosure are on the record", on_record).await;
+
     let erase = |more: &[&str]| {
         let asked = ["--json", "erase", "--subject", "Ada@example.com", "--reason", "request 12"];
         let output = node.command(&[&asked[..], more].concat());
