@@ -97,11 +97,6 @@ impl NoteVerifier {
         Self::new(name, kind, VerifyingKey::from_bytes(key).map_err(|_| InvalidKey::Point)?)
     }
 
-    /// The public half.
-    pub fn key_bytes(&self) -> [u8; 32] {
-        self.key.to_bytes()
-    }
-
     /// Tells keys of one name apart: the beginning of a hash of name, kind and public key.
     pub fn key_id(&self) -> [u8; 4] {
         self.key_id
