@@ -92,8 +92,10 @@ struct ErasedPartition {
     /// The partition.
     partition: u32,
     /// Which leaves, as runs of indexes, each with its end left out.
+    #[schema(value_type = Vec<Vec<u64>>)]
     leaves: Vec<(u64, u64)>,
     /// Which mention a name only.
+    #[schema(value_type = Vec<Vec<u64>>)]
     mentions: Vec<(u64, u64)>,
 }
 
@@ -177,7 +179,7 @@ fn check(request: &ErasureRequest) -> Result<(), Problem> {
         stays.iter().flatten().any(|text| text.to_lowercase().contains(&name))
     };
     if request.subject.iter().filter(|name| name.contains('@')).any(says) {
-        return Err(Problem::field("reason", "it names the person, and would stay on the log"));
+        return Err(Problem::field("reason", "names the person, and would stay on the log"));
     }
     Ok(())
 }
@@ -274,7 +276,7 @@ fn record(
     let told = Told {
         action: ERASED_ACTION,
         object_type: "FLAGTRAIL_ERASURE",
-        id: &order.request.clone(),
+        id: &order.request,
         name: "",
         log: format!("The bodies of {} records of partition {} were erased", order.count(), order.partition),
         before: None,

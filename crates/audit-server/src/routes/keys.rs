@@ -182,7 +182,7 @@ async fn disclose(
     Json(request): Json<ScopeRequest>,
 ) -> Result<Json<Vec<DisclosedScope>>, Problem> {
     if request.project.is_empty() {
-        return Err(Problem::field("project", "name at least one project"));
+        return Err(Problem::field("project", "is empty: name at least one"));
     }
     let ScopeRequest { project, source, organisation } = request;
     let filter = Filter { project, source, organisation, ..Filter::default() };
