@@ -135,7 +135,8 @@ CREATE TABLE access_holder (                -- whose access, at one source
   holder INTEGER PRIMARY KEY,
   source TEXT NOT NULL,
   type TEXT NOT NULL,                       -- user, group, api_key, …
-  identity TEXT NOT NULL,                   -- id:…, else email:… in lower case, else name:…; '' where nothing was said
+  identity TEXT NOT NULL,                   -- id:…, else email:… in lower case, else name:…; '' where nothing was said;
+                                            -- erased:… where every record that named them was erased
   UNIQUE (source, type, identity)
 ) STRICT;
 

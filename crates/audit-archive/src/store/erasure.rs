@@ -2,7 +2,7 @@
 //!
 //! Of an erased message the row keeps its number, times, action and what it concerned beside persons, and the header
 //! of its leaf: so the tree, every proof and every checkpoint stay as they are. Body, salt, author, object and words are
-//! removed. Without the salt the hash of the body tells nobody what the body was.
+//! removed, and so are the names of those of whose access nothing but erased records told. Without the salt the hash of the body tells nobody what the body was.
 //!
 //! `PRAGMA secure_delete` overwrites what is removed. What SQLite still holds elsewhere is cleared behind it, step by
 //! step: things that only erased rows named (`orphan`), and the write-ahead log (`archive.unscrubbed`).
@@ -53,8 +53,30 @@ pub(super) fn follow(
             dropped += 1;
         }
     }
+    forget_holders(conn, by)?;
     conn.execute("UPDATE archive SET unscrubbed = 1", ())?;
     Ok(Ok(dropped))
+}
+
+/// Takes away the names of those whose access was told by nothing but records that are erased now, the last of them by
+/// message `by`: that somebody held it, from when, until when, stays.
+fn forget_holders(conn: &Connection, by: u64) -> rusqlite::Result<()> {
+    let forgotten = conn.execute(
+        "UPDATE access_holder SET identity = 'erased:' || holder
+         WHERE identity <> '' AND identity NOT GLOB 'erased:*'
+           AND holder IN (SELECT e.holder FROM access_event e JOIN record r ON r.seq = e.seq WHERE r.erased_by = ?1)
+           AND NOT EXISTS (SELECT 1 FROM access_event e JOIN record r ON r.seq = e.seq
+                           WHERE e.holder = access_holder.holder AND r.erased_by IS NULL)",
+        [by],
+    )?;
+    if forgotten > 0 {
+        conn.execute(
+            "DELETE FROM access_label WHERE kind = 'subject'
+               AND number IN (SELECT holder FROM access_holder WHERE identity GLOB 'erased:*')",
+            (),
+        )?;
+    }
+    Ok(())
 }
 
 /// Drops the bodies of repeats behind message `after` whose first bodies were erased: those that came in one transaction
