@@ -81,7 +81,7 @@ impl PublicKeys {
 
     fn parse(text: &str) -> Option<Self> {
         let (log, clock) = text.trim().split_once(' ')?;
-        let key = |text: &str| STANDARD.decode(text.trim()).ok()?.try_into().ok();
+        let key = |text: &str| -> Option<[u8; 32]> { STANDARD.decode(text.trim()).ok()?.try_into().ok() };
         Some(Self { log: key(log)?, clock: key(clock)? })
     }
 }

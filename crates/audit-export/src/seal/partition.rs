@@ -180,7 +180,8 @@ impl Sealing {
             // signed in them.
             self.tree_epoch = batch.epoch;
         }
-        for message in batch.messages.iter().filter(|message| message.offset >= self.leaves_from) {
+        let leaves_from = self.leaves_from;
+        for message in batch.messages.iter().filter(|message| message.offset >= leaves_from) {
             let header = |name| message.header(name).map(|value: &bytes::Bytes| &value[..]);
             let value = value_of(message);
             let leaf = Leaf::of(self.frontier.size(), header(SALT_HEADER), header(TAGS_HEADER), value);
