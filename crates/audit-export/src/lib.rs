@@ -17,6 +17,7 @@ mod payload;
 mod record;
 mod request;
 mod run;
+mod schedule;
 mod seal;
 mod sending;
 mod state;
@@ -39,6 +40,10 @@ pub use payload::{
 };
 pub use request::{ExportOrder, ExportRequest, ExportState, StateSummary, SubmitError};
 pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export, run_export_to};
+pub use schedule::{
+    Asked as AskedSchedule, CLAIM_MAX, InvalidSchedule, NewSchedule, RUN_KIND, SCHEDULE_KIND, Schedule,
+    Scheduler,
+};
 pub use seal::{
     KeyFileError, PublicKeys, SEALER_GROUP, SealKeys, Sealer, SealerConfig, WITNESSES_MAX, WitnessAnswer,
     WitnessTransport, Witnessing, record_keys,

@@ -96,6 +96,9 @@ pub(crate) enum Command {
     /// The webhook endpoints that records are delivered to
     #[command(subcommand)]
     Endpoint(command::endpoint::Command),
+    /// Exports that are made again and again
+    #[command(subcommand)]
+    Schedule(command::schedule::Command),
     /// Access tokens of the HTTP interface
     #[command(subcommand)]
     Token(command::token::Command),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use audit_archive::{ArchiveConfig, Archiver, Reader};
-use audit_export::{ExportJobs, ExportRunner, SealKeys, Sealer, SealerConfig, Vouching, Witnessing};
+use audit_export::{
+    ExportJobs, ExportRunner, Scheduler, SealKeys, Sealer, SealerConfig, Vouching, Witnessing,
+};
 use audit_journal::{Control, Journal, Spool, SpoolConfig, SpoolError};
 use audit_proof::LogKeys;
 use audit_secret::Keyring;
@@ -72,6 +74,7 @@ pub(crate) struct System {
     control: Control,
     witnessing: Option<Witnessing>,
     exports: Option<(ExportRunner, Reader)>,
+    scheduler: Option<Scheduler>,
     deliverer: Option<Deliverer>,
     declaration: Option<Declaration>,
     drain: Duration,
@@ -132,14 +135,14 @@ impl System {
             log_keys: log_keys(config, has(Role::Seal))?,
         };
         let archiver = if has(Role::Archive) { Some(open_archive(archive, &journal).await?) } else { None };
+        reloader.watch(DESTINATIONS, config.destination_secret_files());
+        let destinations = config.destinations()?;
         let sealer = if has(Role::Seal) {
             reloader.watch("seal.key_file", vec![config.seal_key_file()]);
             Some(sealer(config, &journal)?)
         } else {
             None
         };
-        reloader.watch(DESTINATIONS, config.destination_secret_files());
-        let destinations = config.destinations()?;
         let reader = has(Role::Query).then(|| Reader::open(config.archive_dir()));
         let exports = match &reader {
             Some(_) => {
@@ -173,6 +176,8 @@ impl System {
         };
         let (jobs, runner) = exports.unzip();
         let settings_of_keys = control.clone();
+        let namespace = journal.identity().namespace;
+        let scheduler = jobs.clone().map(|jobs| Scheduler::new(control.clone(), jobs, namespace));
         let parts = Parts {
             journal: journal.clone(),
             control: control.clone(),
@@ -199,6 +204,7 @@ impl System {
             exports: runner.map(|runner| runner.vouching(vouching)).zip(reader),
             control: settings_of_keys,
             witnessing,
+            scheduler,
             deliverer,
             declaration,
             drain: config.shutdown.drain,
@@ -298,6 +304,13 @@ impl System {
             app.watch_sources().await;
             ("sources", Ok(()))
         });
+        if let Some(scheduler) = self.scheduler {
+            let scheduling = scheduler.run(|| chrono::Utc::now().timestamp_millis(), shutdown.clone());
+            parts.spawn(async move {
+                scheduling.await;
+                ("schedules", Ok(()))
+            });
+        }
         if let Some((runner, reader)) = self.exports {
             let exports = runner.run(self.journal.clone(), reader, shutdown.clone());
             parts.spawn(async move {

@@ -5,3 +5,4 @@ mod export;
 mod formats;
 mod harness;
 mod s3;
+mod schedules;

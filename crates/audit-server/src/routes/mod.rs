@@ -15,6 +15,7 @@ mod records;
 mod rejected;
 mod reports;
 mod reviews;
+mod schedules;
 mod setting;
 mod sources;
 mod standby;
@@ -67,6 +68,8 @@ pub(crate) fn admin_router(app: &App) -> Router {
         .merge(behind(erasures::routes(), Scope::Admin))
         .merge(behind(sources::read_routes(), Scope::SettingsRead))
         .merge(behind(sources::write_routes(), Scope::SettingsWrite))
+        .merge(behind(schedules::read_routes(), Scope::SettingsRead))
+        .merge(behind(schedules::write_routes(), Scope::SettingsWrite))
         .merge(behind(tokens::read_routes(), Scope::SettingsRead))
         .merge(behind(tokens::write_routes(), Scope::Admin))
         .merge(behind(declared::routes(), Scope::Admin))

@@ -5,6 +5,7 @@ pub(crate) mod change;
 pub(crate) mod declared;
 pub(crate) mod etag;
 pub(crate) mod named;
+pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod source;
 pub(crate) mod stored;

@@ -21,6 +21,7 @@ pub(crate) mod proof;
 pub(crate) mod query;
 pub(crate) mod rejected;
 pub(crate) mod report;
+pub(crate) mod schedule;
 pub(crate) mod serve;
 pub(crate) mod source;
 pub(crate) mod tail;
@@ -83,6 +84,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Source(command) => source::run(context, command).await,
         Command::Endpoint(command) => endpoint::run(context, command).await,
         Command::Token(command) => token::run(context, command).await,
+        Command::Schedule(command) => schedule::run(context, command).await,
         Command::Rejected(command) => rejected::run(context, command).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Archive(command) => archive::run(context, command).await,

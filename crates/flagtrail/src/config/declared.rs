@@ -1,4 +1,4 @@
-//! From configuration to declared settings: `[[source]]`, `[[endpoint]]`, `[[token]]`, with their secrets read from files.
+//! From configuration to declared settings: `[[source]]`, `[[endpoint]]`, `[[token]]`, `[[schedule]]`, with their secrets read from files.
 
 use std::path::PathBuf;
 
@@ -84,6 +84,7 @@ impl Config {
             source: read("source", &self.source)?,
             endpoint: read("endpoint", &self.endpoint)?,
             token: read("token", &self.token)?,
+            schedule: read("schedule", &self.schedule)?,
         };
         let wrong = |error| Stop::error(Exit::Usage, format!("{}: {error}", file.display()));
         declaration.check().map_err(wrong)?;
@@ -94,7 +95,9 @@ impl Config {
 impl Config {
     /// The files that secrets of declared settings come from.
     pub(crate) fn declared_secret_files(&self) -> Vec<PathBuf> {
-        let tables = [&self.source, &self.endpoint, &self.token].into_iter().flat_map(|tables| &tables.0);
+        let tables = [&self.source, &self.endpoint, &self.token, &self.schedule]
+            .into_iter()
+            .flat_map(|tables| &tables.0);
         tables.flat_map(files_named_in).collect()
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct Config {
     pub(crate) endpoint: declared::Tables,
     #[serde(default)]
     pub(crate) token: declared::Tables,
+    #[serde(default)]
+    pub(crate) schedule: declared::Tables,
     /// The file that was read, if any.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! What is to be done for the settings to be as a configuration declares them.
 
+use audit_export::Schedule;
 use audit_journal::Control;
 use audit_record::{FieldChange, field_diff};
 use audit_secret::Keyring;
@@ -22,6 +23,7 @@ const MASK: &str = "***";
 pub(crate) enum Deed {
     Source(Box<SettingDeed<Source>>),
     Token(Box<SettingDeed<Token>>),
+    Schedule(Box<SettingDeed<Schedule>>),
     DeclareEndpoint(Box<NewEndpoint>),
     ReleaseEndpoint(EndpointId),
     DeleteEndpoint(EndpointId),
@@ -52,7 +54,7 @@ pub(crate) enum Change {
 /// One setting that would change.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct PlannedChange {
-    /// `source`, `endpoint` or `token`.
+    /// `source`, `endpoint`, `token` or `schedule`.
     pub(crate) kind: &'static str,
     /// Its name.
     pub(crate) name: String,
@@ -95,10 +97,11 @@ pub(crate) fn plan(
     endpoints: &Endpoints,
     checked: Checked,
 ) -> Result<Vec<(PlannedChange, Deed)>, Problem> {
-    let Checked { file, prune, sources, tokens, endpoints: new_endpoints } = checked;
+    let Checked { file, prune, sources, tokens, schedules, endpoints: new_endpoints } = checked;
     let mut deeds = Vec::new();
     settings((control, keyring), (&file, prune), sources, Deed::Source, &mut deeds);
     settings((control, keyring), (&file, prune), tokens, Deed::Token, &mut deeds);
+    settings((control, keyring), (&file, prune), schedules, Deed::Schedule, &mut deeds);
     let mut kept = Vec::new();
     for new in new_endpoints {
         let name = new.name.clone();

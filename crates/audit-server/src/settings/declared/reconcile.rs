@@ -84,6 +84,7 @@ async fn carry_out(app: &App, file: &str, plan: Vec<(PlannedChange, Deed)>) -> R
         match deed {
             Deed::Source(deed) => carry_out_one(app, *deed).await?,
             Deed::Token(deed) => carry_out_one(app, *deed).await?,
+            Deed::Schedule(deed) => carry_out_one(app, *deed).await?,
             Deed::DeclareEndpoint(new) => endpoints.declare(*new, file, author).await.map(drop)?,
             Deed::ReleaseEndpoint(id) => endpoints.release(&id, author).await.map(drop)?,
             Deed::DeleteEndpoint(id) => endpoints.delete_declared(&id, author).await?,

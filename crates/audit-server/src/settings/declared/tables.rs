@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use audit_export::Schedule;
 use audit_record::Map;
 use audit_webhook::NewEndpoint;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use crate::problem::Problem;
 use crate::settings::declared::Declarable;
 use crate::settings::named::Named;
+use crate::settings::schedule::make as make_schedule;
 use crate::settings::source::{NewSource, Source};
 use crate::settings::token::{MADE_UP_PREFIX, NewToken, Token, declared_id};
 
@@ -44,6 +46,10 @@ pub struct Declaration {
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     pub token: Vec<Map>,
+    /// `[[schedule]]`
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub schedule: Vec<Map>,
 }
 
 impl fmt::Debug for Declaration {
@@ -59,7 +65,7 @@ impl fmt::Debug for Declaration {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("[[{table}]] {which}: {problem}")]
 pub struct DeclarationError {
-    /// `source`, `endpoint` or `token`.
+    /// `source`, `endpoint`, `token` or `schedule`.
     table: &'static str,
     /// Its name, or which of the tables it is.
     which: String,
@@ -73,6 +79,7 @@ pub(crate) struct Checked {
     pub(crate) prune: bool,
     pub(crate) sources: Vec<(String, Source)>,
     pub(crate) tokens: Vec<(String, Token)>,
+    pub(crate) schedules: Vec<(String, Schedule)>,
     pub(crate) endpoints: Vec<NewEndpoint>,
 }
 
@@ -95,6 +102,10 @@ impl Declaration {
                 from_table::<NewToken>(table)?.declare(&self.organisation, &shown).map_err(problem)?;
             Ok((declared_id(namespace, shown.expose_secret()), self.mark(token)))
         })?;
+        let schedules = each("schedule", &self.schedule, |table| {
+            let schedule = make_schedule(from_table(table)?).map_err(problem)?;
+            Ok((schedule.asked.name.clone(), self.mark(schedule)))
+        })?;
         let mut texts = BTreeSet::new();
         if let Some((_, token)) = tokens.iter().find(|(id, _)| !texts.insert(id)) {
             let problem = "token is the same as another one's: give each its own".to_owned();
@@ -112,7 +123,7 @@ impl Declaration {
             }
             Ok(endpoint)
         })?;
-        Ok(Checked { file: self.file.clone(), prune: self.prune, sources, tokens, endpoints })
+        Ok(Checked { file: self.file.clone(), prune: self.prune, sources, tokens, schedules, endpoints })
     }
 
     fn mark<S: Declarable>(&self, mut setting: S) -> S {

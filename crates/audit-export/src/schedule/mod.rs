@@ -1,0 +1,188 @@
+//! Exports that are made again and again: at the times of a cron expression, read in a named time zone.
+//!
+//! A schedule is a setting. One process makes each of its runs: whoever is first writes to `control` that the run is his,
+//! naming the version before, and of several the first in log order is. The export's id comes from schedule and due time, so
+//! however often the run is asked for, it is one export. If we crash after the claim, the same process finds it on its next
+//! start and goes on; if it does not come back, another takes the run over after [`CLAIM_MAX`].
+//!
+//! Runs that were missed are caught up once: by one export, for the latest due time, which covers everything since the run
+//! before. Where a clock is put forward over a due time, the run is due right after the gap; where it is put back, a time
+//! that comes twice is due once, the first time.
+
+mod run;
+mod scheduler;
+mod times;
+
+use std::time::Duration;
+
+use audit_record::{Filter, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::payload::{Compression, Format};
+
+pub use self::run::{CLAIM_MAX, RUN_KIND};
+pub use self::scheduler::Scheduler;
+use self::times::{InvalidTimes, Times};
+
+/// The kind of setting that schedules are.
+pub const SCHEDULE_KIND: &str = "schedule";
+
+/// The version of the document that this release writes; a higher one is not touched.
+const SCHEDULE_VERSION: u32 = 1;
+
+/// Longest name, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Longest that one run may cover: a hundred years.
+const COVERS_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+/// A schedule to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSchedule {
+    /// Its name, which is its id: letters, digits, `.`, `_` and `-`.
+    pub name: String,
+    /// When, as a cron expression of five fields: minute, hour, day of the month, month, day of the week.
+    pub cron: String,
+    /// The time zone that it is read in, by its IANA name such as `Europe/Berlin`.
+    pub time_zone: String,
+    /// The destination in the configuration that exports are brought to.
+    pub destination: String,
+    /// Which records.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Words that must all occur.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// How long before its due time a run begins to cover, such as `30d`. Absent: where the run before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covers: Option<String>,
+    /// The format.
+    #[serde(default = "usual_format")]
+    pub format: Format,
+    /// How its files are compressed.
+    #[serde(default)]
+    pub compression: Compression,
+}
+
+fn usual_format() -> Format {
+    Format::Ndjson
+}
+
+/// A schedule, as it stands in `Control`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    v: u32,
+    /// What was asked for.
+    #[serde(flatten)]
+    pub asked: Asked,
+    /// When it was made: nothing was due before.
+    pub created_at: String,
+    /// The configuration that it stands in. Then only that changes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared_in: Option<String>,
+}
+
+/// [`NewSchedule`] as it is stored: a field that a later release adds is no error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Its name.
+    pub name: String,
+    /// The cron expression.
+    pub cron: String,
+    /// The time zone.
+    pub time_zone: String,
+    /// The destination.
+    pub destination: String,
+    /// Which records.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Words that must all occur.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// How long before its due time a run begins to cover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covers: Option<String>,
+    /// The format.
+    pub format: Format,
+    /// How its files are compressed.
+    #[serde(default)]
+    pub compression: Compression,
+}
+
+/// What is wrong with a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct InvalidSchedule {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it, to read on from the field's name.
+    pub problem: String,
+}
+
+impl NewSchedule {
+    /// Checks it. Whether there is such a destination is for whoever has the configuration to say.
+    pub fn make(self, now: Timestamp) -> Result<Schedule, InvalidSchedule> {
+        let wrong = |field, problem: String| InvalidSchedule { field, problem };
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || !self.name.chars().all(fits) {
+            let problem =
+                format!("must be 1 to {NAME_BYTES_MAX} letters, digits, dots, dashes and underscores");
+            return Err(wrong("name", problem));
+        }
+        if self.destination.is_empty() {
+            return Err(wrong("destination", "must name a destination of the configuration".to_owned()));
+        }
+        Times::read(&self.cron, &self.time_zone).map_err(|error| wrong(error.field(), error.to_string()))?;
+        covers(self.covers.as_deref()).map_err(|problem| wrong("covers", problem))?;
+        self.format.fits(self.compression).map_err(|error| wrong("compression", error.to_string()))?;
+        let Self { name, cron, time_zone, destination, filter, text, covers, format, compression } = self;
+        Ok(Schedule {
+            v: SCHEDULE_VERSION,
+            asked: Asked { name, cron, time_zone, destination, filter, text, covers, format, compression },
+            created_at: now.to_string(),
+            declared_in: None,
+        })
+    }
+}
+
+impl Schedule {
+    /// Reads a document of `Control`; `None` when a later release wrote it.
+    pub fn read(document: &serde_json::Value) -> Option<Self> {
+        let v = document.get("v")?.as_u64()?;
+        if v > u64::from(SCHEDULE_VERSION) {
+            return None;
+        }
+        serde_json::from_value(document.clone()).ok()
+    }
+
+    /// When it is due next after `after`, RFC 3339 in its own time zone; `None` where it never is again.
+    pub fn next_due(&self, after: Timestamp) -> Option<String> {
+        let times = Times::read(&self.asked.cron, &self.asked.time_zone).ok()?;
+        times.next_after(to_utc(after)).map(|due| due.to_rfc3339())
+    }
+
+    fn times(&self) -> Result<Times, InvalidTimes> {
+        Times::read(&self.asked.cron, &self.asked.time_zone)
+    }
+}
+
+fn to_utc(at: Timestamp) -> chrono::DateTime<chrono::Utc> {
+    at.to_datetime()
+}
+
+/// A duration such as `30d` or `12h`.
+fn covers(text: Option<&str>) -> Result<Option<Duration>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let problem = || "must be a duration such as 12h, 30d or 52w".to_owned();
+    let (number, unit_s) = match text.char_indices().next_back() {
+        Some((at, 'h')) => (&text[..at], 3_600),
+        Some((at, 'd')) => (&text[..at], 86_400),
+        Some((at, 'w')) => (&text[..at], 7 * 86_400),
+        _ => return Err(problem()),
+    };
+    let number: u64 = number.parse().map_err(|_| problem())?;
+    let covers = number.checked_mul(unit_s).map(Duration::from_secs);
+    let covers = covers.filter(|covers| !covers.is_zero() && *covers <= COVERS_MAX);
+    covers.map(Some).ok_or_else(problem)
+}
