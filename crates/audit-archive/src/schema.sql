@@ -24,7 +24,7 @@ CREATE TABLE position (                     -- where each topic goes on; written
   anchor_offset INTEGER,                    -- the last message before `next` …
   anchor_hash BLOB,                         -- … by what it was
   log_end INTEGER NOT NULL DEFAULT 0,       -- the log's end as last heard
-  duplicates INTEGER NOT NULL DEFAULT 0,
+  duplicates INTEGER NOT NULL DEFAULT 0,    -- of `checkpoints`: cuts into segments, which get a number and no row
   undecodable INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
@@ -230,7 +230,7 @@ CREATE TABLE progress (                     -- how far consumers are: the latest
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE checkpoint (                   -- signed heads as they stand on the log, each judged against the tree above
-  seq INTEGER PRIMARY KEY,                  -- numbered like records, apart from them
+  seq INTEGER PRIMARY KEY,                  -- numbered like records, apart from them; with holes where the log is cut
   log_offset INTEGER NOT NULL,
   appended_at_ms INTEGER NOT NULL,
   origin TEXT,                              -- which tree it says it is of; absent where it can't be read

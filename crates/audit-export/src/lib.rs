@@ -19,6 +19,7 @@ mod request;
 mod run;
 mod schedule;
 mod seal;
+mod segment;
 mod sending;
 mod state;
 
@@ -48,3 +49,4 @@ pub use seal::{
     KeyFileError, PublicKeys, SEALER_GROUP, SealKeys, Sealer, SealerConfig, WITNESSES_MAX, WitnessAnswer,
     WitnessTransport, Witnessing, record_keys,
 };
+pub use segment::{SegmentFile, SegmentManifest, SegmentsConfig};

@@ -137,9 +137,15 @@ impl System {
         let archiver = if has(Role::Archive) { Some(open_archive(archive, &journal).await?) } else { None };
         reloader.watch(DESTINATIONS, config.destination_secret_files());
         let destinations = config.destinations()?;
+        let segments = config.segments(&destinations.all)?;
         let sealer = if has(Role::Seal) {
             reloader.watch("seal.key_file", vec![config.seal_key_file()]);
-            Some(sealer(config, &journal)?)
+            let (sealer, keys) = sealer(config, &journal)?;
+            let sealer = match &segments {
+                Some(segments) => sealer.with_segments(segments),
+                None => sealer,
+            };
+            Some((sealer, keys))
         } else {
             None
         };

@@ -20,7 +20,7 @@ const COLUMNS: &str =
 pub struct CheckpointRow {
     /// Its partition.
     pub partition: Partition,
-    /// Its number among the partition's checkpoints, without holes.
+    /// Its number among the messages of the partition's topic of checkpoints.
     pub seq: u64,
     /// Its offset on the topic of checkpoints.
     pub offset: Offset,

@@ -7,12 +7,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use audit_journal::{Message, Partition};
 use audit_proof::{
-    Checkpoint, CheckpointError, InvalidSealed, LogKeys, NodeHash, Sealed, SignedNote, Unverified, epoch_of,
+    Checkpoint, CheckpointError, Cut, InvalidSealed, LogKeys, NodeHash, Sealed, SignedNote, Unverified,
+    epoch_of,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
 use super::StoreError;
+use super::rows::Counts;
 use super::tree::{StoredTree, stored_trees};
 
 /// Most checkpoints that are compared with the tree in one go, so that rows don't wait for them.
@@ -161,23 +163,28 @@ impl Judge {
         self.waiting.is_some_and(|waiting| waiting <= size)
     }
 
-    /// Writes messages of the topic, numbered from `first` on, in the transaction that is open on `conn`. Returns how
-    /// many of them are no checkpoints.
+    /// Writes messages of the topic, numbered from `first` on, in the transaction that is open on `conn`. Counts those
+    /// that can't be read, and as duplicates those that are no checkpoints but cuts, which get no row.
     pub(super) fn write(
         &mut self,
         conn: &Connection,
         first: u64,
         messages: &[Message],
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Counts, StoreError> {
         let trees = stored_trees(conn)?;
-        let mut undecodable = 0;
+        let mut counts = Counts::default();
         for (seq, message) in (first..).zip(messages) {
             let value = message.value.as_deref().unwrap_or_default();
+            // Where the log is cut into segments is said beside the checkpoints, each of which stands there itself, too.
+            if Cut::is_one(value) {
+                counts.duplicates += 1;
+                continue;
+            }
             let mut row = match self.read(value) {
                 Ok(read) => self.compare(conn, &trees, read)?,
                 Err(refused) => Row::refused(refused, value),
             };
-            undecodable += u64::from(row.verdict == Verdict::Unreadable);
+            counts.undecodable += u64::from(row.verdict == Verdict::Unreadable);
             self.in_order(conn, &mut row)?;
             if row.verdict == Verdict::Pending {
                 self.waiting = Some(self.waiting.map_or(row.size(), |size| size.min(row.size())));
@@ -186,7 +193,7 @@ impl Judge {
             }
             row.insert(conn, seq, message)?;
         }
-        Ok(undecodable)
+        Ok(counts)
     }
 
     /// Judges some of those that waited, in the transaction that is open on `conn`. Returns whether more can be.

@@ -327,8 +327,8 @@ impl Store {
         let from = self.checkpoints;
         let Some((messages, to)) = from.after(messages, epoch) else { return Ok(()) };
         let tx = self.conn.transaction()?;
-        let written = self.judge.write(&tx, from.seq, messages).and_then(|undecodable| {
-            move_position(&tx, from, to, log_end, Counts { undecodable, ..Counts::default() })?;
+        let written = self.judge.write(&tx, from.seq, messages).and_then(|counts| {
+            move_position(&tx, from, to, log_end, counts)?;
             tx.commit()?;
             Ok(())
         });

@@ -10,6 +10,7 @@ mod key_events;
 mod keys;
 mod partition;
 mod sealer;
+mod segments;
 mod witnessing;
 
 pub use key_events::record_keys;

@@ -1,10 +1,11 @@
 //! One partition as its sealer has it: the tree's edge, and what was signed last. No I/O.
 
-use audit_journal::{Batch, Bookmark, Message, Offset, Partition, SALT_HEADER, TAGS_HEADER};
+use audit_journal::{Batch, Bookmark, Message, Offset, Partition, PartitionCommit, SALT_HEADER, TAGS_HEADER};
 use audit_proof::{
-    Checkpoint, CheckpointError, Cosigner, Frontier, InvalidKey, InvalidNote, InvalidSealed, Leaf,
-    NoteSigner, SEALED_VERSION, Sealed, SignedNote, Unverified, origin,
+    Checkpoint, CheckpointError, Cosigner, Edge, Frontier, InvalidKey, InvalidNote, InvalidSealed, Leaf,
+    NodeHash, NoteSigner, SEALED_VERSION, Sealed, SignedNote, Unverified, origin,
 };
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::floor::Floor;
@@ -81,6 +82,8 @@ pub(super) struct Sealing {
     tree_epoch: u32,
     /// The size that was signed last, and when.
     sealed: Option<(u64, i64)>,
+    /// The position that was committed last.
+    committed: Option<Bookmark>,
     /// What was published and is not reached again yet: until it is, and turns out to be the same, nothing is signed.
     floor: Option<Floor>,
     /// The first message that is a new leaf: those before it are in the tree that was taken up.
@@ -109,6 +112,7 @@ impl Sealing {
             frontier: Frontier::new(),
             tree_epoch: 0,
             sealed: None,
+            committed: bookmark,
             floor: None,
             leaves_from: 0,
             header: Vec::new(),
@@ -147,6 +151,28 @@ impl Sealing {
         Ok(sealing)
     }
 
+    /// Whether a tree of its own begins with this batch. As archives do it: a log that begins from the start again has
+    /// one.
+    pub(super) fn begins_anew(&self, batch: &Batch) -> bool {
+        let first = batch.messages.first();
+        first.is_some_and(|first| batch.epoch > self.bookmark.epoch && first.offset < self.bookmark.next)
+    }
+
+    /// Where the tree ends: how many leaves it has, and the offset after the last of them.
+    pub(super) fn end(&self) -> Edge {
+        Edge { seq: self.frontier.size(), offset: self.bookmark.next }
+    }
+
+    /// The tree's right edge.
+    pub(super) fn peaks(&self) -> &[NodeHash] {
+        self.frontier.peaks()
+    }
+
+    /// Whether the tree is where it can be signed: what was published is reached again.
+    pub(super) fn is_settled(&self) -> bool {
+        self.floor.is_none() && self.bookmark.next >= self.leaves_from
+    }
+
     /// Begins a partition of which the sealer remembers nothing. Where checkpoints of it were published all the same, it
     /// has to come to the same tree again; where retention has removed what the tree was made of, it goes on from there.
     fn begin(mut self, floor: Option<Floor>) -> Result<Self, Refusal> {
@@ -168,10 +194,9 @@ impl Sealing {
     /// Takes in the next messages. Tells when the last export was asked for that is among them, in milliseconds since
     /// 1970. Refused where they make another tree than the one that was published.
     pub(super) fn append(&mut self, batch: &Batch) -> Result<Option<i64>, Refusal> {
-        let Some((first, bookmark)) = batch.messages.first().zip(batch.bookmark()) else { return Ok(None) };
+        let Some(bookmark) = batch.bookmark() else { return Ok(None) };
         let mut asked_at_ms = None;
-        // As archives do it: a log that begins from the start again has a tree of its own.
-        if batch.epoch > self.bookmark.epoch && first.offset < self.bookmark.next {
+        if self.begins_anew(batch) {
             self.frontier = Frontier::new();
             (self.sealed, self.floor, self.leaves_from) = (None, None, 0);
         }
@@ -221,7 +246,7 @@ impl Sealing {
     /// Whether it is time to sign.
     pub(super) fn is_due(&self, now_ms: i64, pace: Pace) -> bool {
         let size = self.frontier.size();
-        if self.floor.is_some() || self.bookmark.next < self.leaves_from {
+        if !self.is_settled() {
             return false;
         }
         match self.sealed {
@@ -258,6 +283,17 @@ impl Sealing {
     /// The tree as it is was signed and published.
     pub(super) fn published(&mut self, at_ms: i64) {
         self.sealed = Some((self.frontier.size(), at_ms));
+        self.committed = Some(self.bookmark);
+    }
+
+    /// A commit of one more document, which leaves the position where it was committed last; `None` before the first.
+    pub(super) fn with_document(&self, document: (Bytes, Option<Bytes>)) -> Option<PartitionCommit> {
+        Some(PartitionCommit {
+            partition: self.partition,
+            generation: self.generation,
+            bookmark: self.committed?,
+            documents: vec![document],
+        })
     }
 
     /// Which log it signs for.

@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::floor::{self, Floor};
 use super::keys::SealKeys;
 use super::partition::{DOCUMENT, Pace, Sealing};
+use super::segments::{Segments, next_written};
+use crate::segment::{Part, SegmentsConfig, Written};
 
 /// The group that shares partitions out among sealers.
 pub const SEALER_GROUP: &str = "flagtrail-seal";
@@ -54,6 +56,7 @@ pub struct Sealer {
     partitions: BTreeMap<Partition, Sealing>,
     /// Until when there is no waiting for the interval to pass; milliseconds since 1970.
     hurry_until_ms: i64,
+    segments: Option<Segments>,
 }
 
 impl Sealer {
@@ -62,7 +65,22 @@ impl Sealer {
         let cosigner = keys.cosigner(&journal.identity().deployment)?;
         let pace =
             Pace { interval_ms: millis(config.interval), idle_ms: millis(config.idle), leaves: LEAVES_MAX };
-        Ok(Self { journal, keys, cosigner, pace, partitions: BTreeMap::new(), hurry_until_ms: i64::MIN })
+        Ok(Self {
+            journal,
+            keys,
+            cosigner,
+            pace,
+            partitions: BTreeMap::new(),
+            hurry_until_ms: i64::MIN,
+            segments: None,
+        })
+    }
+
+    /// Cuts the log into segments as well, and writes them.
+    #[must_use]
+    pub fn with_segments(mut self, config: &SegmentsConfig) -> Self {
+        self.segments = Some(Segments::new(self.journal.clone(), self.keys.clone(), config));
+        self
     }
 
     /// Seals until told to stop or until the journal is closed, and once more before it ends. `now_ms` tells the
@@ -76,9 +94,12 @@ impl Sealer {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 event = owned.next() => match event {
-                    Some(event) => self.take(event, &committer, now_ms()).await,
+                    Some(event) => self.take(event, &committer, &now_ms, &shutdown).await,
                     None => return,
                 },
+                Some(written) = next_written(&mut self.segments) => {
+                    self.note_written(&written, &committer).await;
+                }
                 _ = look.tick() => self.seal_due(&committer, now_ms(), false).await,
             }
         }
@@ -86,7 +107,14 @@ impl Sealer {
         Owned::leave(owned).await;
     }
 
-    async fn take(&mut self, event: OwnedEvent, committer: &Committer, now_ms: i64) {
+    async fn take(
+        &mut self,
+        event: OwnedEvent,
+        committer: &Committer,
+        clock_ms: &impl Fn() -> i64,
+        shutdown: &CancellationToken,
+    ) {
+        let now_ms = clock_ms();
         match event {
             OwnedEvent::Assigned { partition, generation, bookmark, documents, .. } => {
                 let document = documents.iter().find(|(key, _)| key == DOCUMENT).map(|(_, value)| &value[..]);
@@ -96,27 +124,45 @@ impl Sealer {
                     &self.keys, deployment, partition, generation, bookmark, document, floor,
                 );
                 match taken_up {
-                    Ok(sealing) => drop(self.partitions.insert(partition, sealing)),
+                    Ok(sealing) => {
+                        if let Some(segments) = &mut self.segments {
+                            segments.take_up(partition, &sealing, &documents, now_ms).await;
+                        }
+                        self.partitions.insert(partition, sealing);
+                    }
                     // What was published stays as it is: no checkpoint is better than one that contradicts it.
                     Err(refusal) => tracing::error!(partition, %refusal, "sealing: partition is not sealed"),
                 }
             }
             OwnedEvent::Messages(batch) => {
                 let partition = batch.partition;
-                let Some(sealing) = self.partitions.get_mut(&partition) else { return };
-                match sealing.append(&batch) {
-                    Ok(asked_at_ms) => {
-                        let oldest_ms = now_ms.saturating_sub(millis(REQUEST_AGE_MAX));
-                        if asked_at_ms.is_some_and(|asked_at_ms| asked_at_ms >= oldest_ms) {
-                            self.hurry_until_ms = now_ms.saturating_add(millis(HURRY));
+                let Some(sealing) = self.partitions.get(&partition) else { return };
+                let parts = match &mut self.segments {
+                    Some(segments) => segments.divide(batch, sealing),
+                    None => vec![Part { batch, ends: false }],
+                };
+                for Part { batch, ends } in parts {
+                    let Some(sealing) = self.partitions.get_mut(&partition) else { return };
+                    let asked_at_ms = match sealing.append(&batch) {
+                        Ok(asked_at_ms) => asked_at_ms,
+                        Err(refusal) => {
+                            tracing::error!(partition, %refusal, "sealing: partition is not sealed");
+                            self.lose(&[partition]);
+                            return;
                         }
-                        if sealing.is_due(now_ms, self.pace) {
-                            self.seal(vec![partition], committer, now_ms).await;
-                        }
+                    };
+                    let oldest_ms = now_ms.saturating_sub(millis(REQUEST_AGE_MAX));
+                    if asked_at_ms.is_some_and(|asked_at_ms| asked_at_ms >= oldest_ms) {
+                        self.hurry_until_ms = now_ms.saturating_add(millis(HURRY));
                     }
-                    Err(refusal) => {
-                        tracing::error!(partition, %refusal, "sealing: partition is not sealed");
-                        self.partitions.remove(&partition);
+                    let is_due = sealing.is_due(now_ms, self.pace);
+                    if let Some(segments) = &mut self.segments {
+                        segments.append(&batch, ends);
+                    }
+                    if ends {
+                        self.cut(partition, committer, clock_ms, shutdown).await;
+                    } else if is_due {
+                        self.seal(vec![partition], committer, now_ms).await;
                     }
                 }
             }
@@ -138,10 +184,61 @@ impl Sealer {
                     self.seal_if_grown(partition, committer, now_ms).await;
                 }
                 self.partitions.remove(&partition);
+                if let Some(segments) = &mut self.segments {
+                    segments.end(partition);
+                }
                 drop(done);
             }
             OwnedEvent::Stopped(stop) => {
                 tracing::error!(%stop, "sealing: partition is not sealed any further");
+            }
+        }
+    }
+
+    /// Signs and cuts where the tree ends now. Nothing is taken in before that is published: the cut is of this very
+    /// place.
+    async fn cut(
+        &mut self,
+        partition: Partition,
+        committer: &Committer,
+        clock_ms: &impl Fn() -> i64,
+        shutdown: &CancellationToken,
+    ) {
+        while self.segments.as_ref().is_some_and(|segments| segments.must_end(partition)) {
+            self.seal(vec![partition], committer, clock_ms()).await;
+            let is_published = !self.segments.as_ref().is_some_and(|segments| segments.must_end(partition));
+            if is_published || !self.partitions.contains_key(&partition) {
+                return;
+            }
+            if shutdown.run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL)).await.is_none() {
+                // The next owner comes by here again.
+                self.partitions.remove(&partition);
+                return;
+            }
+        }
+    }
+
+    /// Writes down that a segment is written. If we crash before that is durable, the next owner finds the segment where it
+    /// is to go.
+    async fn note_written(&mut self, written: &Written, committer: &Committer) {
+        let Some(sealing) = self.partitions.get(&written.partition) else { return };
+        let Some(segments) = &mut self.segments else { return };
+        if sealing.generation != written.generation || !segments.note_written(written) {
+            return;
+        }
+        let Some(commit) = segments.as_they_are(written.partition, sealing) else { return };
+        let commit = OwnedCommit { partitions: vec![commit], messages: Vec::new() };
+        // If it fails, the next commit says it.
+        if let Err(CommitError::Fenced(partitions)) = committer.commit(commit).await {
+            self.lose(&partitions);
+        }
+    }
+
+    fn lose(&mut self, partitions: &[Partition]) {
+        for partition in partitions {
+            self.partitions.remove(partition);
+            if let Some(segments) = &mut self.segments {
+                segments.end(*partition);
             }
         }
     }
@@ -172,7 +269,11 @@ impl Sealer {
     async fn seal_due(&mut self, committer: &Committer, now_ms: i64, at_once: bool) {
         let at_once = at_once || now_ms < self.hurry_until_ms;
         let pace = if at_once { Pace { interval_ms: 0, ..self.pace } } else { self.pace };
-        let due = self.partitions.iter().filter(|(_, sealing)| sealing.is_due(now_ms, pace));
+        let segments = self.segments.as_ref();
+        let is_cut = |partition, sealing| segments.is_some_and(|all| all.is_due(partition, sealing, now_ms));
+        let due = self.partitions.iter();
+        let due =
+            due.filter(|(partition, sealing)| sealing.is_due(now_ms, pace) || is_cut(**partition, sealing));
         let due: Vec<Partition> = due.map(|(partition, _)| *partition).collect();
         if !due.is_empty() {
             self.seal(due, committer, now_ms).await;
@@ -184,6 +285,7 @@ impl Sealer {
     /// we crash after it, the next owner goes on from this one.
     async fn seal(&mut self, due: Vec<Partition>, committer: &Committer, now_ms: i64) {
         let mut commit = OwnedCommit::default();
+        let mut moved = Vec::new();
         for partition in &due {
             let Some(sealing) = self.partitions.get(partition) else { continue };
             let at_s = u64::try_from(now_ms / 1_000).unwrap_or(0);
@@ -199,11 +301,15 @@ impl Sealer {
                 }
             };
             let json = Bytes::from(sealed.to_json());
+            let mut documents = vec![(Bytes::from_static(DOCUMENT), Some(json.clone()))];
+            let cut = self.segments.as_ref().and_then(|all| all.go_on(*partition, sealing, &sealed, now_ms));
+            documents.extend(cut.iter().map(|cut| cut.document()));
+            let generation = sealing.generation;
             commit.partitions.push(PartitionCommit {
                 partition: *partition,
-                generation: sealing.generation,
+                generation,
                 bookmark,
-                documents: vec![(Bytes::from_static(DOCUMENT), Some(json.clone()))],
+                documents,
             });
             let message = NewMessage {
                 key: Bytes::from(sealing.origin()),
@@ -212,6 +318,10 @@ impl Sealer {
                 placement: Placement::Fixed(*partition),
             };
             commit.messages.push((Topic::Checkpoints, message));
+            if let Some(cut) = cut {
+                commit.messages.extend(cut.message(*partition).map(|message| (Topic::Checkpoints, message)));
+                moved.push((*partition, cut));
+            }
         }
         // Not those that could not be signed: they stay due.
         let signed: Vec<Partition> = commit.partitions.iter().map(|signed| signed.partition).collect();
@@ -225,11 +335,12 @@ impl Sealer {
                         sealing.published(now_ms);
                     }
                 }
+                if let Some(segments) = &mut self.segments {
+                    moved.into_iter().for_each(|(partition, cut)| segments.published(partition, cut));
+                }
             }
             // Somebody else's by now: he goes on from what was published last.
-            Err(CommitError::Fenced(partitions)) => {
-                partitions.iter().for_each(|partition| drop(self.partitions.remove(partition)));
-            }
+            Err(CommitError::Fenced(partitions)) => self.lose(&partitions),
             Err(CommitError::NotCommitted(reason)) => {
                 tracing::warn!(reason, "sealing: checkpoints were not published; trying again");
             }

@@ -6,3 +6,4 @@ mod formats;
 mod harness;
 mod s3;
 mod schedules;
+mod segments;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use audit_export::{Destination, Destinations, Directory, LockMode, ObjectLock, S3, S3Config, S3Credentials};
+use audit_export::{
+    Destination, Destinations, Directory, LockMode, ObjectLock, S3, S3Config, S3Credentials, SegmentsConfig,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +116,22 @@ impl Config {
         Ok(Opened { all: Destinations::new(opened), buckets })
     }
 
+    /// Where segments go; `None` where they go nowhere.
+    pub(crate) fn segments(&self, destinations: &Destinations) -> anyhow::Result<Option<SegmentsConfig>> {
+        let name = &self.segments.destination;
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let wrong = |problem: String| Stop::error(Exit::Usage, problem);
+        let Some(destination) = destinations.get(name) else {
+            return Err(wrong(format!("segments.destination: there is no [destination.{name}]")));
+        };
+        if self.segments.interval.is_zero() {
+            return Err(wrong("segments.interval must not be zero".to_owned()));
+        }
+        Ok(Some(SegmentsConfig { destination: destination.clone(), interval: self.segments.interval }))
+    }
+
     /// The files that secrets of destinations come from.
     pub(crate) fn destination_secret_files(&self) -> Vec<PathBuf> {
         let files = self.destination.values().flat_map(|table| match table {
@@ -209,6 +227,20 @@ mod tests {
         opened.replace_credentials(&config).expect("replaced");
         let shown = format!("{}{config:?}{opened:?}", serde_json::to_string(&config).expect("JSON"));
         assert!(!shown.contains("hunter") && shown.contains("[REDACTED]"), "{shown}");
+    }
+
+    #[test]
+    fn segments_go_to_a_destination_that_there_is_or_nowhere() {
+        let share = "[destination.share]\nkind = \"directory\"\npath = \"/srv/evidence\"\n";
+        let segments = |text: &str| {
+            let config = load(&format!("{share}{text}")).expect("a configuration");
+            config.segments(&config.destinations().expect("destinations").all)
+        };
+        assert!(segments("").expect("none").is_none());
+        let found = segments("[segments]\ndestination = \"share\"\n").expect("one").expect("one");
+        assert_eq!((found.destination.name(), found.interval.as_secs()), ("share", 3_600));
+        let missing = segments("[segments]\ndestination = \"vault\"\n").expect_err("none of that name");
+        assert!(missing.to_string().contains("[destination.vault]"), "{missing}");
     }
 
     #[test]

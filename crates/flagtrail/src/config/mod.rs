@@ -38,7 +38,7 @@ const VARIABLES: &str = "FLAGTRAIL_";
 const LEVELS: &str = "__";
 
 /// The sections that variables may set.
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "log",
     "kafka",
     "hooks",
@@ -48,6 +48,7 @@ const SECTIONS: [&str; 16] = [
     "archive",
     "destination",
     "seal",
+    "segments",
     "webhooks",
     "egress",
     "redact",
@@ -72,6 +73,7 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) destination: destination::DestinationTables,
     pub(crate) seal: Seal,
+    pub(crate) segments: Segments,
     pub(crate) webhooks: Webhooks,
     pub(crate) egress: Egress,
     pub(crate) redact: Redact,
@@ -202,6 +204,16 @@ pub(crate) struct Witness {
     pub(crate) url: String,
     /// Its verifier key.
     pub(crate) key: String,
+}
+
+/// The log as sealed files.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Segments {
+    /// Where they go; nowhere when empty.
+    pub(crate) destination: String,
+    #[serde(with = "humantime_text")]
+    pub(crate) interval: Duration,
 }
 
 /// Webhook delivery.

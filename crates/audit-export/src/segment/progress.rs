@@ -1,0 +1,79 @@
+//! How far a partition is cut, and how far what was cut is written: a document in `progress`, which moves with the sealer's
+//! position in one transaction.
+
+use audit_journal::Offset;
+use audit_proof::{CutName, Edge, NodeHash};
+use serde::{Deserialize, Serialize};
+
+/// The key of the document in `progress`.
+pub(crate) const DOCUMENT: &[u8] = b"segments";
+
+/// The version of the document that this release writes.
+const PROGRESS_VERSION: u32 = 1;
+
+/// Why a partition is not cut any further.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvalidProgress {
+    #[error(
+        "how far it is cut was written by a later release (version {0}, this release reads up to {PROGRESS_VERSION}): use that release"
+    )]
+    Newer(u32),
+    #[error("how far it is cut can't be read: {0}")]
+    Form(String),
+}
+
+/// The document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    v: u32,
+    /// The cut that was made last.
+    pub(crate) head: Option<CutName>,
+    /// When, milliseconds since 1970; where there was none, when the first segment began.
+    pub(crate) cut_at_ms: i64,
+    /// Where the segment begins that is growing.
+    pub(crate) start: Edge,
+    /// The tree's right edge there.
+    pub(crate) peaks: Vec<NodeHash>,
+    /// What the messages since weigh, in bytes.
+    pub(crate) bytes: u64,
+    /// The UTC day on which the log took them.
+    pub(crate) date: Option<String>,
+    /// The last cut whose segment is written.
+    pub(crate) written: Option<CutName>,
+    /// Where on `checkpoints` the first cut can be whose segment is not written.
+    pub(crate) read_from: Offset,
+}
+
+impl Progress {
+    /// Of a partition whose first segment begins at `start`.
+    pub(crate) fn begin(start: Edge, peaks: Vec<NodeHash>, now_ms: i64, read_from: Offset) -> Self {
+        Self {
+            v: PROGRESS_VERSION,
+            head: None,
+            cut_at_ms: now_ms,
+            start,
+            peaks,
+            bytes: 0,
+            date: None,
+            written: None,
+            read_from,
+        }
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, InvalidProgress> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        let form = |error: serde_json::Error| InvalidProgress::Form(error.to_string());
+        let Versioned { v } = serde_json::from_slice(bytes).map_err(form)?;
+        if v > PROGRESS_VERSION {
+            return Err(InvalidProgress::Newer(v));
+        }
+        serde_json::from_slice(bytes).map_err(form)
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a document has string keys only")
+    }
+}

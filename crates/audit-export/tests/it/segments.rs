@@ -1,0 +1,412 @@
+//! Segments over a real embedded log: whatever happens to the sealer and to the destination, none is missing, doubled or
+//! overlapping, and each proves itself.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use audit_export::{
+    Content, Destination, Directory, SealKeys, Sealer, SealerConfig, SegmentManifest, SegmentsConfig, Store,
+    StoreError,
+};
+use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig, ReadLimit, Topic};
+use audit_proof::{Checkpoint, Cut, Frontier, NodeHash, SignedNote};
+use audit_record::AuditRecord;
+use bytes::Bytes;
+use flagtrail_testkit::clients::Clients;
+use flagtrail_testkit::wait;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const PARTITIONS: u32 = 2;
+
+/// How long anything here may take, on a busy machine.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// 21 November 2026.
+const BEGIN_MS: i64 = 1_795_219_200_000;
+
+/// Both of checkpoints and of segments.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// What happens at a put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// Nothing is written, and an error comes.
+    NotWritten,
+    /// It is written, and an error comes.
+    AnswerLost,
+    /// Nothing is written, and nothing comes.
+    HangsBefore,
+    /// It is written, and nothing comes.
+    HangsAfter,
+}
+
+/// A directory that fails as it is told to.
+#[derive(Clone, Debug)]
+struct Faulty {
+    inner: Directory,
+    /// By which put from the start, of all writers.
+    faults: Arc<Mutex<BTreeMap<usize, Fault>>>,
+    puts: Arc<AtomicUsize>,
+    hangs: Arc<Notify>,
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn put_new(&self, path: &str, content: &Content) -> Result<(), StoreError> {
+        let put = self.puts.fetch_add(1, Ordering::SeqCst);
+        let fault = self.faults.lock().unwrap().remove(&put);
+        if !matches!(fault, Some(Fault::NotWritten | Fault::HangsBefore)) {
+            self.inner.put_new(path, content).await?;
+        }
+        match fault {
+            None => Ok(()),
+            Some(Fault::NotWritten | Fault::AnswerLost) => {
+                Err(StoreError::Failed("the connection was reset".to_owned()))
+            }
+            Some(Fault::HangsBefore | Fault::HangsAfter) => {
+                self.hangs.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn sha256(&self, path: &str) -> Result<Option<[u8; 32]>, StoreError> {
+        self.inner.sha256(path).await
+    }
+
+    async fn read(&self, path: &str, bytes_max: usize) -> Result<Option<Bytes>, StoreError> {
+        self.inner.read(path, bytes_max).await
+    }
+}
+
+struct Bench {
+    dir: TempDir,
+    journal: Journal,
+    now_ms: Arc<AtomicI64>,
+    appended: usize,
+}
+
+struct Running {
+    store: Faulty,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+
+    /// As a crash would end it: nothing is finished, nobody is told.
+    async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig { path: dir.path().join("journal.sqlite"), partitions: PARTITIONS };
+        let journal = Journal::open(JournalConfig::Embedded(config)).await.unwrap();
+        Self { dir, journal, now_ms: Arc::new(AtomicI64::new(BEGIN_MS)), appended: 0 }
+    }
+
+    fn start(&self, faults: impl IntoIterator<Item = (usize, Fault)>) -> Running {
+        let store = Faulty {
+            inner: Directory::new(self.there()),
+            faults: Arc::new(Mutex::new(faults.into_iter().collect())),
+            puts: Arc::default(),
+            hangs: Arc::default(),
+        };
+        let config = SealerConfig { interval: INTERVAL, idle: 60 * INTERVAL };
+        let destination = Destination::new("vault", "audit", store.clone());
+        let segments = SegmentsConfig { destination, interval: INTERVAL };
+        let sealer = Sealer::new(self.journal.clone(), keys(), &config).unwrap().with_segments(&segments);
+        let (stop, now_ms) = (CancellationToken::new(), Arc::clone(&self.now_ms));
+        let run = sealer.run(move || now_ms.load(Ordering::Relaxed), stop.clone());
+        Running { store, stop, task: tokio::spawn(run) }
+    }
+
+    fn there(&self) -> PathBuf {
+        self.dir.path().join("there")
+    }
+
+    fn pass(&self, duration: Duration) {
+        self.now_ms.fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
+    }
+
+    async fn append(&mut self, count: usize) {
+        let records: Vec<AuditRecord> = (self.appended..self.appended + count).map(record).collect();
+        for outcome in self.journal.append_records(&records).await {
+            assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
+        }
+        self.appended += count;
+    }
+
+    /// The manifests of a partition, by name.
+    fn manifests(&self, partition: u32) -> Vec<SegmentManifest> {
+        let proofs = self.there().join("audit/segments/proofs");
+        let folder =
+            proofs.join(self.journal.identity().deployment.to_string()).join(format!("p{partition:05}"));
+        let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+            .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+            .unwrap_or_default();
+        files.retain(|file| file.extension().is_some_and(|end| end == "json"));
+        files.sort();
+        files.iter().map(|file| serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()).collect()
+    }
+
+    fn covered(&self) -> u64 {
+        let ends = (0..PARTITIONS).map(|partition| self.manifests(partition).last().map_or(0, end));
+        ends.sum()
+    }
+
+    /// Waits until everything that is on the log is in segments, while time passes.
+    async fn written(&self) {
+        wait::until(WITHIN, "everything is in segments", || async {
+            self.pass(INTERVAL / 4);
+            self.covered() == self.appended as u64
+        })
+        .await;
+    }
+
+    /// Every leaf of a partition, from the log itself.
+    async fn leaves(&self, partition: u32) -> Vec<NodeHash> {
+        let limit = ReadLimit { messages: 100_000, bytes: 256 * 1024 * 1024 };
+        let range = self.journal.read(Topic::Records, partition, 0, limit).await.unwrap();
+        let mut leaves = Vec::new();
+        for message in &range.messages {
+            let header = |name| message.header(name).map(|value: &Bytes| &value[..]);
+            let leaf = audit_proof::Leaf::of(
+                leaves.len() as u64,
+                header(audit_journal::SALT_HEADER),
+                header(audit_journal::TAGS_HEADER),
+                message.value.as_deref(),
+            );
+            leaves.push(leaf.hash(&mut Vec::new()));
+        }
+        leaves
+    }
+
+    /// None is missing, doubled or overlapping, and each proves itself.
+    async fn check(&self) {
+        let mut parquet = Vec::new();
+        for partition in 0..PARTITIONS {
+            let leaves = self.leaves(partition).await;
+            let mut before: Option<Cut> = None;
+            for manifest in self.manifests(partition) {
+                let (cut, _, signed, mut edge) = Cut::read(&manifest.cut.to_json()).unwrap();
+                assert!(cut.follows(before.as_ref().map(Cut::name).as_ref()), "{cut:?} after {before:?}");
+                self.vouched_for(partition, &manifest, &cut);
+                let files: Vec<Vec<u8>> = manifest
+                    .files
+                    .iter()
+                    .map(|file| {
+                        let bytes = std::fs::read(self.there().join("audit").join(&file.path)).unwrap();
+                        assert_eq!(hex::encode(Sha256::digest(&bytes)), file.sha256);
+                        bytes
+                    })
+                    .collect();
+                let own = &leaves[cut.start.seq as usize..cut.end.seq as usize];
+                assert_eq!(files.is_empty(), own.is_empty());
+                if let [rows, hashes] = &files[..] {
+                    assert_eq!(&rows[..4], b"PAR1");
+                    let hashes: Vec<&[u8]> = hashes.chunks(32).collect();
+                    assert!(hashes.iter().copied().eq(own.iter().map(|leaf| &leaf.as_bytes()[..])));
+                    parquet.push(manifest.files[0].path.clone());
+                }
+                own.iter().for_each(|leaf| edge.append(*leaf, |_, _| {}));
+                assert_eq!((edge.size(), edge.root()), (signed.size, signed.root));
+                before = Some(cut);
+            }
+            assert_eq!(before.map_or(0, |cut| cut.end.seq), leaves.len() as u64);
+        }
+        // And nothing else lies among the rows.
+        let mut there = files_below(&self.there().join("audit/segments/records"));
+        let mut listed: Vec<PathBuf> =
+            parquet.iter().map(|path| self.there().join("audit").join(path)).collect();
+        there.sort();
+        listed.sort();
+        assert_eq!(there, listed);
+    }
+
+    fn vouched_for(&self, partition: u32, manifest: &SegmentManifest, cut: &Cut) {
+        let deployment = self.journal.identity().deployment;
+        assert_eq!((manifest.partition, &manifest.deployment), (partition, &deployment.to_string()));
+        assert_eq!(cut.origin, audit_proof::origin(&deployment, partition, 0));
+        let known = keys().verifiers(&cut.origin, &deployment).unwrap();
+        let note = SignedNote::parse(cut.note.as_bytes()).unwrap();
+        Checkpoint::open(&note, &cut.origin, &known).unwrap();
+        let signature = SignedNote::parse(manifest.signature.as_bytes()).unwrap();
+        assert_eq!(signature.text(), manifest.signed_text());
+        assert!(!signature.verify(&known).unwrap().is_empty());
+    }
+}
+
+fn end(manifest: &SegmentManifest) -> u64 {
+    manifest.cut.end.seq
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let below = entries.flat_map(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files_below(&path) } else { vec![path] }
+    });
+    below.collect()
+}
+
+fn keys() -> SealKeys {
+    SealKeys::new([7; 32])
+}
+
+fn record(number: usize) -> AuditRecord {
+    let json = format!(
+        r#"{{"id":"r{number}","action":"flag.value.changed","log":"change {number}","occurred_at":"2026-01-02T03:04:05Z",
+        "recorded_at":"2026-01-02T03:04:06Z","author":{{"type":"user","email":"ada@example.com"}},"organisation":{{"key":"acme"}},
+        "project":{{"id":"p{}"}},"flag":{{"name":"checkout"}},"related_object_type":"FEATURE",
+        "source":{{"name":"test","system":"native","event":"e","received_at":"2026-01-02T03:04:06Z","authenticated":"token"}}}}"#,
+        number % 7
+    );
+    AuditRecord::from_json(json.as_bytes()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_is_in_segments_in_time_and_silence_is_sealed_too() {
+    let mut bench = Bench::new().await;
+    let running = bench.start([]);
+    for _ in 0..3 {
+        bench.append(40).await;
+        bench.written().await;
+    }
+    let before: Vec<usize> = (0..PARTITIONS).map(|partition| bench.manifests(partition).len()).collect();
+    wait::until(WITHIN, "a segment of silence in each partition", || async {
+        bench.pass(INTERVAL / 4);
+        (0..PARTITIONS).zip(&before).all(|(partition, before)| bench.manifests(partition).len() > before + 1)
+    })
+    .await;
+    running.stop().await;
+    bench.check().await;
+    let silent = bench.manifests(0).into_iter().next_back().unwrap();
+    assert!(silent.messages == 0 && silent.cut.start == silent.cut.end && silent.files.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destination_that_fails_in_either_way_gets_every_segment_once() {
+    let mut bench = Bench::new().await;
+    let faults = [Fault::NotWritten, Fault::AnswerLost].into_iter().cycle();
+    let running = bench.start((0..6).map(|put| 2 * put).zip(faults));
+    bench.append(60).await;
+    bench.written().await;
+    assert!(running.store.faults.lock().unwrap().len() < 6, "some came to pass");
+    running.stop().await;
+    bench.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_put_before_or_after_it_the_next_one_goes_on() {
+    let mut bench = Bench::new().await;
+    for put in 0..4 {
+        for fault in [Fault::HangsBefore, Fault::HangsAfter] {
+            bench.append(20).await;
+            let running = bench.start([(put, fault)]);
+            let hangs = Arc::clone(&running.store.hangs);
+            let hung = wait::until(WITHIN, "a put hangs", || async {
+                bench.pass(INTERVAL / 4);
+                tokio::time::timeout(Duration::from_millis(20), hangs.notified()).await.is_ok()
+            });
+            hung.await;
+            running.kill().await;
+        }
+    }
+    let running = bench.start([]);
+    bench.written().await;
+    running.stop().await;
+    bench.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sealers_make_one_sequence_though_one_is_killed() {
+    let mut bench = Bench::new().await;
+    let (first, second) = (bench.start([]), bench.start([]));
+    for _ in 0..5 {
+        bench.append(20).await;
+        bench.pass(INTERVAL);
+        tokio::task::yield_now().await;
+    }
+    bench.written().await;
+    first.kill().await;
+    bench.append(30).await;
+    bench.written().await;
+    second.stop().await;
+    bench.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_destination_is_configured_later_segments_begin_where_the_log_is() {
+    let mut bench = Bench::new().await;
+    bench.append(30).await;
+    let config = SealerConfig { interval: INTERVAL, idle: 60 * INTERVAL };
+    let sealer = Sealer::new(bench.journal.clone(), keys(), &config).unwrap();
+    let (stop, now_ms) = (CancellationToken::new(), Arc::clone(&bench.now_ms));
+    let sealing = tokio::spawn(sealer.run(move || now_ms.load(Ordering::Relaxed), stop.clone()));
+    let limit = ReadLimit { messages: 1_000, bytes: 1 << 20 };
+    wait::until(WITHIN, "what there is is sealed", || async {
+        bench.pass(INTERVAL / 4);
+        let mut size = 0;
+        for partition in 0..PARTITIONS {
+            let range = bench.journal.read(Topic::Checkpoints, partition, 0, limit).await.unwrap();
+            let last = range.messages.last().and_then(|message| message.value.clone());
+            size += last.map_or(0, |value| audit_proof::Sealed::read(&value).unwrap().2.size);
+        }
+        size == 30
+    })
+    .await;
+    stop.cancel();
+    sealing.await.unwrap();
+    let running = bench.start([]);
+    bench.append(20).await;
+    bench.written().await;
+    running.stop().await;
+    let firsts: Vec<Cut> =
+        (0..PARTITIONS).map(|partition| bench.manifests(partition)[0].cut.clone()).collect();
+    assert_eq!(firsts.iter().map(|cut| cut.start.seq).sum::<u64>(), 30);
+    for (partition, first) in (0..).zip(firsts) {
+        let edge = Frontier::from_peaks(first.start.seq, first.peaks).unwrap();
+        let mut grown = Frontier::new();
+        let leaves = bench.leaves(partition).await;
+        leaves[..first.start.seq as usize].iter().for_each(|leaf| grown.append(*leaf, |_, _| {}));
+        assert_eq!(edge, grown);
+    }
+}
+
+/// DuckDB knows nothing of Flagtrail. The program checks every row against the leaf hashes, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn duckdb_reads_all_segments_as_one_table() {
+    let Some(clients) = Clients::available() else { return };
+    let mut bench = Bench::new().await;
+    let running = bench.start([]);
+    for _ in 0..2 {
+        bench.append(150).await;
+        bench.written().await;
+    }
+    running.stop().await;
+    let output = clients.python("segments.py").arg(bench.there().join("audit/segments")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(read["rows"], 300);
+    assert_eq!(read["ids"], 300);
+    assert_eq!(read["flag"], "checkout");
+    assert_eq!(read["deployments"], serde_json::json!([bench.journal.identity().deployment]));
+    assert_eq!(read["hashes_checked"], 300);
+}
