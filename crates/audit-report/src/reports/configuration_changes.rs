@@ -77,7 +77,7 @@ WHERE seq >= :first_seq AND seq < :end_seq
   AND organisation_key = '~flagtrail' AND source IN ('~flagtrail', 'flagtrail')
   AND action NOT IN ({CHANGES_NOTHING})
   AND related_object_type GLOB 'FLAGTRAIL_*'
-  AND action NOT GLOB 'source.*' AND action NOT GLOB 'webhook.*'
+  AND action NOT GLOB 'source.*' AND action NOT GLOB 'webhook.*' AND action NOT GLOB 'flagtrail.checkpoint.*'
   AND occurred_at_us >= :from_us AND occurred_at_us < :to_us
 ORDER BY seq"
     );

@@ -69,9 +69,12 @@ fn field_completeness(asker: &Asker<'_>, company: &Company) {
     asker.same("field_completeness", planted.collect(), found.into_iter().collect());
 }
 
-/// What the test itself has set up.
+/// What the test itself has set up, and the key that the log is signed with, which has no name.
 fn configuration_changes(asker: &Asker<'_>) {
-    let mut planted = vec![("flagtrail.endpoint.created".to_owned(), "refusing".to_owned())];
+    let mut planted = vec![
+        ("flagtrail.endpoint.created".to_owned(), "refusing".to_owned()),
+        ("flagtrail.key.created".to_owned(), String::new()),
+    ];
     for platform in Platform::ALL {
         planted.push(("flagtrail.source.created".to_owned(), platform.source().to_owned()));
         planted.push(("flagtrail.token.created".to_owned(), format!("bridge-{}", platform.name())));
