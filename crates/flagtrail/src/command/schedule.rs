@@ -35,7 +35,7 @@ pub(crate) struct Create {
     time_zone: String,
     /// Name of the destination in the server's configuration that exports are brought to
     #[arg(long, value_name = "DESTINATION")]
-    to: String,
+    destination: String,
     /// How long before its due time an export begins, such as 30d; by default where the one before ended
     #[arg(long, value_name = "DURATION")]
     covers: Option<String>,
@@ -58,7 +58,7 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
     match command {
         Command::Create(create) => {
             let mut body = json!({
-                "name": create.name, "cron": create.cron, "time_zone": create.time_zone, "destination": create.to,
+                "name": create.name, "cron": create.cron, "time_zone": create.time_zone, "destination": create.destination,
                 "filter": create.filter.to_json(), "format": create.format, "compression": create.compression,
             });
             for (field, value) in [("covers", create.covers), ("text", create.text)] {
