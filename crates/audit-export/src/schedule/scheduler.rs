@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use super::run::{RUN_KIND, Run};
 use super::{SCHEDULE_KIND, Schedule, covers, to_utc};
-use crate::jobs::{ExportJobs, ExportOrder};
+use crate::jobs::ExportJobs;
 use crate::manifest::QueryText;
+use crate::request::ExportOrder;
 
 /// How often it is looked for what is due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);

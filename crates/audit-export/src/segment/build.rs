@@ -13,8 +13,6 @@ pub(super) struct Built {
     pub(super) parquet: Bytes,
     /// The leaf hashes, one after the other.
     pub(super) hashes: Bytes,
-    /// Messages in it.
-    pub(super) messages: u64,
     /// The root of the tree after it.
     pub(super) root: NodeHash,
 }
@@ -25,7 +23,6 @@ pub(super) struct Builder {
     parquet: ParquetWriter<Vec<u8>>,
     hashes: Vec<u8>,
     frontier: Frontier,
-    messages: u64,
     header: Vec<u8>,
 }
 
@@ -37,7 +34,7 @@ impl Builder {
         metadata: &[(&str, &str)],
     ) -> Result<Self, ParquetWriteError> {
         let parquet = ParquetWriter::try_new(Vec::new(), Messages::All, metadata)?;
-        Ok(Self { partition, parquet, hashes: Vec::new(), frontier: edge, messages: 0, header: Vec::new() })
+        Ok(Self { partition, parquet, hashes: Vec::new(), frontier: edge, header: Vec::new() })
     }
 
     /// Appends the next messages.
@@ -50,7 +47,6 @@ impl Builder {
             let hash = leaf_hash(&self.header);
             self.frontier.append(hash, |_, _| {});
             self.hashes.extend_from_slice(hash.as_bytes());
-            self.messages += 1;
             let json = std::str::from_utf8(&self.header).expect("a leaf's header is JSON");
             self.parquet.append(&LogMessage {
                 partition: self.partition,
@@ -72,11 +68,6 @@ impl Builder {
     /// The files.
     pub(super) fn finish(self) -> Result<Built, ParquetWriteError> {
         let (parquet, _) = self.parquet.finish()?;
-        Ok(Built {
-            parquet: parquet.into(),
-            hashes: self.hashes.into(),
-            messages: self.messages,
-            root: self.frontier.root(),
-        })
+        Ok(Built { parquet: parquet.into(), hashes: self.hashes.into(), root: self.frontier.root() })
     }
 }

@@ -122,15 +122,14 @@ impl Cutting {
 
     /// As it is once `cut` is published; `peaks` are the tree's edge at its end.
     pub(crate) fn after(&self, cut: &Cut, peaks: Vec<NodeHash>) -> Progress {
-        Progress {
-            head: Some(cut.name()),
-            cut_at_ms: cut.at_ms,
-            start: cut.end,
-            peaks,
-            bytes: 0,
-            date: None,
-            ..self.progress.clone()
-        }
+        let mut progress = self.progress.clone();
+        progress.head = Some(cut.name());
+        progress.cut_at_ms = cut.at_ms;
+        progress.start = cut.end;
+        progress.peaks = peaks;
+        progress.bytes = 0;
+        progress.date = None;
+        progress
     }
 
     /// The cut was published, with this document.

@@ -51,8 +51,9 @@ impl Declarable for Schedule {
         self.declared_in = file;
     }
 
-    fn over(self, stored: &Self) -> Self {
-        Self { created_at: stored.created_at.clone(), ..self }
+    fn over(mut self, stored: &Self) -> Self {
+        self.created_at.clone_from(&stored.created_at);
+        self
     }
 
     fn secret_differences(&self, _: &Self, _: &Keyring) -> Vec<&'static str> {

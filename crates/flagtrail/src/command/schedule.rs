@@ -12,7 +12,7 @@ use crate::print;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Make a schedule
-    Create(Create),
+    Create(Box<Create>),
     /// List schedules, with when each was due and is due next
     List,
     /// Delete a schedule; what it has exported stays
