@@ -17,7 +17,7 @@ query = f"""
     SELECT count(*), count(DISTINCT id), any_value(flag_name), list(DISTINCT deployment), count(DISTINCT date)
     FROM {table} WHERE date >= DATE '2000-01-01'
 """
-rows, ids, flag, deployments, days = duckdb.sql(query).fetchone()
+[(rows, ids, flag, deployments, days)] = duckdb.sql(query).fetchall()
 
 # The rows of a segment, in order, have the leaf hashes that lie beside it, and each leaf is that of its row.
 checked = 0

@@ -63,11 +63,13 @@ impl Store for Faulty {
     async fn put_new(&self, path: &str, content: &Content) -> Result<(), StoreError> {
         let put = self.puts.fetch_add(1, Ordering::SeqCst);
         let fault = self.faults.lock().unwrap().remove(&put);
-        if !matches!(fault, Some(Fault::NotWritten | Fault::HangsBefore)) {
-            self.inner.put_new(path, content).await?;
-        }
+        let written = match fault {
+            Some(Fault::NotWritten | Fault::HangsBefore) => Ok(()),
+            _ => self.inner.put_new(path, content).await,
+        };
         match fault {
-            None => Ok(()),
+            None => written,
+            // What the inner one says is lost, be it that the file stood there already.
             Some(Fault::NotWritten | Fault::AnswerLost) => {
                 Err(StoreError::Failed("the connection was reset".to_owned()))
             }
