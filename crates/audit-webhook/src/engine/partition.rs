@@ -20,7 +20,7 @@ use self::outbox::{Load, Outbox};
 use super::Shared;
 use super::commits::Part;
 use super::lease::Lease;
-use super::slot::{Gap, Slot, Surroundings, UnderWay};
+use super::slot::{Gap, Granted, Slot, Surroundings, UnderWay};
 use super::windows::{WINDOW, Windows};
 use crate::document::Document;
 use crate::endpoint::EndpointId;
@@ -165,7 +165,7 @@ impl Partition {
                     None => return,
                 },
                 Some(done) = self.under_way.deliveries.next() => self.finish(done),
-                Some((id, life, permits)) = self.under_way.permits.next() => self.granted(&id, life, permits),
+                Some(granted) = self.under_way.permits.next() => self.granted(granted),
                 Some((from, range)) = self.under_way.windows.next() => self.take_window(from, range),
                 changed = live.changed() => {
                     if changed.is_err() {
@@ -379,10 +379,17 @@ impl Partition {
         self.slots.get_mut(id).filter(|slot| slot.life == life)
     }
 
-    fn granted(&mut self, id: &EndpointId, life: u64, permits: Option<super::delivery::Permits>) {
-        if let Some(slot) = self.slot(id, life) {
-            slot.granted(permits);
-            self.go(id);
+    fn granted(&mut self, granted: Granted) {
+        let may_begin = self.may_begin();
+        let id = granted.id.clone();
+        let Some(slot) = self.slot(&id, granted.life) else { return };
+        if may_begin {
+            slot.granted(granted);
+            self.go(&id);
+        } else {
+            // With the commit that makes room every lane goes again. Meanwhile a partition whose commits are not
+            // taken holds nothing that others could use.
+            slot.declined(granted);
         }
     }
 

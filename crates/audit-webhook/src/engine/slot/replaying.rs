@@ -82,7 +82,7 @@ impl Slot {
                 track.pass_to(run.from);
                 continue;
             }
-            let entry = match find(&self.id, next, around) {
+            let entry = match find(&self.id, self.asked.run.as_ref(), next, around) {
                 Found::Here(entry) => entry,
                 Found::Nothing(to) => {
                     self.lane.track_mut(id)?.pass_to(to.min(run.to));
