@@ -71,6 +71,9 @@ pub(crate) struct LaneReport {
     pub(crate) in_flight: usize,
     /// Projects that wait behind a record that is not settled.
     pub(crate) blocked: usize,
+    /// Its replays that are under way here, by number, and how many offsets of them are not yet looked at.
+    pub(crate) replays: Vec<u64>,
+    pub(crate) replays_left: u64,
 }
 
 /// The ways to a partition's task.
@@ -433,6 +436,8 @@ impl Partition {
                 pending: slot.lane.waiting(),
                 in_flight: slot.lane.in_flight(),
                 blocked: slot.lane.log().blocked(),
+                replays: slot.lane.replays().iter().map(|replay| replay.number).collect(),
+                replays_left: slot.replays_left(self.index),
             });
         }
         reports
