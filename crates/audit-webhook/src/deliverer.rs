@@ -1,6 +1,7 @@
 //! The delivery consumer: owns partitions of the records and delivers them to endpoints.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::clock::Clock;
-use crate::engine::{Command, Handle, Room, Shared, TailEvent, Takeover, commit_for_all, spawn};
+use crate::engine::{Command, Handle, Room, Shared, TailEvent, Takeover, Turns, commit_for_all, spawn};
 use crate::limit::CircuitConfig;
 use crate::live::{LiveEndpoints, LiveRules, keep_current, read};
 use crate::schedule::RetrySchedule;
@@ -104,6 +105,7 @@ impl Deliverer {
             clock: config.clock,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             in_flight_max,
+            turns: Turns::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             room: Room::new(),
             disable_after: config.disable_after,
             doors: watch::Sender::new(0),

@@ -19,6 +19,7 @@ pub(crate) struct EndpointStats {
     delivered: AtomicU64,
     failed: AtomicU64,
     dead_lettered: AtomicU64,
+    replayed: AtomicU64,
     latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
     last: Mutex<Last>,
     /// By the reason, of which a format has a few.
@@ -52,6 +53,8 @@ pub struct Totals {
     pub failed: u64,
     /// Deliveries given up.
     pub dead_lettered: u64,
+    /// Deliveries of replays that arrived: a part of `delivered`.
+    pub replayed: u64,
     /// Records that the endpoint's format has no word for, which were not sent, by the reason: `no_event` where the
     /// platform has no such event, `lacks` where its event needs what the record does not have.
     pub skipped: BTreeMap<&'static str, u64>,
@@ -82,6 +85,11 @@ impl EndpointStats {
         self.dead_lettered.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// What was just delivered was a replay's.
+    pub(crate) fn replayed(&self) {
+        self.replayed.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn skipped(&self, reason: &'static str) {
         *locked(&self.skipped).entry(reason).or_default() += 1;
     }
@@ -92,6 +100,7 @@ impl EndpointStats {
             delivered: self.delivered.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             dead_lettered: self.dead_lettered.load(Ordering::Relaxed),
+            replayed: self.replayed.load(Ordering::Relaxed),
             skipped: locked(&self.skipped).clone(),
             latency: self.latency.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect(),
             last_error: last.error,

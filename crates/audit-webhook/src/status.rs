@@ -1,6 +1,6 @@
 //! How endpoints stand, as the API and the command line show it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -63,12 +63,16 @@ pub struct EndpointStatus {
     pub pending: u64,
     /// Deliveries in flight.
     pub in_flight: u64,
+    /// Replays that are under way.
+    pub replays: u64,
+    /// Offsets of them that are not yet looked at.
+    pub replays_left: u64,
     /// What its deliveries added up to since the process began.
     pub totals: Totals,
 }
 
 /// What the lanes of one endpoint add up to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Sum {
     partitions: u32,
     behind: u64,
@@ -77,6 +81,9 @@ struct Sum {
     pending: u64,
     in_flight: u64,
     blocked: u64,
+    /// A replay is under way in several partitions.
+    replays: BTreeSet<u64>,
+    replays_left: u64,
 }
 
 impl Sum {
@@ -90,6 +97,8 @@ impl Sum {
         self.pending += lane.pending as u64;
         self.in_flight += lane.in_flight as u64;
         self.blocked += lane.blocked as u64;
+        self.replays.extend(&lane.replays);
+        self.replays_left += lane.replays_left;
     }
 }
 
@@ -99,12 +108,12 @@ pub(crate) fn summary(live: &LiveEndpoints, lanes: &[LaneReport], now_ms: i64) -
         sums.entry(&lane.id).or_default().add(lane);
     }
     let status = |(id, live): (&EndpointId, &Arc<Live>)| {
-        status(live, sums.get(id).copied().unwrap_or_default(), now_ms)
+        status(live, &sums.get(id).cloned().unwrap_or_default(), now_ms)
     };
     live.iter().map(status).collect()
 }
 
-fn status(live: &Live, sum: Sum, now_ms: i64) -> EndpointStatus {
+fn status(live: &Live, sum: &Sum, now_ms: i64) -> EndpointStatus {
     let open_until = live.gate.open_until_ms().filter(|until| *until > now_ms);
     EndpointStatus {
         id: live.endpoint.id.clone(),
@@ -127,6 +136,8 @@ fn status(live: &Live, sum: Sum, now_ms: i64) -> EndpointStatus {
         rate_share_per_second: live.gate.per_second(),
         pending: sum.pending,
         in_flight: sum.in_flight,
+        replays: sum.replays.len() as u64,
+        replays_left: sum.replays_left,
         totals: live.stats.totals(),
     }
 }

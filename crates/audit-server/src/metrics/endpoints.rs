@@ -60,13 +60,20 @@ const STATES: [(&str, EndpointState); 6] = [
     ("unknown", EndpointState::Unknown),
 ];
 
-const GAUGES: [Figure; 4] = [
+const COUNTERS: [Figure; 2] = [
+    ("endpoint_dead_letters", "Deliveries given up", |s| s.totals.dead_lettered),
+    ("endpoint_replayed", "Deliveries of replays that arrived", |s| s.totals.replayed),
+];
+
+const GAUGES: [Figure; 6] = [
     ("endpoint_lag_records", "Offsets between an endpoint's cursors and the log's ends", |s| s.behind),
     ("endpoint_lag_seconds", "Age of the oldest record that an endpoint has not looked at", |s| {
         s.behind_s.unwrap_or(0)
     }),
     ("endpoint_pending", "Deliveries that wait to be tried again", |s| s.pending),
     ("endpoint_in_flight", "Deliveries under way", |s| s.in_flight),
+    ("endpoint_replays", "Replays under way", |s| s.replays),
+    ("endpoint_replays_lag_records", "Offsets that replays have not looked at", |s| s.replays_left),
 ];
 
 impl Endpoints {
@@ -104,11 +111,12 @@ fn attempts(encoder: &mut DescriptorEncoder, shown: &[EndpointStatus]) -> fmt::R
                 .encode_counter::<NoLabelSet, _, u64>(&count(&status.totals), None)?;
         }
     }
-    let (name, help) = ("endpoint_dead_letters", "Deliveries given up");
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for status in shown {
-        let count = status.totals.dead_lettered;
-        family.encode_family(&label(status))?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+    for (name, help, figure) in COUNTERS {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for status in shown {
+            let count = figure(status);
+            family.encode_family(&label(status))?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
     }
     let (name, help) =
         ("endpoint_skipped", "Records not sent, for the endpoint's format has no word for them");

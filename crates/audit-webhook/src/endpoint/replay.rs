@@ -69,6 +69,11 @@ impl ReplayOrder {
     pub(crate) fn runs_in(&self, partition: Partition) -> &[Run] {
         self.runs.get(partition as usize).map_or(&[], Vec::as_slice)
     }
+
+    /// How many offsets of one partition it is about, from `next` on.
+    pub(crate) fn offsets_from(&self, partition: Partition, next: Offset) -> u64 {
+        self.runs_in(partition).iter().map(|run| run.to.saturating_sub(run.from.max(next))).sum()
+    }
 }
 
 /// How far a replay is.
@@ -90,7 +95,9 @@ pub struct ReplayView {
     pub created_at: String,
     /// How far it is.
     pub state: ReplayState,
-    /// Offsets that are not yet looked at, over all partitions.
+    /// Offsets that it is about, over all partitions.
+    pub total: u64,
+    /// Those of them that are not yet looked at.
     pub left: u64,
     /// Deliveries of it that wait to be tried again.
     pub pending: u64,

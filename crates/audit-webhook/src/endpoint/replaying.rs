@@ -383,6 +383,7 @@ fn view(endpoint: &Endpoint, order: &ReplayOrder, documents: &Documents) -> Repl
         id: order.id.clone(),
         created_at: order.created_at.clone(),
         state: ReplayState::Done,
+        total: 0,
         left: 0,
         pending: 0,
         partitions: Vec::new(),
@@ -399,7 +400,8 @@ fn view(endpoint: &Endpoint, order: &ReplayOrder, documents: &Documents) -> Repl
         if progress.is_under_way() {
             view.state = ReplayState::Running;
         }
-        view.left += runs.iter().map(|run| run.to.saturating_sub(run.from.max(next))).sum::<u64>();
+        view.total += order.offsets_from(partition, 0);
+        view.left += order.offsets_from(partition, next);
         view.pending += progress.track.map_or(0, |track| track.pending.len() as u64);
         view.partitions.push(ReplayProgress { partition, next, to: last.to });
     }

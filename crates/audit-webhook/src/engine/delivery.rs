@@ -1,5 +1,6 @@
 //! One delivery under way.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use audit_journal::{Offset, Partition};
@@ -7,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::turns::Turn;
 use crate::endpoint::EndpointId;
 use crate::entry::Entry;
 use crate::lane::TrackId;
@@ -14,26 +16,64 @@ use crate::limit::{InFlight, Probe};
 use crate::live::Live;
 use crate::send::{Answer, Marks};
 
-/// The right to have one delivery in flight: the endpoint's, and everybody's.
+/// The right to have one delivery in flight: the endpoint's, and everybody's; and a turn, where it is behind.
 #[derive(Debug)]
 pub(crate) struct Permits {
     _endpoint: InFlight,
     _all: OwnedSemaphorePermit,
+    /// Given back last: who has it next finds the others free.
+    turn: Option<Turn>,
 }
 
 impl Permits {
-    /// Both, if they are free now.
-    pub(super) fn try_take(shared: &Shared, live: &Live) -> Option<Self> {
+    /// All of them, if they are free now.
+    pub(super) fn try_take(shared: &Shared, live: &Live, is_behind: bool) -> Option<Self> {
+        let turn = if is_behind { Some(shared.turns.try_take()?) } else { None };
         let endpoint = live.gate.window.try_take()?;
         let all = Arc::clone(&shared.in_flight).try_acquire_owned().ok()?;
-        Some(Self { _endpoint: endpoint, _all: all })
+        Some(Self { _endpoint: endpoint, _all: all, turn })
     }
 
-    /// Both, in the order of asking. The semaphores are never closed.
-    pub(super) async fn take(shared: Arc<Shared>, live: Arc<Live>) -> Option<Self> {
+    /// All of them, in the order of asking. The semaphores are never closed.
+    pub(super) async fn take(shared: Arc<Shared>, live: Arc<Live>, is_behind: bool) -> Option<Self> {
+        let mut turn = None;
+        if is_behind {
+            if shared.turns.is_live() {
+                // A turn is not to go by while the endpoint's deliveries are all under way. But what is the
+                // endpoint's is its live records', too: it is not held while a turn is waited for.
+                drop(Arc::clone(&live.gate.window).take().await?);
+            }
+            turn = Some(shared.turns.take().await?);
+        }
+        let both = pin!(Self::both(&shared, &live));
+        let (endpoint, all) = match &mut turn {
+            Some(turn) => turn.during(both).await,
+            None => both.await,
+        }?;
+        Some(Self { _endpoint: endpoint, _all: all, turn })
+    }
+
+    async fn both(shared: &Shared, live: &Live) -> Option<(InFlight, OwnedSemaphorePermit)> {
         let endpoint = Arc::clone(&live.gate.window).take().await?;
         let all = Arc::clone(&shared.in_flight).acquire_owned().await.ok()?;
-        Some(Self { _endpoint: endpoint, _all: all })
+        Some((endpoint, all))
+    }
+
+    /// The same for a delivery that is behind, or that is not: that one leaves the turn to others. `None` where a
+    /// turn was not asked for.
+    pub(super) fn made_for(mut self, is_behind: bool) -> Option<Self> {
+        if !is_behind {
+            self.turn = None;
+        }
+        (self.turn.is_some() == is_behind).then_some(self)
+    }
+
+    /// Sees a delivery through, of which a turn is a part.
+    async fn during<T>(&mut self, delivery: Pin<&mut impl Future<Output = T>>) -> T {
+        match &mut self.turn {
+            Some(turn) => turn.during(delivery).await,
+            None => delivery.await,
+        }
     }
 }
 
@@ -86,11 +126,13 @@ impl Delivery {
     }
 
     pub(super) async fn make(self, shared: Arc<Shared>) -> Done {
-        let Self { of, live, entry, marks, permits, probe, starts_before } = self;
+        let Self { of, live, entry, marks, mut permits, probe, starts_before } = self;
         let ended = match entry.parcel() {
             Some(parcel) if starts_before.is_none_or(|before| Instant::now() < before) => {
                 let now_s = shared.clock.now_ms().div_euclid(1_000);
-                Ended::Answered(Box::new(shared.sender.send(&live.target, parcel, &marks, now_s).await))
+                let sending = pin!(shared.sender.send(&live.target, parcel, &marks, now_s));
+                let answer = permits.during(sending).await;
+                Ended::Answered(Box::new(answer))
             }
             // What is no record is wanted by nobody, so it is never begun.
             _ => Ended::TooLate,

@@ -8,6 +8,7 @@ mod partition;
 mod room;
 mod shares;
 mod slot;
+mod turns;
 mod windows;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) use commits::{Handles, commit_for_all};
 pub(crate) use disable::disable;
 pub(crate) use partition::{Command, Handle, LaneReport, TailEvent, Takeover, spawn};
 pub(crate) use room::Room;
+pub(crate) use turns::Turns;
 
 /// What the tasks share.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(crate) struct Shared {
     /// Deliveries in flight, of all endpoints, and how many there may be.
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) in_flight_max: usize,
+    /// Those of deliveries that are behind, while the tail is live.
+    pub(crate) turns: Turns,
     pub(crate) room: Room,
     /// After failing for so long an endpoint is disabled.
     pub(crate) disable_after: Duration,

@@ -20,7 +20,7 @@ use self::outbox::{Load, Outbox};
 use super::Shared;
 use super::commits::Part;
 use super::lease::Lease;
-use super::slot::{Gap, Slot, Surroundings, UnderWay};
+use super::slot::{Gap, Granted, Slot, Surroundings, UnderWay};
 use super::windows::{WINDOW, Windows};
 use crate::document::Document;
 use crate::endpoint::EndpointId;
@@ -71,6 +71,9 @@ pub(crate) struct LaneReport {
     pub(crate) in_flight: usize,
     /// Projects that wait behind a record that is not settled.
     pub(crate) blocked: usize,
+    /// Its replays that are under way here, by number, and how many offsets of them are not yet looked at.
+    pub(crate) replays: Vec<u64>,
+    pub(crate) replays_left: u64,
 }
 
 /// The ways to a partition's task.
@@ -165,7 +168,7 @@ impl Partition {
                     None => return,
                 },
                 Some(done) = self.under_way.deliveries.next() => self.finish(done),
-                Some((id, life, permits)) = self.under_way.permits.next() => self.granted(&id, life, permits),
+                Some(granted) = self.under_way.permits.next() => self.granted(granted),
                 Some((from, range)) = self.under_way.windows.next() => self.take_window(from, range),
                 changed = live.changed() => {
                     if changed.is_err() {
@@ -379,10 +382,17 @@ impl Partition {
         self.slots.get_mut(id).filter(|slot| slot.life == life)
     }
 
-    fn granted(&mut self, id: &EndpointId, life: u64, permits: Option<super::delivery::Permits>) {
-        if let Some(slot) = self.slot(id, life) {
-            slot.granted(permits);
-            self.go(id);
+    fn granted(&mut self, granted: Granted) {
+        let may_begin = self.may_begin();
+        let id = granted.id.clone();
+        let Some(slot) = self.slot(&id, granted.life) else { return };
+        if may_begin {
+            slot.granted(granted);
+            self.go(&id);
+        } else {
+            // With the commit that makes room every lane goes again. Meanwhile a partition whose commits are not
+            // taken holds nothing that others could use.
+            slot.declined(granted);
         }
     }
 
@@ -426,6 +436,8 @@ impl Partition {
                 pending: slot.lane.waiting(),
                 in_flight: slot.lane.in_flight(),
                 blocked: slot.lane.log().blocked(),
+                replays: slot.lane.replays().iter().map(|replay| replay.number).collect(),
+                replays_left: slot.replays_left(self.index),
             });
         }
         reports

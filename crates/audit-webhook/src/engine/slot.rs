@@ -1,18 +1,20 @@
 //! A lane with what it needs to move: its endpoint, its place on the tail, its place in the queue for permits.
 //! Begins deliveries; what becomes of them is the partition's.
 
+mod asking;
 mod reading;
 mod replaying;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use audit_journal::{Offset, Partition, Range, ReadError};
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use self::asking::Asked;
+pub(super) use self::asking::Granted;
 use super::Shared;
 use super::delivery::{Delivery, Done, Of, Permits};
 use super::lease::Lease;
@@ -24,9 +26,6 @@ use crate::limit::Admission;
 use crate::live::Live;
 use crate::tail::Tail;
 
-/// A lane that could not begin anything for so long is not waited for by the tail.
-const STALLED: Duration = Duration::from_millis(100);
-
 /// How often a lane looks again that waits for something whose end it may not hear of.
 const LOOK_AGAIN_MS: i64 = 1_000;
 
@@ -36,7 +35,7 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[derive(Default)]
 pub(super) struct UnderWay {
     pub(super) deliveries: FuturesUnordered<Task<Done>>,
-    pub(super) permits: FuturesUnordered<Task<(EndpointId, u64, Option<Permits>)>>,
+    pub(super) permits: FuturesUnordered<Task<Granted>>,
     pub(super) windows: FuturesUnordered<Task<(Offset, Result<Range, ReadError>)>>,
 }
 
@@ -74,9 +73,9 @@ pub(super) struct Slot {
     level: bool,
     /// What of the tail it wants and has not begun.
     queue: VecDeque<Arc<Entry>>,
+    /// What came of asking, until the lane goes.
     permits: Option<Permits>,
-    /// Since when it waits for permits.
-    asked: Option<Instant>,
+    asked: Asked,
     /// When to look again whether anything may begin, milliseconds since 1970.
     look_at: Option<i64>,
     /// It waits until the partition is surely ours.
@@ -108,7 +107,7 @@ impl Slot {
             level: false,
             queue: VecDeque::new(),
             permits: None,
-            asked: None,
+            asked: Asked::default(),
             look_at: None,
             waits_for_lease: false,
             retry_next: false,
@@ -161,7 +160,7 @@ impl Slot {
     /// Whether it moves with the tail, and so may keep the watermark and the tail back for a moment: not while
     /// it stands still itself.
     pub(super) fn holds_tail(&self) -> bool {
-        self.level && self.look_at.is_none() && self.asked.is_none_or(|since| since.elapsed() < STALLED)
+        self.level && self.look_at.is_none() && !self.asked.is_stalled()
     }
 
     /// Up to where everything on the tail is settled, for a lane that moves with it.
@@ -176,7 +175,8 @@ impl Slot {
         match self.look_at {
             // Until then nothing can begin, whatever is due.
             Some(at) => Some(at),
-            None if self.asked.is_some() => None,
+            // Permits wake it. While it waits only for those of a replay, what is live may come to be due.
+            None if self.asked.has_asked(false) || (self.asked.has_asked(true) && !self.level) => None,
             None => self.lane.earliest_due(),
         }
     }
@@ -196,7 +196,7 @@ impl Slot {
         (self.look_at, self.waits_for_lease) = (None, false);
         self.sync(around.tail);
         let Some(live) = self.active().map(Arc::clone) else {
-            self.permits = None;
+            self.let_go();
             self.leave_tail();
             return;
         };
@@ -210,12 +210,9 @@ impl Slot {
         }
         while let Some(work) = self.work(&live, around) {
             live.gate.wants();
-            let permits = self.permits.take().or_else(|| {
-                // Who asked waits its turn.
-                if self.asked.is_some() { None } else { Permits::try_take(around.shared, &live) }
-            });
-            let Some(permits) = permits else {
-                self.ask_for_permits(&live, around);
+            let is_behind = self.is_behind(&work);
+            let Some(permits) = self.permits_for(is_behind, &live, around) else {
+                self.ask_for_permits(&work, &live, around);
                 return;
             };
             let probe = match live.gate.admit(around.now_ms) {
@@ -223,18 +220,20 @@ impl Slot {
                 Admission::NotBefore(at) => return self.stand_still(at),
                 Admission::NotYet => return self.stand_still(around.now_ms + LOOK_AGAIN_MS),
             };
+            if !is_behind {
+                around.shared.turns.note_live();
+            }
             let delivery = self.begin(work, &live, permits, around);
             let delivery = Delivery { probe, ..delivery };
             around.under_way.deliveries.push(Box::pin(delivery.make(Arc::clone(around.shared))));
         }
-        // Nothing to do: what was got for it is of use to others.
-        self.permits = None;
+        self.let_go();
         self.lane.finish_replays();
     }
 
     /// Nothing can begin before `at`.
     fn stand_still(&mut self, at: i64) {
-        self.permits = None;
+        self.let_go();
         self.look_at = Some(at);
     }
 
@@ -299,21 +298,6 @@ impl Slot {
             probe: None,
             starts_before: if live.endpoint.ordered { around.lease.until() } else { None },
         }
-    }
-
-    fn ask_for_permits(&mut self, live: &Arc<Live>, around: &mut Surroundings<'_>) {
-        if self.asked.is_none() {
-            self.asked = Some(Instant::now());
-            let (id, life) = (self.id.clone(), self.life);
-            let taking = Permits::take(Arc::clone(around.shared), Arc::clone(live));
-            around.under_way.permits.push(Box::pin(async move { (id, life, taking.await) }));
-        }
-    }
-
-    /// Permits came.
-    pub(super) fn granted(&mut self, permits: Option<Permits>) {
-        self.asked = None;
-        self.permits = permits;
     }
 
     /// What to begin next: first attempts and retries take turns, and a replay has what they leave.

@@ -18,6 +18,10 @@ pub(super) const WINDOW: ReadLimit = ReadLimit { messages: 1_024, bytes: 512 * 1
 /// Windows that nobody looked at for so long are not kept.
 const KEPT_UNUSED: Duration = Duration::from_secs(2);
 
+/// What a lane keeps of a window while it waits for its turn: the first messages from where it is, at least one.
+const RUN_MESSAGES_MAX: usize = 16;
+const RUN_BYTES_MAX: usize = 32 * 1024;
+
 /// How long to wait after a range could not be read.
 const READ_PAUSE: Duration = Duration::from_secs(1);
 
@@ -41,8 +45,25 @@ impl Window {
         &self.entries[self.entries.partition_point(|entry| entry.offset() < offset)..]
     }
 
-    fn covers(&self, offset: Offset) -> bool {
+    pub(super) fn covers(&self, offset: Offset) -> bool {
         (self.from..self.next).contains(&offset)
+    }
+
+    /// The little of it that a lane keeps which is at `offset`.
+    fn run(&self, offset: Offset) -> Self {
+        let ahead = self.from(offset);
+        let mut bytes = 0;
+        let fitting = ahead.iter().take(RUN_MESSAGES_MAX).take_while(|entry| {
+            bytes += entry.bytes();
+            bytes <= RUN_BYTES_MAX
+        });
+        let (entries, rest) = ahead.split_at(fitting.count().max(1).min(ahead.len()));
+        Self {
+            from: offset,
+            next: rest.first().map_or(self.next, |entry| entry.offset()),
+            entries: entries.to_vec(),
+            bytes: entries.iter().map(|entry| entry.bytes()).sum(),
+        }
     }
 }
 
@@ -90,14 +111,22 @@ impl Windows {
         Some(window)
     }
 
+    /// Whether the window that `offset` lies in is at hand.
+    pub(super) fn has(&self, offset: Offset) -> bool {
+        self.kept.iter().any(|window| window.covers(offset))
+    }
+
+    /// What a lane at `offset` is to keep until its turn comes. Without that, lanes at more places than there are
+    /// windows could take each other's away for ever, each before the other's turn.
+    pub(super) fn run_at(&self, offset: Offset) -> Option<Arc<Window>> {
+        let window = self.kept.iter().rfind(|window| window.covers(offset))?;
+        Some(Arc::new(window.run(offset)))
+    }
+
     /// Fetches what follows a window before it is asked for, while nobody else waits.
     pub(super) fn read_ahead(&mut self, window: &Window, before: Offset, who: &EndpointId) {
         let next = window.next;
-        if self.wanted.is_empty()
-            && self.reading.is_none()
-            && next < before
-            && !self.kept.iter().any(|kept| kept.covers(next))
-        {
+        if self.wanted.is_empty() && self.reading.is_none() && next < before && !self.has(next) {
             self.wanted.entry(next).or_default().insert(who.clone());
         }
     }
@@ -192,7 +221,7 @@ mod tests {
     use bytes::Bytes;
     use tokio::time::Instant;
 
-    use super::{KEPT_UNUSED, Windows};
+    use super::{KEPT_UNUSED, RUN_BYTES_MAX, RUN_MESSAGES_MAX, Windows};
     use crate::endpoint::EndpointId;
 
     fn range(offsets: std::ops::Range<u64>, bytes: usize) -> Range {
@@ -243,6 +272,27 @@ mod tests {
         }
         assert!(windows.bytes <= KEPT_BYTES_MAX);
         assert!(windows.look(10, &who("a")).is_none(), "the one not used is gone");
+    }
+
+    #[test]
+    fn what_a_lane_keeps_until_its_turn_is_a_few_messages_and_at_least_one() {
+        let mut windows = Windows::default();
+        windows.set_bytes_max(usize::MAX);
+        let now = Instant::now();
+        for (from, bytes) in [(0u64, 1), (100, RUN_BYTES_MAX / 6), (200, RUN_BYTES_MAX)] {
+            assert!(windows.look(from, &who("a")).is_none());
+            assert_eq!(windows.next_read(now), Some(from));
+            windows.arrived(from, Ok(range(from..from + 50, bytes)), now).expect("read");
+        }
+        let run = |offset| {
+            let run = windows.run_at(offset).expect("at hand");
+            (run.from(offset).len(), run.next())
+        };
+        assert_eq!(run(10), (RUN_MESSAGES_MAX, 10 + RUN_MESSAGES_MAX as u64));
+        assert_eq!(run(110), (3, 113), "each with its envelope to come");
+        assert_eq!(run(210), (1, 211));
+        assert_eq!(run(48), (2, 50), "no further than the window");
+        assert!(windows.run_at(60).is_none());
     }
 
     #[test]

@@ -15,3 +15,4 @@ mod sealed;
 mod settings;
 mod signatures;
 mod world;
+mod yielding;

@@ -40,9 +40,13 @@ async fn a_period_is_delivered_again_once_and_marked_while_new_records_go_on() {
     let id = endpoint.id.as_str().into();
     let replay = world.endpoints.replay(&id, NewReplay::default(), author()).await.expect("ordered");
     assert_eq!(replay.state, ReplayState::Running);
+    assert!(replay.total >= 400 && replay.left == replay.total, "{replay:?}");
     world.append(&records("alpha", 200..250)).await;
     done(&world, &endpoint.id, &replay.id).await;
     running.caught_up(&endpoint.id).await;
+    let status = running.deliverer.status().await.into_iter().find(|status| status.id == id);
+    let status = status.expect("it is known");
+    assert_eq!((status.replays, status.replays_left, status.totals.replayed), (0, 0, 400));
     running.stop().await;
     // Started again, it is not made once more.
     let running = world.start();

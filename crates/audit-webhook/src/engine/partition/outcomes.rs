@@ -69,6 +69,9 @@ impl Partition {
         let outcome = match answer.verdict.failure() {
             None => {
                 live.stats.delivered(answer.took, now_ms);
+                if matches!(of.track, TrackId::Replay(_)) {
+                    live.stats.replayed();
+                }
                 self.settle(of, true);
                 AttemptOutcome::Delivered
             }

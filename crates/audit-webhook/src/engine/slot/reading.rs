@@ -6,6 +6,7 @@ use audit_journal::Offset;
 
 use super::{Gap, Slot, Surroundings, Work, hold_of};
 use crate::endpoint::EndpointId;
+use crate::engine::windows::{Window, Windows};
 use crate::entry::Entry;
 use crate::lane::{Hold, Key, TrackId};
 use crate::live::Live;
@@ -26,8 +27,27 @@ pub(super) enum Found {
     Later,
 }
 
-/// The first message at or after `offset`, as far as it is at hand.
-pub(super) fn find(who: &EndpointId, offset: Offset, around: &mut Surroundings<'_>) -> Found {
+/// The window that `offset` lies in: one that was read, or else what the lane kept of one. If there is none, it is
+/// fetched, and `who` is told.
+fn look(
+    who: &EndpointId,
+    kept: Option<&Arc<Window>>,
+    offset: Offset,
+    windows: &mut Windows,
+) -> Option<Arc<Window>> {
+    match kept.filter(|run| run.covers(offset)) {
+        Some(run) if !windows.has(offset) => Some(Arc::clone(run)),
+        _ => windows.look(offset, who),
+    }
+}
+
+/// The first message at or after `offset`, as far as it is at hand, in what the lane kept too.
+pub(super) fn find(
+    who: &EndpointId,
+    kept: Option<&Arc<Window>>,
+    offset: Offset,
+    around: &mut Surroundings<'_>,
+) -> Found {
     if offset >= around.tail.start() {
         return match around.tail.from(offset) {
             Some(entry) => Found::Here(Arc::clone(entry)),
@@ -38,7 +58,7 @@ pub(super) fn find(who: &EndpointId, offset: Offset, around: &mut Surroundings<'
     if offset < around.windows.start() {
         return Found::Nothing(around.windows.start());
     }
-    let Some(window) = around.windows.look(offset, who) else { return Found::Later };
+    let Some(window) = look(who, kept, offset, around.windows) else { return Found::Later };
     match window.from(offset).first() {
         Some(entry) => Found::Here(Arc::clone(entry)),
         None => Found::Nothing(window.next()),
@@ -109,7 +129,7 @@ impl Slot {
                 self.lane.log_mut().pass_to(start);
                 continue;
             }
-            let window = around.windows.look(next, &self.id)?;
+            let window = look(&self.id, self.asked.run.as_ref(), next, around.windows)?;
             around.windows.read_ahead(&window, around.tail.start(), &self.id);
             let entries = window.from(next);
             self.seen_ms = entries.first().map(|entry| entry.message().appended_at_ms).or(self.seen_ms);
@@ -135,7 +155,7 @@ impl Slot {
         };
         let mut read_for = 0;
         for offset in untried.map(|index| due[index]).into_iter().chain(due) {
-            match find(&self.id, offset, around) {
+            match find(&self.id, self.asked.run.as_ref(), offset, around) {
                 Found::Here(entry) if entry.offset() == offset && entry.parcel().is_some() => {
                     return Some(Work::Due(id, entry));
                 }
@@ -164,7 +184,7 @@ impl Slot {
                     self.track_walked(id, &key, end);
                     break;
                 }
-                match find(&self.id, at, around) {
+                match find(&self.id, self.asked.run.as_ref(), at, around) {
                     Found::Later => break,
                     Found::Nothing(to) => {
                         if at < around.windows.start() {

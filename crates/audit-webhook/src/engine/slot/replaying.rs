@@ -30,6 +30,16 @@ impl Slot {
         self.lane.take_up(&orders, live.endpoint.last_replay);
     }
 
+    /// What of its replays is not yet looked at, in offsets. (What lies between their runs is none of it.)
+    pub(in crate::engine) fn replays_left(&self, partition: Partition) -> u64 {
+        let orders = self.live.iter().flat_map(|live| &live.endpoint.replays);
+        let left = orders.filter_map(|order| {
+            let track = self.lane.track(TrackId::Replay(order.number))?;
+            Some(order.offsets_from(partition, track.next()))
+        });
+        left.sum()
+    }
+
     /// Whether the endpoint's events and filter decide what of a track is delivered.
     pub(super) fn goes_by_filter(&self, id: TrackId, live: &Live) -> bool {
         match id {
@@ -82,7 +92,7 @@ impl Slot {
                 track.pass_to(run.from);
                 continue;
             }
-            let entry = match find(&self.id, next, around) {
+            let entry = match find(&self.id, self.asked.run.as_ref(), next, around) {
                 Found::Here(entry) => entry,
                 Found::Nothing(to) => {
                     self.lane.track_mut(id)?.pass_to(to.min(run.to));

@@ -138,8 +138,11 @@ pub(super) fn list(context: &Context, answer: &Value) -> Result<()> {
         return print::json(answer);
     }
     let row = |replay: &Value| {
-        ["id", "created_at", "state", "left", "pending"].map(|field| print::cell(&replay[field])).to_vec()
+        ["id", "created_at", "state", "total", "left", "pending"]
+            .map(|field| print::cell(&replay[field]))
+            .to_vec()
     };
     let rows = answer["replays"].as_array().into_iter().flatten().map(row).collect();
-    print::table(&["replay", "asked for", "state", "records left", "to be tried again"], rows, "no replays")
+    let heads = ["replay", "asked for", "state", "records", "of them left", "to be tried again"];
+    print::table(&heads, rows, "no replays")
 }
