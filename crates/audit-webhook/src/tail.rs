@@ -76,6 +76,11 @@ impl Tail {
         self.entries.len() >= MESSAGES_MAX || self.bytes >= self.bytes_max
     }
 
+    /// How many bytes it keeps.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Sets how many bytes it may keep.
     pub(crate) fn set_bytes_max(&mut self, bytes: usize) {
         self.bytes_max = bytes;

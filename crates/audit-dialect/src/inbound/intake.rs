@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use audit_record::{Action, Draft, Ref, Source, Timestamp, parse_strict};
+use audit_record::{Action, Draft, Map, Ref, Source, Timestamp, parse_strict};
 use serde_json::Value;
 
 use super::hints::{self, HandleIs};
@@ -52,7 +52,7 @@ impl Intake<'_> {
                 delivery_id: None,
                 received_at: self.received_at(),
                 authenticated: self.source.authenticated,
-                extra: audit_record::Map::new(),
+                extra: Map::new(),
             }),
             ..Draft::default()
         }
@@ -104,6 +104,17 @@ impl Intake<'_> {
     pub(crate) fn redact(&self, value: &mut Value, rules: &[&str]) -> Redacted {
         Redacted(redact::redact(value, rules, self.source.redact_keep))
     }
+
+    /// The same of an object's fields.
+    pub(crate) fn redact_fields(&self, fields: &mut Map, rules: &[&str]) -> Redacted {
+        let mut object = Value::Object(std::mem::take(fields));
+        let redacted = self.redact(&mut object, rules);
+        // A rule is of a field's name, and the whole has none: it is still the object.
+        if let Value::Object(left) = object {
+            *fields = left;
+        }
+        redacted
+    }
 }
 
 /// What was redacted, as JSON Pointers (RFC 6901) into the event as the platform sent it, to be noted in the draft
@@ -117,13 +128,28 @@ impl Redacted {
         Self(self.0.into_iter().map(|inner| format!("{pointer}{inner}")).collect())
     }
 
-    /// Marks the redaction under `attributes.redacted`.
+    /// These and others.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// Marks the redaction under `attributes.redacted`, after what is marked there already.
     pub(crate) fn note(&self, draft: &mut Draft) {
-        if !self.0.is_empty() {
-            draft.attributes.insert("redacted".to_owned(), self.0.clone().into());
+        if self.0.is_empty() {
+            return;
         }
+        let mut paths = match draft.attributes.remove(REDACTED) {
+            Some(Value::Array(earlier)) => earlier,
+            _ => Vec::new(),
+        };
+        paths.extend(self.0.iter().map(|path| Value::from(path.as_str())));
+        draft.attributes.insert(REDACTED.to_owned(), paths.into());
     }
 }
+
+/// Where a record's attributes say what was redacted.
+const REDACTED: &str = "redacted";
 
 /// Where an access says that its role stands in place of every other that the subject had in that scope.
 pub(crate) const REPLACES: &str = "replaces";

@@ -31,8 +31,8 @@ pub struct Shown<'a> {
     pub query: Option<String>,
     /// The body.
     pub body: Cow<'a, [u8]>,
-    /// What was redacted, as JSON Pointers (RFC 6901) into `{"body": …, "query": {parameter: …}}`. Empty: everything is as
-    /// it came.
+    /// What was redacted, as JSON Pointers (RFC 6901) into `{"body": …, "query": {parameter: …}}`, and on into the JSON that a
+    /// string of the payload holds. Empty: everything is as it came.
     pub redacted: Vec<String>,
     /// Whether translating this is refused or not as translating what came is: false where the body breaks a rule that
     /// its redacted form can't show, such as a key that stands twice.
@@ -47,17 +47,17 @@ pub fn shown<'a>(
     query: Option<(&str, &[(String, String)])>,
     body: &'a [u8],
 ) -> Shown<'a> {
-    let rules = rules(platform);
     let mut shown = Shown {
         query: query.map(|(raw, _)| raw.to_owned()),
         body: body.into(),
         redacted: Vec::new(),
         is_faithful: true,
     };
-    if let Some((text, is_faithful, paths)) = without_secrets(body, &rules, keep) {
-        (shown.body, shown.is_faithful) = (text.into_bytes().into(), is_faithful);
-        shown.redacted = paths.into_iter().map(|path| format!("{BODY}{path}")).collect();
+    if let Some(without) = without_secrets(platform, body, keep) {
+        (shown.body, shown.is_faithful) = (without.text.into_bytes().into(), without.is_strict);
+        shown.redacted = without.paths.into_iter().map(|path| format!("{BODY}{path}")).collect();
     }
+    let rules = rules(platform, &Value::Null);
     let mut parameters = Vec::new();
     let mut is_changed = false;
     for (name, value) in query.map(|(_, pairs)| pairs).unwrap_or_default() {
@@ -68,11 +68,11 @@ pub fn shown<'a>(
             shown.redacted.push(pointer);
             is_changed = true;
         } else if name == JSON
-            && let Some((text, is_faithful, paths)) = without_secrets(value.as_bytes(), &rules, keep)
+            && let Some(without) = without_secrets(platform, value.as_bytes(), keep)
         {
-            value = text.into();
-            shown.is_faithful &= is_faithful;
-            shown.redacted.extend(paths.into_iter().map(|path| pointer.clone() + &path));
+            value = without.text.into();
+            shown.is_faithful &= without.is_strict;
+            shown.redacted.extend(without.paths.into_iter().map(|path| pointer.clone() + &path));
             is_changed = true;
         }
         parameters.push(format!("{}={}", encoded(name), encoded(&value)));
@@ -83,29 +83,53 @@ pub fn shown<'a>(
     shown
 }
 
-/// The JSON of `payload` without secrets, whether it was strict, and the pointers to what was redacted; `None` where it is no
-/// JSON or has no secret.
-fn without_secrets(payload: &[u8], rules: &[&str], keep: &[String]) -> Option<(String, bool, Vec<String>)> {
-    let strict = parse_strict(payload);
-    let is_strict = strict.is_ok();
-    let mut value: Value = strict.ok().or_else(|| serde_json::from_slice(payload).ok())?;
-    let paths = redact(&mut value, rules, keep);
-    (!paths.is_empty()).then(|| (value.to_string(), is_strict, paths))
+/// JSON that had secrets.
+struct Without {
+    text: String,
+    /// Whether what came was strict JSON.
+    is_strict: bool,
+    /// The pointers to what was redacted.
+    paths: Vec<String>,
 }
 
-/// What is a secret in requests of a platform: what its dialect says, and what usually is one. What was refused may be
-/// of any form, so it is better to hide too much than too little.
-fn rules(platform: Platform) -> Vec<&'static str> {
-    let own: &[&str] = match platform {
-        Platform::Flagsmith => flagsmith::SECRETS,
-        Platform::Unleash => unleash::SECRETS,
+/// The payload without secrets, and without those of JSON in a string of it: a body template may have put the event
+/// there. `None` where it is no JSON or has no secret.
+fn without_secrets(platform: Platform, payload: &[u8], keep: &[String]) -> Option<Without> {
+    let (mut value, mut is_strict) = read(payload)?;
+    let mut paths = redact(&mut value, &rules(platform, &value), keep);
+    for (name, inner) in value.as_object_mut().into_iter().flatten() {
+        let text = inner.as_str().filter(|text| text.starts_with('{'));
+        let Some((mut held, is_held_strict)) = text.and_then(|text| read(text.as_bytes())) else { continue };
+        let held_paths = redact(&mut held, &rules(platform, &held), keep);
+        if !held_paths.is_empty() {
+            *inner = held.to_string().into();
+            is_strict &= is_held_strict;
+            let pointer = pointer_to("", name);
+            paths.extend(held_paths.into_iter().map(|path| pointer.clone() + &path));
+        }
+    }
+    (!paths.is_empty()).then(|| Without { text: value.to_string(), is_strict, paths })
+}
+
+/// JSON, and whether it is strict.
+fn read(text: &[u8]) -> Option<(Value, bool)> {
+    let strict = parse_strict(text).ok().map(|value| (value, true));
+    strict.or_else(|| Some((serde_json::from_slice(text).ok()?, false)))
+}
+
+/// What is a secret in `value`, which a platform sent: what its dialect says, and what usually is one. What was refused may
+/// be of any form, so it is better to hide too much than too little.
+fn rules(platform: Platform, value: &Value) -> Vec<&'static str> {
+    let (own, further): (&[&str], &[&str]) = match platform {
+        Platform::Flagsmith => (flagsmith::SECRETS, &[]),
+        Platform::Unleash => (unleash::SECRETS, unleash::further_secrets(value)),
         Platform::Zenmanage
         | Platform::AbTasty
         | Platform::Mozhno
         | Platform::CloudEvents
-        | Platform::Native => &[],
+        | Platform::Native => (&[], &[]),
     };
-    [own, USUAL_SECRETS].concat()
+    [own, further, USUAL_SECRETS].concat()
 }
 
 fn encoded(text: &str) -> Cow<'_, str> {
@@ -157,6 +181,37 @@ mod tests {
         let shown = shown(Platform::Native, &[], None, br#"{"token": "t", "a": 1, "a": 2}"#);
         assert_eq!(shown.redacted, ["/body/token"]);
         assert!(!shown.is_faithful);
+    }
+
+    #[test]
+    fn secrets_of_an_event_that_a_template_put_into_a_string_are_taken_out_and_named() {
+        let event = r#"{"id":5,"type":"api-token-created","data":{"secret":"s"}}"#;
+        let body = serde_json::json!({"json": event, "note": "{no JSON", "password": "p"}).to_string();
+        let shown = shown(Platform::Unleash, &[], None, body.as_bytes());
+        assert_eq!(shown.redacted, ["/body/password", "/body/json/data/secret"]);
+        let body: Value = serde_json::from_slice(&shown.body).unwrap();
+        let held: Value = serde_json::from_str(body["json"].as_str().unwrap()).unwrap();
+        assert_eq!(held["data"]["secret"], REDACTED);
+        assert_eq!(body["note"], "{no JSON");
+        assert!(shown.is_faithful);
+    }
+
+    #[test]
+    fn a_secret_in_a_string_that_breaks_a_rule_of_ours_is_taken_out_and_said_to_be_another() {
+        let body = serde_json::json!({"json": r#"{"token": "t", "a": 1, "a": 2}"#}).to_string();
+        let shown = shown(Platform::Unleash, &[], None, body.as_bytes());
+        assert_eq!((shown.redacted, shown.is_faithful), (vec!["/body/json/token".to_owned()], false));
+    }
+
+    #[test]
+    fn whoever_has_the_link_to_sign_up_in_unleash_can() {
+        let url = "https://unleash.example/new-user?invite=abc";
+        let event = |kind: &str| serde_json::json!({"id": 5, "type": kind, "data": {"url": url}}).to_string();
+        let redacted = |body: String| shown(Platform::Unleash, &[], None, body.as_bytes()).redacted;
+        assert_eq!(redacted(event("public-signup-token-created")), ["/body/data/url"]);
+        let wrapped = serde_json::json!({"json": event("public-signup-token-created")}).to_string();
+        assert_eq!(redacted(wrapped), ["/body/json/data/url"]);
+        assert!(redacted(event("addon-config-created")).is_empty(), "other addresses are no secrets");
     }
 
     #[test]

@@ -98,6 +98,19 @@ fn an_event_whose_data_is_our_record_is_that_record() {
 }
 
 #[test]
+fn secrets_in_extensions_are_redacted_whatever_the_data_is() {
+    let mut body = event();
+    body["token"] = json!("hunter3");
+    let record = hook(&body).record();
+    assert_eq!(record.draft().attributes["cloudevent"]["token"], "[REDACTED]");
+    assert_eq!(record.draft().attributes["redacted"], json!(["/data/secret", "/token"]));
+    body["data"] = json!({"action": "flag.created", "flag": {"key": "checkout"}});
+    let record = hook(&body).record();
+    assert!(!String::from_utf8(record.canonical().to_vec()).unwrap().contains("hunter3"));
+    assert_eq!(record.draft().attributes["redacted"], json!(["/token"]));
+}
+
+#[test]
 fn the_same_event_in_binary_mode_is_the_same_record() {
     let structured = hook(event()).record();
     let binary = binary(

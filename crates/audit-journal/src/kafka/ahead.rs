@@ -1,7 +1,7 @@
 //! What readers took off a partition beyond what was asked. A fetch brings more than one read wants, and a reader that
 //! goes on to another partition would have to fetch and unpack the rest again.
 //!
-//! Not a cache: what is given out is gone. Nothing that reaches the end of the log as it then was is kept, so who is given
+//! Not a cache: what is given out is gone. What reaches the end of the log as it then was is not kept, so who is given
 //! something from here always has more to ask for, and hears of the end from the broker.
 
 use std::collections::VecDeque;
@@ -45,16 +45,22 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Keeps what was read of a partition from `from` to `next`, in place of what was kept of it before.
+    /// Keeps what was read of a partition from `from` to `next`, in place of what was kept of it before. `end` is the
+    /// partition's end as it was known then: messages that reach it are left out.
     pub(super) fn keep(
         &mut self,
         (topic, partition): (Topic, Partition),
-        (from, next): (Offset, Offset),
+        (from, mut next): (Offset, Offset),
         end: Offset,
-        messages: VecDeque<Message>,
+        mut messages: VecDeque<Message>,
     ) {
         self.forget(topic, partition);
-        if messages.is_empty() || next >= end {
+        while next >= end
+            && let Some(last) = messages.pop_back()
+        {
+            next = last.offset;
+        }
+        if messages.is_empty() {
             return;
         }
         let bytes = messages.iter().map(Message::bytes).sum();
@@ -181,10 +187,19 @@ mod tests {
     }
 
     #[test]
-    fn what_reaches_the_end_is_not_kept_for_the_end_may_have_moved() {
+    fn what_reaches_the_end_is_not_kept_for_the_end_may_have_moved_and_what_lies_before_it_is() {
         let mut ahead = Ahead::default();
         ahead.keep((Topic::Records, 1), (5, 8), 8, messages(5..8, 10));
-        assert!(ahead.take(Topic::Records, 1, 5, LIMIT).is_none());
+        let range = ahead.take(Topic::Records, 1, 5, LIMIT).expect("at hand");
+        assert_eq!(range.messages.iter().map(|m| m.offset).collect::<Vec<_>>(), [5, 6]);
+        assert_eq!((range.next, range.end), (7, 8), "there is more to ask for");
+        // More was appended since the end was asked for.
+        ahead.keep((Topic::Records, 1), (5, 12), 8, messages(5..12, 10));
+        let range = ahead.take(Topic::Records, 1, 5, LIMIT).expect("at hand");
+        assert_eq!((range.messages.len(), range.next), (2, 7));
+        ahead.keep((Topic::Records, 1), (7, 8), 8, messages(7..8, 10));
+        assert!(ahead.take(Topic::Records, 1, 7, LIMIT).is_none(), "nothing lies before it");
+        assert_eq!((ahead.bytes, ahead.kept.len()), (0, 0));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod topics;
 mod track;
 mod transaction;
 mod unfinished;
+mod window;
 mod wire;
 
 use std::fmt;

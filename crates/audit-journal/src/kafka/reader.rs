@@ -17,7 +17,6 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::oneshot;
 
-use crate::message::Message;
 use crate::position::{Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
@@ -25,6 +24,7 @@ use crate::topic::Topic;
 use super::ahead::{self, Ahead};
 use super::ask::{bounds_of, bounds_within, is_passing, of_leader};
 use super::client::{Clients, Logged, PlainConsumer, REQUEST_WAIT, partition_count, reason};
+use super::window::Window;
 use super::wire::message_of;
 
 /// How many consumers serve reads.
@@ -250,36 +250,6 @@ impl Drop for Readers {
     }
 }
 
-/// Messages of one partition, read together.
-struct Window {
-    from: Offset,
-    messages: Vec<Message>,
-    /// Where to go on: past holes at the end of the partition, too.
-    next: Offset,
-    end: Offset,
-}
-
-impl Window {
-    /// What a request gets that begins inside the window.
-    fn cut(&self, from: Offset, limit: ReadLimit) -> Range {
-        let first = self.messages.partition_point(|message| message.offset < from);
-        let mut messages = Vec::new();
-        let mut bytes = 0;
-        let mut next = self.next;
-        for message in &self.messages[first..] {
-            let size = message.bytes();
-            let full = messages.len() >= limit.messages || bytes + size > limit.bytes;
-            if full && !messages.is_empty() {
-                next = message.offset;
-                break;
-            }
-            bytes += size;
-            messages.push(message.clone());
-        }
-        Range { messages, next, end: self.end.max(next) }
-    }
-}
-
 /// What a reader does next.
 enum Next {
     Request(Stop, Request),
@@ -312,6 +282,13 @@ impl Reader {
             };
             let (topic, partition, from, _) = stop;
             if request.until <= Instant::now() || request.answer.is_closed() {
+                continue;
+            }
+            // What another request's window brought since this one was asked.
+            if topic == Topic::Records
+                && let Some(range) = self.shared.ahead().take(topic, partition, from, request.limit)
+            {
+                let _ = request.answer.send(Ok(range));
                 continue;
             }
             match self.window(topic, partition, from, request.limit) {
@@ -416,7 +393,10 @@ impl Reader {
                 }
                 Some(Err(KafkaError::PartitionEOF(at))) if at as Partition == partition => {
                     let position = self.position(topic, partition);
-                    window.next = window.next.max(position.unwrap_or(0)).max(window.next);
+                    if window.is_before_the_end(position) {
+                        continue;
+                    }
+                    window.next = window.next.max(position.unwrap_or(0));
                     window.end = window.end.max(window.next);
                     break;
                 }

@@ -97,7 +97,8 @@ pub(crate) struct Rejected {
     pub(crate) body: String,
     /// Whether the body is only the beginning of what came.
     pub(crate) is_cut: bool,
-    /// JSON Pointers into `{"body": …, "query": {parameter: …}}` to what was redacted.
+    /// JSON Pointers into `{"body": …, "query": {parameter: …}}` to what was redacted, and on into the JSON that a string
+    /// holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) redacted: Vec<String>,
     /// What came, where that is not what is shown.

@@ -20,6 +20,7 @@ use self::outbox::{Load, Outbox};
 use super::Shared;
 use super::commits::Part;
 use super::lease::Lease;
+use super::room::TailRoom;
 use super::slot::{Gap, Granted, Slot, Surroundings, UnderWay};
 use super::windows::{WINDOW, Windows};
 use crate::document::Document;
@@ -95,6 +96,7 @@ struct Partition {
     index: PartitionIndex,
     generation: u64,
     tail: Tail,
+    tail_room: TailRoom,
     windows: Windows,
     lease: Lease,
     /// The end of the partition as last heard.
@@ -237,7 +239,8 @@ impl Partition {
         if self.releasing.is_some() {
             return false;
         }
-        self.tail.set_bytes_max(self.shared.room.tail_bytes());
+        let bytes_max = self.tail_room.hold(self.tail.bytes());
+        self.tail.set_bytes_max(bytes_max);
         if self.tail.is_full() {
             // Every lane that moves with it is waited for, so that it need not read for itself what just
             // came by.

@@ -82,9 +82,12 @@ fn draft(intake: &Intake<'_>, event: Event) -> Result<Draft, Refusal> {
         data => foreign(intake, &mut attributes, context, data)?,
     };
     draft.id.get_or_insert(id);
-    let rest = attributes.rest();
+    let mut rest = attributes.rest();
     if !rest.is_empty() {
+        // Extensions stand beside the data in an event's JSON format.
+        let redacted = intake.redact_fields(&mut rest, USUAL_SECRETS);
         draft.attributes.insert("cloudevent".to_owned(), rest.into());
+        redacted.note(&mut draft);
     }
     Ok(draft)
 }

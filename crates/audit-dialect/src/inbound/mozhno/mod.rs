@@ -154,14 +154,15 @@ fn about(draft: &mut Draft, intake: &Intake<'_>, object_type: &str, event: &str,
     draft.related_object = ObjectRef { uuid: None, what };
 }
 
-/// The change that archiving is by its name alone.
+/// The change that archiving is by its name alone. What was before nobody says: можно may tell of a flag that was archived
+/// already.
 fn archived(event: &str) -> Option<Change> {
     let after = match event {
         "flag.archived" => true,
         "flag.unarchived" => false,
         _ => return None,
     };
-    Some(Change::between(Some(json!({ "archived": !after })), Some(json!({ "archived": after }))))
+    Some(Change::between(None, Some(json!({ "archived": after }))))
 }
 
 /// A user of можно is one with access: being created grants it, being deleted takes it away. An update says what the

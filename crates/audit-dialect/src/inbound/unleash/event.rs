@@ -1,21 +1,25 @@
-//! One event of Unleash's log as a draft.
+//! One event of Unleash's log as a draft; as one for each access, where it tells of several.
 
 use audit_record::{Access, Action, Approval, Change, Draft, Effect, ObjectRef, Ref, RequestInfo, Target};
 use serde_json::{Value, json};
 
-use super::access::access;
+use super::access::accesses;
 use super::author::author;
 use super::body::Body;
 use super::types::{EventType, Object, event_type};
 use crate::inbound::Refusal;
 use crate::inbound::hints::HandleIs;
-use crate::inbound::intake::{Intake, REPLACES, action};
+use crate::inbound::intake::{Intake, action};
 use crate::inbound::json::{object_type, text_at, time_at};
 
 /// What the project of an event of the whole installation may be called.
 const ALL_PROJECTS: &str = "*";
 
-pub(super) fn translate(intake: &Intake<'_>, body: Body) -> Result<Draft, Refusal> {
+/// Most bytes that the drafts of one request take together: each has the whole event in it. Of an event that would take more
+/// no access is read.
+const DRAFTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+pub(super) fn translate(intake: &Intake<'_>, body: Body) -> Result<Vec<Draft>, Refusal> {
     let Body { mut event, around, is_picked } = body;
     let kind = text_at(&event, "type").unwrap_or_default();
     let known = event_type(&kind);
@@ -57,15 +61,18 @@ pub(super) fn translate(intake: &Intake<'_>, body: Body) -> Result<Draft, Refusa
         related_object: ObjectRef { uuid: None, what },
         related_object_type: Some(related_object_type),
         change: change(&event, &kind),
-        access: object
-            .and_then(|object| access(&event, &kind, object))
-            .map(|access| in_its_place(access, &kind)),
         approval,
         request: text_at(&event, "ip").map(|ip| RequestInfo { ip: Some(ip), ..RequestInfo::default() }),
         flag,
         ..intake.draft(&kind)
     };
     draft.log = Some(sentence(known, &kind, &draft));
+    let most = DRAFTS_BYTES_MAX / intake.payload()?.len().max(1);
+    let mut accesses = object.map(|object| accesses(&event, &kind, object, most)).unwrap_or_default();
+    if accesses.len() > most {
+        accesses.clear();
+    }
+    let event_id = text_at(&event, "id");
     if let Some(rest) = event.as_object_mut() {
         let mut read = vec!["type", "createdBy", "data", "preData", "featureName", "environment", "ip"];
         read.extend(created_at.map(|_| "createdAt"));
@@ -79,7 +86,49 @@ pub(super) fn translate(intake: &Intake<'_>, body: Body) -> Result<Draft, Refusa
     if !around.is_empty() {
         draft.attributes.insert("template".to_owned(), Value::Object(around));
     }
-    Ok(draft)
+    // A record has one access. The first is the event itself, by its id; the others count on from there.
+    let further_id =
+        |index: usize| event_id.as_ref().map(|id| intake.id_from("event", &format!("{id}/{index}")));
+    Ok(one_each(draft, accesses, further_id))
+}
+
+/// A draft for each of the accesses, which say in the sentence whose they are where they are several.
+fn one_each(
+    draft: Draft,
+    mut accesses: Vec<Access>,
+    further_id: impl Fn(usize) -> Option<String>,
+) -> Vec<Draft> {
+    if accesses.len() < 2 {
+        return vec![with_access(draft, accesses.pop())];
+    }
+    let one = |(index, access): (usize, Access)| {
+        let mut one = draft.clone();
+        if index > 0 {
+            one.id = further_id(index);
+        }
+        one.log = one.log.map(|log| format!("{log}: {}", whose(&access)));
+        with_access(one, Some(access))
+    };
+    accesses.into_iter().enumerate().map(one).collect()
+}
+
+/// An update that left somebody without a role in a project has removed it, whatever its type is called.
+fn with_access(mut draft: Draft, access: Option<Access>) -> Draft {
+    let is_removal = |access: &Access| access.effect == Effect::Removed && access.scope.kind == "project";
+    if access.as_ref().is_some_and(is_removal) {
+        draft.action = Some(action("access.removed"));
+    }
+    draft.access = access;
+    draft
+}
+
+/// Which role to whom, or of whom it was.
+fn whose(access: &Access) -> String {
+    let Access { subject, role, effect, .. } = access;
+    let of = if *effect == Effect::Removed { "taken from" } else { "given to" };
+    let name = subject.name.as_ref().or(subject.email.as_ref()).or(subject.id.as_ref());
+    let role = role.as_deref().unwrap_or_default();
+    format!("role {role} {of} {} {}", subject.kind, name.map_or("", String::as_str))
 }
 
 /// The project: the event's; the hints' only where an event can't do without one, because `null` says that
@@ -195,18 +244,6 @@ pub(crate) fn told_by_type(kind: &str) -> Option<Change> {
         _ => return None,
     };
     Some(Change::between(Some(json!({ (field): !after })), Some(json!({ (field): after }))))
-}
-
-/// Marks a role that stands in place of every other that the subject had there: one that was changed, all that somebody
-/// has in a project, and the one root role of a user.
-fn in_its_place(mut access: Access, kind: &str) -> Access {
-    let is_whole = kind.ends_with("-role-changed")
-        || kind.ends_with("-roles-updated")
-        || (access.scope.kind == "account" && kind.ends_with("-updated"));
-    if is_whole && access.effect != Effect::Removed {
-        access.extra.insert(REPLACES.to_owned(), true.into());
-    }
-    access
 }
 
 /// What happened, in words: the thing, whose it is, what became of it, where.

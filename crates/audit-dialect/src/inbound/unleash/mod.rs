@@ -8,8 +8,11 @@ mod event;
 mod role;
 mod types;
 
+use serde_json::Value;
+
 use super::intake::Intake;
 use super::json::text_at;
+use super::redact::USUAL_SECRETS;
 use super::{Refusal, Translation};
 
 /// Fields that hold a secret wherever they stand: of API tokens, integrations, signal endpoints, sign-up
@@ -20,14 +23,30 @@ pub(super) const SECRETS: &[&str] =
 /// Events about a link by which anybody may sign up; whoever has its URL can.
 const SIGN_UP_TOKEN: &str = "public-signup-token";
 
+/// What is a secret beside [`SECRETS`] in an event about such a link.
+const SIGN_UP_SECRETS: &[&str] = &["url"];
+
+/// Where a record's attributes have what a body template put around the event.
+const TEMPLATE: &str = "/template";
+
 pub(super) fn translate(intake: &Intake<'_>) -> Result<Translation, Refusal> {
     let mut body = body::open(intake)?;
-    let is_sign_up_link = text_at(&body.event, "type").is_some_and(|kind| kind.starts_with(SIGN_UP_TOKEN));
-    let rules = if is_sign_up_link { [SECRETS, &["url"]].concat() } else { SECRETS.to_vec() };
+    let rules = [SECRETS, further_secrets(&body.event)].concat();
     let redacted = intake.redact(&mut body.event, &rules);
-    let mut draft = event::translate(intake, body)?;
-    redacted.note(&mut draft);
-    Ok(Translation { drafts: vec![draft] })
+    // What is around the event is the template's, and may be of any form.
+    let rules = [rules.as_slice(), USUAL_SECRETS].concat();
+    let redacted = redacted.and(intake.redact_fields(&mut body.around, &rules).under(TEMPLATE));
+    let mut drafts = event::translate(intake, body)?;
+    for draft in &mut drafts {
+        redacted.note(draft);
+    }
+    Ok(Translation { drafts })
+}
+
+/// What is a secret in this event alone.
+pub(super) fn further_secrets(event: &Value) -> &'static [&'static str] {
+    let is_sign_up_link = text_at(event, "type").is_some_and(|kind| kind.starts_with(SIGN_UP_TOKEN));
+    if is_sign_up_link { SIGN_UP_SECRETS } else { &[] }
 }
 
 /// The types of events that are told apart, by name.

@@ -13,7 +13,7 @@ const ROOT_ROLES: &[(&str, &str)] = &[("1", "Admin"), ("2", "Editor"), ("3", "Vi
 const ROLE_ID: &str = "role_id";
 
 /// A role as a record names it.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Role {
     /// Its name, or its number where nothing says the name.
     pub(super) name: Option<String>,
@@ -34,23 +34,41 @@ impl Role {
         }
     }
 
-    /// One role in a project by name or number, or several, with commas between.
-    pub(super) fn in_project(said: &Value) -> Self {
-        if let Some(name) = ["roleName", "role"].into_iter().find_map(|field| text_at(said, field)) {
-            return Self { name: Some(name), id: text_at(said, "roleId") };
-        }
-        if let Some(id) = text_at(said, "roleId") {
-            return Self { name: Some(id.clone()), id: Some(id) };
-        }
-        let roles = said.get("roles").and_then(Value::as_array).into_iter().flatten();
-        let names: Vec<String> =
-            roles.filter_map(|role| text_at(role, "name").or_else(|| text(role))).collect();
-        Self { name: Some(names.join(", ")).filter(|names| !names.is_empty()), id: None }
+    /// The role of which only the number is said.
+    pub(super) fn by_number(said: &Value) -> Option<Self> {
+        text_at(said, "roleId").map(Self::numbered)
     }
 
-    /// The same where every role is meant: which those were stands beside.
-    pub(super) fn unnamed(self) -> Self {
-        Self { id: self.id.or(self.name), name: None }
+    /// The roles in a project: one by name or number, or a list of them.
+    pub(super) fn in_project(said: &Value) -> Vec<Self> {
+        if let Some(name) = ["roleName", "role"].into_iter().find_map(|field| text_at(said, field)) {
+            return vec![Self { name: Some(name), id: text_at(said, "roleId") }];
+        }
+        if let Some(role) = Self::by_number(said) {
+            return vec![role];
+        }
+        let roles = said.get("roles").and_then(Value::as_array).into_iter().flatten();
+        roles.filter_map(Self::in_list).collect()
+    }
+
+    /// One of a list: an object with a name, or the name or number alone.
+    fn in_list(said: &Value) -> Option<Self> {
+        match (text_at(said, "name"), said) {
+            (Some(name), _) => Some(Self { name: Some(name), id: text_at(said, "id") }),
+            (None, Value::Number(number)) => Some(Self::numbered(number.to_string())),
+            (None, other) => text(other).map(|name| Self { name: Some(name), id: None }),
+        }
+    }
+
+    fn numbered(number: String) -> Self {
+        Self { name: Some(number.clone()), id: Some(number) }
+    }
+
+    /// All of these where every role is meant, whichever those are: it has no name, and which they were stands beside.
+    pub(super) fn unnamed(roles: &[Self]) -> Self {
+        let ids: Vec<&str> =
+            roles.iter().filter_map(|role| role.id.as_deref().or(role.name.as_deref())).collect();
+        Self { name: None, id: Some(ids.join(", ")).filter(|ids| !ids.is_empty()) }
     }
 
     /// What stands beside the name in the access.

@@ -25,7 +25,8 @@ pub fn mapping() -> String {
         One event a record. `metadata.uid` is the record's id, `metadata.sequence` its number in its partition \
         (`unmapped.partition`), `metadata.tenant_uid` the organisation, `metadata.product` the platform; `raw_data` is the \
         record, byte for byte as on the log, and `raw_data_hash` its SHA-256. What OCSF has no field for stands in `unmapped` \
-        under the record's own names.\n\n\
+        under the record's own names; `unmapped.unproven_before` and `unmapped.unproven_fields` say what of a change the \
+        platform does not prove (`schemas/README.md`).\n\n\
         The entity of a `flag.` record is the flag, with its data before (`entity`) and after (`entity_result`); where the \
         platform's own record points at a thing of its own, such as a rule or a segment, it is that thing. Access to \
         something is told with the user or the group whose access it is; where a record names nobody, as a change of an \

@@ -189,10 +189,16 @@ fn unmapped(record: &AuditRecord, place: Option<LogPlace>) -> Value {
             found.insert(name.to_owned(), value.clone());
         }
     }
-    if let Some(fields) =
-        whole.get("change").and_then(|change| change.get("fields")).filter(|value| !is_empty(value))
-    {
-        found.insert("changed_fields".to_owned(), fields.clone());
+    // What is not proven is said beside what is: whoever reads the one alone would take the other for proven.
+    for (field, name) in [
+        ("fields", "changed_fields"),
+        ("unproven_before", "unproven_before"),
+        ("unproven_fields", "unproven_fields"),
+    ] {
+        let value = whole.get("change").and_then(|change| change.get(field));
+        if let Some(value) = value.filter(|value| !is_empty(value)) {
+            found.insert(name.to_owned(), value.clone());
+        }
     }
     if let Some(place) = place {
         found.insert("partition".to_owned(), json!(place.partition));

@@ -179,6 +179,17 @@ fn an_event_says_who_what_where_and_keeps_the_record_itself() {
 }
 
 #[test]
+fn what_a_platform_does_not_prove_of_a_change_is_said_beside_it() {
+    let unmapped = event(&record(full()))["unmapped"].clone();
+    assert_eq!(unmapped["changed_fields"][0]["field"], "changed-field");
+    assert_eq!(unmapped["unproven_before"], true);
+    assert_eq!(unmapped["unproven_fields"], json!([{"field": "unproven-field", "before": 1, "after": 2}]));
+    let proven = json!({"change": {"fields": [{"field": "enabled", "before": false, "after": true}]}});
+    let unmapped = event(&record(full_with(proven)))["unmapped"].clone();
+    assert_eq!((unmapped.get("unproven_before"), unmapped.get("unproven_fields")), (None, None));
+}
+
+#[test]
 fn what_failed_and_what_went_past_approval_stands_out() {
     let failed = event(&record(full_with(json!({"action": "change_request.failed"}))));
     assert_eq!((&failed["status"], &failed["severity"]), (&json!("Failure"), &json!("Low")));

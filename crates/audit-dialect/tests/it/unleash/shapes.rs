@@ -84,13 +84,79 @@ fn an_update_to_no_role_in_a_project_is_a_removal_and_one_to_the_same_roles_is_n
     let updated = |before: Value, after: Value| {
         let of = |roles: Value| json!({"userId": 7, "roles": roles});
         let body = json!({"project": "web", "preData": of(before), "data": of(after)});
-        event("project-access-user-roles-updated", body).record().draft().access.clone()
+        event("project-access-user-roles-updated", body).record()
     };
+    let action = updated(json!([4, 5]), json!([])).action().to_string();
+    assert_eq!(action, "access.removed");
+    let updated = |before, after| updated(before, after).into_draft().access;
     let none_left = updated(json!([4, 5]), json!([])).unwrap();
     assert_eq!((none_left.role, none_left.effect), (None, Effect::Removed));
     assert_eq!(updated(json!([4]), json!([4])), None);
     let other = updated(json!([4]), json!([5])).unwrap();
     assert_eq!((other.role.as_deref(), other.effect), (Some("5"), Effect::Granted));
+}
+
+/// What each record says became of whose role, and the first record's sentence.
+fn told(hook: &Hook) -> (Vec<String>, String) {
+    let records = hook.records();
+    let told = records.iter().map(|record| {
+        let Access { subject, role, effect, .. } = record.draft().access.clone().unwrap();
+        format!("{} {} {} {}", effect.as_str(), role.unwrap(), subject.kind, subject.id.unwrap())
+    });
+    (told.collect(), records[0].log().to_owned())
+}
+
+#[test]
+fn roles_given_to_several_at_once_are_a_record_for_each_role_and_whom_it_was_given() {
+    let given = |data: Value| event("project-access-added", json!({"project": "web", "data": data}));
+    let hook = given(json!({"roles": [
+        {"roleId": 4, "groupIds": [2], "userIds": [7, 8]}, {"roleId": 5, "groupIds": [], "userIds": [7]}
+    ]}));
+    let (accesses, log) = told(&hook);
+    assert_eq!(accesses, ["granted 4 group 2", "granted 4 user 7", "granted 4 user 8", "granted 5 user 7"]);
+    assert_eq!(log, "Access to project \"web\" granted: role 4 given to group 2");
+    let ids = || hook.records().iter().map(|record| record.id().to_owned()).collect::<Vec<_>>();
+    assert_eq!(ids(), ids(), "sent again they are the same records");
+    assert_eq!(ids().into_iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "and four");
+    assert!(hook.records().iter().all(|record| record.action().as_str() == "access.granted"));
+    // As older versions said it.
+    let one = given(json!({"roles": {"roleId": 4, "groupIds": [2], "userIds": [7]}}));
+    assert_eq!(told(&one).0, ["granted 4 group 2", "granted 4 user 7"]);
+    let oldest = given(json!({"roleId": 4, "groups": [], "users": [7]}));
+    assert_eq!(told(&oldest).0, ["granted 4 user 7"]);
+    assert_eq!(given(json!({"roles": [{"groupIds": [2]}]})).record().draft().access, None, "no role is said");
+}
+
+#[test]
+fn an_event_with_more_accesses_than_there_is_room_for_is_one_record_without() {
+    let users: Vec<u32> = (0..20_000).collect();
+    let given = json!({"roles": [{"roleId": 4, "groupIds": [], "userIds": users}]});
+    let record = event("project-access-added", json!({"project": "web", "data": given})).record();
+    assert_eq!(record.draft().access, None);
+    assert!(record.draft().change.is_some(), "the event itself is whole");
+}
+
+#[test]
+fn several_roles_changed_at_once_are_what_is_gone_and_what_is_new_where_the_event_says_what_was() {
+    let updated = |before: Value, after: Value| {
+        let data = json!({"userId": 7, "roles": after});
+        event("project-access-user-roles-updated", json!({"project": "web", "preData": before, "data": data}))
+    };
+    let was = |roles: Value| json!({"userId": 7, "roles": roles});
+    let hook = updated(was(json!([4, 5])), json!([5, 6, 7]));
+    assert_eq!(told(&hook).0, ["removed 4 user 7", "granted 6 user 7", "granted 7 user 7"]);
+    let actions: Vec<_> = hook.records().iter().map(|record| record.action().to_string()).collect();
+    assert_eq!(actions, ["access.removed", "access.role.granted", "access.role.granted"]);
+    let in_another_order = updated(was(json!([4, 5])), json!([5, 4])).record();
+    assert_eq!(in_another_order.draft().access, None, "nothing happened");
+
+    let hook = updated(Value::Null, json!([5, 6]));
+    assert_eq!(told(&hook).0, ["granted 5 user 7", "granted 6 user 7"]);
+    let replaces = hook
+        .records()
+        .into_iter()
+        .map(|record| record.into_draft().access.is_some_and(|access| access.extra.contains_key("replaces")));
+    assert_eq!(replaces.collect::<Vec<_>>(), [true, false], "the first ends all others, whatever they were");
 }
 
 /// The event that a real Unleash logged for a changed role.
@@ -208,6 +274,22 @@ fn what_a_template_says_beyond_the_event_is_kept_and_its_blanks_are_not() {
     let body = r#"{"type": "feature-archived", "flag": "f", "desc": "", "raw": null, "team": "web"}"#;
     let record = Hook::post(Platform::Unleash, body).with_query("project", "web").record();
     assert_eq!(record.draft().attributes["template"], json!({"team": "web"}));
+}
+
+#[test]
+fn what_a_template_says_beyond_the_event_is_without_secrets() {
+    let body = r#"{"type": "feature-archived", "flag": "f", "headers": {"authorization": "Bearer abc"}, "team": "web"}"#;
+    let record = Hook::post(Platform::Unleash, body).with_query("project", "web").record();
+    let attributes = &record.draft().attributes;
+    assert_eq!(attributes["template"], json!({"headers": {"authorization": "[REDACTED]"}, "team": "web"}));
+    assert_eq!(attributes["redacted"], json!(["/template/headers/authorization"]));
+
+    let plain = event("api-token-created", json!({"data": {"tokenName": "t", "secret": "abc"}}));
+    let text = String::from_utf8(plain.body.clone()).unwrap();
+    let wrapped = json!({"json": text, "api_key": "abc"}).to_string();
+    let record = Hook::post(Platform::Unleash, wrapped).record();
+    assert!(!String::from_utf8(record.canonical().to_vec()).unwrap().contains("abc"));
+    assert_eq!(record.draft().attributes["redacted"], json!(["/data/secret", "/template/api_key"]));
 }
 
 #[test]

@@ -80,6 +80,7 @@ macro_rules! contract {
             read: a_range_is_read_beside_the_tail,
                 a_range_read_is_bounded_by_messages_and_bytes_and_goes_on,
                 a_read_outside_what_is_kept_says_what_is_kept,
+                who_read_up_to_the_end_is_given_what_is_appended_after,
                 offsets_are_found_by_time,
                 bounds_name_every_partition;
             owned: one_owner_is_given_every_partition,

@@ -66,6 +66,19 @@ pub(crate) async fn a_read_outside_what_is_kept_says_what_is_kept<H: Harness>() 
     assert_eq!((at_end.messages.len(), at_end.next), (0, end));
 }
 
+pub(crate) async fn who_read_up_to_the_end_is_given_what_is_appended_after<H: Harness>() {
+    let log = H::fresh().await;
+    let journal = log.open().await;
+    // Each time the news of the former end may still be on its way to the reader.
+    for number in 0..30 {
+        append_numbers(&journal, 0, number..number + 1).await;
+        let from = u64::from(number);
+        let range = journal.read(Topic::Records, 0, from, SMALL).await.expect("it was appended before");
+        assert_eq!(range.messages.iter().map(text).collect::<Vec<_>>(), [number.to_string()]);
+        assert_eq!(range.next, from + 1);
+    }
+}
+
 pub(crate) async fn offsets_are_found_by_time<H: Harness>() {
     let log = H::fresh().await;
     let journal = log.open().await;

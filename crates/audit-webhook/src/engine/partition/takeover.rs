@@ -58,6 +58,7 @@ pub(crate) fn spawn(
         index: takeover.partition,
         generation: takeover.generation,
         tail: Tail::new(bookmark),
+        tail_room: shared.room.of_a_tail(),
         windows: Windows::default(),
         lease: Lease::new(takeover.clean, Instant::now()),
         end: takeover.end,
