@@ -66,7 +66,7 @@ fn listed(dir: &Path, name: &str, report: &mut Report) -> Vec<Line> {
 }
 
 /// Every file under `at`, relative to `dir`, with `/` between folders.
-fn files_under(dir: &Path, at: &Path, report: &mut Report) -> Vec<String> {
+pub(crate) fn files_under(dir: &Path, at: &Path, report: &mut Report) -> Vec<String> {
     let mut files = Vec::new();
     let listed = std::fs::read_dir(at).and_then(Iterator::collect::<io::Result<Vec<DirEntry>>>);
     let entries = listed.unwrap_or_else(|error| {
@@ -79,7 +79,7 @@ fn files_under(dir: &Path, at: &Path, report: &mut Report) -> Vec<String> {
             Ok(kind) if kind.is_dir() => files.extend(files_under(dir, &path, report)),
             Ok(kind) if kind.is_file() => files.push(relative(dir, &path)),
             // A link may lead anywhere, in circles too.
-            _ => report.find(relative(dir, &path), "is no file: an export has no links"),
+            _ => report.find(relative(dir, &path), "is no file, and links are not followed"),
         }
     }
     files.sort();

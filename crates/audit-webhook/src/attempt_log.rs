@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::rfc3339;
 use crate::live::Live;
-use crate::send::{Answer, EXCERPT_BYTES_MAX, FailureClass};
+use crate::send::{Answer, CHECKPOINT, EXCERPT_BYTES_MAX, FailureClass};
 
 /// The version of the entry that this release writes.
 pub const ATTEMPT_VERSION: u32 = 1;
@@ -123,11 +123,19 @@ pub(crate) fn attempt_message(
 /// What stands in the place of a secret.
 const MASK: &str = "***";
 
+/// What is shown of a checkpoint, which stands on the log itself and would double an attempt.
+const CHECKPOINT_SHOWN: &str = "(the latest of the partition)";
+
 /// Headers as they are shown, secret ones masked.
 pub(crate) fn masked(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
     headers.iter().map(|(name, value)| {
-        let shown =
-            if value.is_sensitive() { MASK.into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        let shown = if value.is_sensitive() {
+            MASK.into()
+        } else if *name == CHECKPOINT {
+            CHECKPOINT_SHOWN.into()
+        } else {
+            String::from_utf8_lossy(value.as_bytes())
+        };
         (name.as_str().to_owned(), shown.into_owned())
     })
 }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::checkpoints::{Checkpoints, follow_checkpoints};
 use crate::clock::Clock;
 use crate::engine::{Command, Handle, Room, Shared, TailEvent, Takeover, Turns, commit_for_all, spawn};
 use crate::limit::CircuitConfig;
@@ -103,6 +104,7 @@ impl Deliverer {
             keyring: config.keyring,
             schedule: config.schedule,
             clock: config.clock,
+            checkpoints: Checkpoints::default(),
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             in_flight_max,
             turns: Turns::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
@@ -135,7 +137,7 @@ impl Deliverer {
     /// end, everything is committed, the partitions are given up.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), DeliverError> {
         let mut owned = self.shared.journal.follow_owned(GROUP).await;
-        // Both end with us, also when we are dropped in the middle.
+        // All end with us, also when we are dropped in the middle.
         let keeping = keep_current(self.shared.control.clone(), self.rules.clone(), self.live.clone());
         let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
         let committing = AbortOnDropHandle::new(tokio::spawn(commit_for_all(
@@ -143,11 +145,14 @@ impl Deliverer {
             owned.committer(),
             Arc::clone(&self.handles),
         )));
+        let following = follow_checkpoints(Arc::clone(&self.shared), Arc::clone(&self.handles));
+        let following = AbortOnDropHandle::new(tokio::spawn(following));
         let mut tasks = JoinSet::new();
         let outcome = self.route(&mut owned, &mut tasks, &shutdown).await;
         let drained = tokio::time::timeout(DRAIN_MAX, self.drain(&mut tasks)).await.is_ok();
         committing.abort();
         keeping.abort();
+        following.abort();
         if drained {
             owned.leave().await;
         } else {

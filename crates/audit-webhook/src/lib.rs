@@ -9,6 +9,7 @@
 
 mod attempt_log;
 mod audience;
+mod checkpoints;
 mod clock;
 mod deliverer;
 mod document;

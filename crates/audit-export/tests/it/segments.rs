@@ -1,6 +1,8 @@
 //! Segments over a real embedded log: whatever happens to the sealer and to the destination, none is missing, doubled or
 //! overlapping, and each proves itself.
 
+mod verify;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};

@@ -1,20 +1,20 @@
-//! `flagtrail-verify`: checks exports offline, for whoever is handed an export and nothing else. One file without Kafka, OpenSSL,
+//! `flagtrail-verify`: checks exports and segments of the log offline, for whoever is handed them and nothing else. One file without Kafka, OpenSSL,
 //! tokio or any C library but the system's own; built with `-C target-feature=+crt-static` it needs not even that.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use audit_verify::{Report, Trust, verify_export_with};
+use audit_verify::{Report, Trust, verify_directory};
 
 const USAGE: &str = "\
-Checks exports of Flagtrail, and says what is proven, what is asserted, and what is not covered.
+Checks exports and segments of Flagtrail, and says what is proven, what is asserted, and what is not covered.
 
 Usage: flagtrail-verify [--key FILE]... [--against FILE]... [--json] EXPORT...
 
-  EXPORT          the directory of an export
+  EXPORT          the directory of an export, or the one that holds segments/, a copy of what continuous export writes
   --key FILE      verifier keys that the operator published or gave you, one a line; without, the copies in the export
-                  are used, and the answer says so
+                  are used, and the answer says so; segments hold none
   --against FILE  a checkpoint that you kept from earlier, such as the checkpoint-end of a former export: whatever was
                   changed before it since then is found
   --json          answer with JSON, for programs
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     };
     let mut is_good = true;
     for export in &asked.exports {
-        match verify_export_with(export, &trust) {
+        match verify_directory(export, &trust) {
             Ok(report) => {
                 is_good &= report.passes();
                 tell(&asked, export, &report);

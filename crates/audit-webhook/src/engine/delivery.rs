@@ -122,11 +122,12 @@ pub(super) struct Delivery {
 
 impl Delivery {
     pub(super) fn marks(partition: Partition, offset: Offset) -> Marks {
-        Marks { partition, offset, previous: None, replay: None, collapsed: false }
+        Marks { partition, offset, previous: None, replay: None, checkpoint: None, collapsed: false }
     }
 
     pub(super) async fn make(self, shared: Arc<Shared>) -> Done {
-        let Self { of, live, entry, marks, mut permits, probe, starts_before } = self;
+        let Self { of, live, entry, mut marks, mut permits, probe, starts_before } = self;
+        marks.checkpoint = shared.checkpoints.of(marks.partition);
         let ended = match entry.parcel() {
             Some(parcel) if starts_before.is_none_or(|before| Instant::now() < before) => {
                 let now_s = shared.clock.now_ms().div_euclid(1_000);

@@ -19,6 +19,7 @@ use audit_secret::Keyring;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::checkpoints::Checkpoints;
 use crate::clock::Clock;
 use crate::live::LiveEndpoints;
 use crate::schedule::RetrySchedule;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) keyring: Keyring,
     pub(crate) schedule: RetrySchedule,
     pub(crate) clock: Clock,
+    /// What deliveries carry of how far the log is sealed.
+    pub(crate) checkpoints: Checkpoints,
     /// Deliveries in flight, of all endpoints, and how many there may be.
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) in_flight_max: usize,

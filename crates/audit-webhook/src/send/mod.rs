@@ -25,7 +25,7 @@ pub use tls::{TlsError, Unusable};
 pub use transport::ClientError;
 
 pub(crate) use bounds::EXCERPT_BYTES_MAX;
-pub(crate) use marks::Marks;
+pub(crate) use marks::{CHECKPOINT, Marks};
 pub(crate) use parcel::Parcel;
 pub(crate) use sender::{Answer, Sender, Verdict};
 pub(crate) use target::Target;

@@ -1,14 +1,18 @@
 //! When everything goes well.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use audit_journal::{NewMessage, OwnedCommit, OwnedEvent, PartitionCommit, Placement, Topic};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use flagtrail_testkit::receiver::{Answer, Receiver};
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
-use crate::world::{LIMIT, World, ids, record, records};
+use crate::world::{LIMIT, PARTITIONS, World, ids, record, records};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_record_arrives_once_and_one_at_a_time_they_arrive_in_order() {
@@ -55,6 +59,68 @@ async fn a_delivery_carries_the_records_own_bytes_and_a_signature_that_others_ve
         .expect("a secret")
         .verify(&received.body, &received.headers)
         .expect("the published library verifies it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_carries_the_latest_checkpoint_of_its_partition_once_there_is_one() {
+    let world = World::new().await;
+    let receiver = Receiver::start().expect("a receiver");
+    world.endpoint(&receiver.url("/"), json!({ "events": ["flag.*"] })).await;
+    let running = world.start();
+    world.append(&[record("alpha", 0)]).await;
+    let received = receiver.wait_for(1, LIMIT).await.remove(0);
+    assert_eq!(received.header("x-flagtrail-checkpoint"), None);
+    running.stop().await;
+
+    // As a sealer publishes them.
+    let mut owner = world.journal.follow_owned("sealer").await;
+    for _ in 0..PARTITIONS {
+        let (partition, generation, bookmark) = loop {
+            let event = owner.next().await.expect("partitions");
+            if let OwnedEvent::Assigned { partition, generation, bookmark, .. } = event {
+                break (partition, generation, bookmark.unwrap_or_default());
+            }
+        };
+        let head = |number: u32| NewMessage {
+            key: Bytes::new(),
+            headers: Vec::new(),
+            value: Some(
+                json!({ "v": 1, "note": format!("head {number} of {partition}") }).to_string().into(),
+            ),
+            placement: Placement::Fixed(partition),
+        };
+        let commit = OwnedCommit {
+            partitions: vec![PartitionCommit { partition, generation, bookmark, documents: Vec::new() }],
+            messages: vec![(Topic::Checkpoints, head(1)), (Topic::Checkpoints, head(2))],
+        };
+        owner.committer().commit(commit).await.expect("published");
+    }
+    owner.leave().await;
+
+    let running = world.start();
+    let began = Instant::now();
+    let mut number = 0;
+    let received = loop {
+        number += 1;
+        world.append(&[record("alpha", number)]).await;
+        let received = receiver.wait_for(number as usize + 1, LIMIT).await.pop().expect("one");
+        if received.header("x-flagtrail-checkpoint").is_some() {
+            break received;
+        }
+        assert!(began.elapsed() < LIMIT, "no delivery carries a checkpoint");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let header = received.header("x-flagtrail-checkpoint").expect("a checkpoint");
+    let position = received.header("x-flagtrail-position").expect("a position");
+    let (partition, _) = position.split_once(':').expect("partition and offset");
+    let note = STANDARD.decode(header).expect("base64");
+    assert_eq!(String::from_utf8(note).expect("text"), format!("head 2 of {partition}"));
+    // Which one it was is not repeated in each attempt.
+    running.stop().await;
+    let attempts = world.attempts().await;
+    let shown = attempts.iter().filter_map(|attempt| attempt.request_headers.get("x-flagtrail-checkpoint"));
+    let shown: Vec<&str> = shown.map(String::as_str).collect();
+    assert!(!shown.is_empty() && !shown.contains(&header), "{shown:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! `flagtrail verify`: checks an export without a server, an archive, or what a server serves.
+//! `flagtrail verify`: checks an export without a server, segments of the log, an archive, or what a server serves.
 
 mod archive;
 mod server;
@@ -15,10 +15,12 @@ use crate::print;
 /// Flags.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The directory of an export or of an archive, or the URL of a running server (http://…)
-    #[arg(value_name = "EXPORT|ARCHIVE|URL")]
+    /// The directory of an export, of an archive or of segments (the one that holds segments/), or the URL of a running server
+    /// (http://…)
+    #[arg(value_name = "EXPORT|SEGMENTS|ARCHIVE|URL")]
     what: PathBuf,
-    /// Verifier keys that the operator published, one a line; without, the copies in the export are used
+    /// Verifier keys that the operator published, one a line; without, the copies in the export are used; segments hold
+    /// none
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
     /// A checkpoint kept from earlier: whatever was changed before it since then is found
@@ -54,10 +56,10 @@ fn on_disk(dir: &Path, trust: &Trust) -> Result<Report> {
     if !dir.join("manifest.json").exists() && archive::is_one(dir) {
         return archive::check(dir, trust);
     }
-    Ok(audit_verify::verify_export_with(dir, trust)?)
+    Ok(audit_verify::verify_directory(dir, trust)?)
 }
 
-/// An error that says in which way an export does not pass.
+/// An error that says in which way what was checked does not pass.
 fn verdict(report: &Report) -> Result<()> {
     if report.passes() {
         return Ok(());
@@ -65,7 +67,7 @@ fn verdict(report: &Report) -> Result<()> {
     let problem = if report.is_damaged() {
         "what was checked is not what it was when it was written"
     } else {
-        "the export is what it was when it was written, but it is not complete: MISSING says what it lacks"
+        "what was checked is what it was when it was written, but it is not complete: MISSING says what it lacks"
     };
     Err(Stop::error(Exit::Failed, problem))
 }

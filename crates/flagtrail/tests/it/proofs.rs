@@ -140,6 +140,73 @@ async fn exports_archives_and_servers_are_verified_against_published_keys_and_a_
     node.stop();
 }
 
+#[tokio::test]
+async fn segments_are_verified_against_published_keys_and_a_kept_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    let vault = root.path().join("vault");
+    let settings = format!(
+        "[log]\npartitions = 1\n[seal]\ninterval = \"1ms\"\n[segments]\ndestination = \"vault\"\ninterval = \"1s\"\n\
+         [destination.vault]\nkind = \"directory\"\npath = {vault:?}\n"
+    );
+    let mut node = Node::new(root.path(), "one", &["up"], &settings);
+    node.start();
+    node.ready().await;
+    let place = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    let record = json!({
+        "id": "first", "action": "flag.state.changed", "log": "switched on", "author": {"type": "user", "id": "7"},
+        "project": {"key": "shop"}, "flag": {"key": "checkout"}, "related_object_type": "FEATURE",
+    });
+    std::fs::write(place("record.json"), record.to_string()).unwrap();
+    node.command(&["append", &place("record.json")]);
+    let head = wait::some(SEALED_WITHIN, "a checkpoint", || async {
+        let checkpoints = get(&node, "/v1/checkpoints").await?;
+        checkpoints["checkpoints"].as_array()?.iter().find(|head| head["size"] != 0).cloned()
+    })
+    .await;
+    std::fs::write(place("kept"), head["note"].as_str().unwrap()).unwrap();
+    let origin: Vec<&str> = head["origin"].as_str().unwrap().split('/').collect();
+    let keys = ["keys", "show", "--deployment", origin[1], "--partition", origin[3], "--epoch", origin[4]];
+    std::fs::write(place("published"), node.command(&keys)).unwrap();
+
+    let (kept, published, vault_text) = (place("kept"), place("published"), place("vault"));
+    let verify = ["verify", &vault_text, "--key", &published, "--against", &kept];
+    // Sooner the segments are behind what was kept, which the command says.
+    let told = wait::some(SEALED_WITHIN, "segments that cover what was kept", || async {
+        let output = node.try_command(&verify);
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    })
+    .await;
+    for proven in ["the roots that the log's keys have signed", "has changed since", "Parquet is not opened"]
+    {
+        assert!(told.contains(proven), "{proven}: {told}");
+    }
+    node.stop();
+
+    let mut rows = Vec::new();
+    let mut folders = vec![vault.join("segments/records")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { rows.push(path) }
+        }
+    }
+    // One that was finished: another may have been under way.
+    let proofs = vault.join("segments/proofs").join(origin[1]).join("p00000");
+    rows.retain(|path| proofs.join(path.with_extension("json").file_name().unwrap()).exists());
+    let altered = rows.pop().unwrap();
+    let mut bytes = std::fs::read(&altered).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&altered, bytes).unwrap();
+    let output = node.try_command(&verify);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let name = altered.file_name().unwrap().to_str().unwrap();
+    let is_named =
+        |line: &str| line.starts_with("WRONG") && line.contains(name) && line.contains("was altered");
+    assert!(told.lines().any(is_named), "{told}");
+}
+
 /// What an archive is asked over HTTP.
 async fn get(node: &Node, path: &str) -> Option<Value> {
     let answer = http().get(format!("{}{path}", node.admin)).bearer_auth(ADMIN_TOKEN).send().await.ok()?;

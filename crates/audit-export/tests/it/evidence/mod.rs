@@ -74,7 +74,7 @@ fn of_one_project(bench: &Bench, name: &str) -> ExportJob {
 }
 
 /// A copy of an export, to be tampered with.
-fn copied(export: &Path) -> (TempDir, PathBuf) {
+pub(crate) fn copied(export: &Path) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("bag");
     copy(export, &to);
@@ -93,11 +93,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn says(sentences: &[String], words: &str) -> bool {
+pub(crate) fn says(sentences: &[String], words: &str) -> bool {
     sentences.iter().any(|sentence| sentence.contains(words))
 }
 
-fn found(report: &Report, file: &str, words: &str) {
+pub(crate) fn found(report: &Report, file: &str, words: &str) {
     let hit =
         report.findings.iter().any(|finding| finding.file.contains(file) && finding.problem.contains(words));
     assert!(hit, "{file}: {words}, not in {:#?}", report.findings);

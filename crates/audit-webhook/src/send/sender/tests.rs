@@ -67,7 +67,8 @@ fn sender(egress: &Egress, names: Arc<dyn Lookup>) -> Sender {
 async fn deliver(sender: &Sender, target: &Target) -> Answer {
     let time = "2026-08-21T17:30:57.006318Z".to_owned();
     let parcel = Parcel::new("1".to_owned(), "flag.created", time, Bytes::from_static(b"{}"));
-    let marks = Marks { partition: 0, offset: 1, previous: None, replay: None, collapsed: false };
+    let marks =
+        Marks { partition: 0, offset: 1, previous: None, replay: None, checkpoint: None, collapsed: false };
     sender.send(target, &parcel, &marks, 1_700_000_000).await
 }
 
