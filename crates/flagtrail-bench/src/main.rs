@@ -1,6 +1,7 @@
 //! Named benchmarks, each beside the raw limit measured in the same run: on a noisy machine the ratio is what
 //! counts. They drive the shipped binary where there is one to drive.
 
+mod archiving;
 mod figure;
 mod live;
 mod load;
@@ -28,7 +29,7 @@ struct Cli {
     /// A tenth of the usual work: to see that a benchmark runs, not what it measures
     #[arg(long)]
     quick: bool,
-    /// Records, instead of a million, where a row goes by them (export)
+    /// Records, instead of a million, where a row goes by them (archive, export)
     #[arg(long)]
     records: Option<usize>,
     /// Print JSON lines instead of a table

@@ -50,8 +50,9 @@ impl Product {
         fs::write(dir.join("admin.token"), TOKEN)?;
         // `serve` makes no key by itself, and an endpoint's secret is sealed with one.
         let key = dir.join("secrets.key");
-        let made = Command::new(binary()?).args(["keys", "new"]).arg(&key).output()?;
-        ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        if !key.is_file() {
+            run(Command::new(binary()?).args(["keys", "new"]).arg(&key))?;
+        }
         let log = match kafka {
             Some((brokers, prefix)) => {
                 format!(
@@ -127,6 +128,14 @@ impl Product {
         self.process.stop()?;
         Ok(())
     }
+}
+
+/// Runs a command to its end and demands success.
+fn run(command: &mut Command) -> Result<()> {
+    let ran = command.output()?;
+    let said = [&ran.stdout[..], &ran.stderr[..]].concat();
+    ensure!(ran.status.success(), "{}", String::from_utf8_lossy(&said));
+    Ok(())
 }
 
 /// `flagtrail` beside this program, built with the same profile.
