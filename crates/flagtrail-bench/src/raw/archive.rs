@@ -13,8 +13,8 @@ pub(crate) struct Files {
 
 /// A statement and what is bound to it. Its rows are `appended_at_ms` and `json`, the latest first.
 pub(crate) struct Select {
-    pub(crate) sql: String,
-    pub(crate) parameters: Vec<Value>,
+    sql: String,
+    parameters: Vec<Value>,
 }
 
 impl Files {
