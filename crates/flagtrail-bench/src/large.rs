@@ -22,6 +22,11 @@ use crate::topic;
 /// Records that it holds.
 pub(crate) const RECORDS: usize = 10_000_000;
 
+/// What it is called in its directory, and what its log is while it is made: names that nothing else has, for both are altered
+/// and removed without asking.
+const ARCHIVE: &str = "flagtrail-bench-archive";
+const LOG: &str = "flagtrail-bench-log";
+
 /// Records between two words about how far the log is.
 const TOLD_EVERY: usize = 500_000;
 
@@ -63,7 +68,7 @@ impl LargeArchive {
 
     /// The archive's directory.
     pub(crate) fn archive(&self) -> PathBuf {
-        self.dir.join("archive")
+        self.dir.join(ARCHIVE)
     }
 
     /// Its files, by partition.
@@ -148,7 +153,7 @@ impl LargeArchive {
     async fn add(&self, reader: &Reader, held: usize, more: usize) -> Result<()> {
         let first = self.next_number()?;
         // What is left of a run that was stopped.
-        let log = self.dir.join("log");
+        let log = self.dir.join(LOG);
         if log.exists() {
             fs::remove_dir_all(&log)?;
         }
