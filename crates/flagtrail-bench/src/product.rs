@@ -19,6 +19,12 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Pause between two looks at a process that starts.
 const POLL: Duration = Duration::from_millis(2);
 
+/// Which field of `/proc/…/stat` is the time spent in the program itself, counted from one; that in the system follows.
+const UTIME: usize = 14;
+
+/// What such times are counted in: `USER_HZ`, the same on every Linux on x86-64 and AArch64.
+const TICKS_A_SECOND: f64 = 100.0;
+
 /// A running `flagtrail`.
 pub(crate) struct Product {
     /// Its administration.
@@ -50,8 +56,9 @@ impl Product {
         fs::write(dir.join("admin.token"), TOKEN)?;
         // `serve` makes no key by itself, and an endpoint's secret is sealed with one.
         let key = dir.join("secrets.key");
-        let made = Command::new(binary()?).args(["keys", "new"]).arg(&key).output()?;
-        ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        if !key.is_file() {
+            run(Command::new(binary()?).args(["keys", "new"]).arg(&key))?;
+        }
         let log = match kafka {
             Some((brokers, prefix)) => {
                 format!(
@@ -65,6 +72,12 @@ impl Product {
             dir.join("admin.token")
         );
         fs::write(dir.join("flagtrail.toml"), config)?;
+        if arguments.contains(&"seal") && !data.join("log.keys").is_file() {
+            run(Command::new(binary()?)
+                .arg("--config")
+                .arg(dir.join("flagtrail.toml"))
+                .args(["keys", "init"]))?;
+        }
         // Made before the clock runs, once: making one takes longer than asking.
         let client = reqwest::Client::builder().no_proxy().build()?;
         let mut command = Command::new(binary()?);
@@ -122,6 +135,21 @@ impl Product {
         Ok(kb / 1024.0)
     }
 
+    /// The processor time that it has taken so far, in seconds, that of the system for it included; to 10 ms.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        // The second field is the program's name in brackets, which may hold anything.
+        let (_, fields) = stat.rsplit_once(')').context("no name in /proc/…/stat")?;
+        let ticks: Vec<f64> = fields
+            .split_whitespace()
+            .skip(UTIME - 3)
+            .take(2)
+            .filter_map(|ticks| ticks.parse().ok())
+            .collect();
+        ensure!(ticks.len() == 2, "no times in /proc/…/stat");
+        Ok(ticks.iter().sum::<f64>() / TICKS_A_SECOND)
+    }
+
     /// Stops it.
     pub(crate) fn stop(mut self) -> Result<()> {
         self.process.stop()?;
@@ -129,8 +157,16 @@ impl Product {
     }
 }
 
+/// Runs a command to its end and demands success.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let ran = command.output()?;
+    let said = [&ran.stdout[..], &ran.stderr[..]].concat();
+    ensure!(ran.status.success(), "{}", String::from_utf8_lossy(&said));
+    Ok(())
+}
+
 /// `flagtrail` beside this program, built with the same profile.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     let beside = std::env::current_exe()?.with_file_name("flagtrail");
     ensure!(
         beside.is_file(),

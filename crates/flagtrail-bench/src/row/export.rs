@@ -6,24 +6,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use audit_archive::Reader;
-use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Scale;
+use crate::archiving;
 use crate::figure::Figure;
 use crate::product::Product;
-use crate::sample;
+use crate::topic;
 
 /// Records.
 const RECORDS: usize = 1_000_000;
 
-/// Partitions of the log, and files of the archive.
-const PARTITIONS: u32 = 4;
-
-/// Records appended at once.
-const BATCH: usize = 2_000;
-
-/// Pause between two looks at the archive or the job.
+/// Pause between two looks at the job.
 const POLL: Duration = Duration::from_millis(20);
 
 /// How long the archive may take to be complete, and a job to be done.
@@ -69,34 +63,14 @@ pub(crate) async fn measure(scale: Scale) -> Result<Vec<Figure>> {
 }
 
 /// A log of `records` records in `dir`, and its archive, complete.
-async fn archive(dir: &Path, records: usize) -> Result<()> {
+pub(super) async fn archive(dir: &Path, records: usize) -> Result<()> {
     let data = dir.join("data");
     std::fs::create_dir_all(&data)?;
-    let config = EmbeddedConfig { path: data.join("journal.sqlite"), partitions: PARTITIONS };
-    let journal = Journal::open(JournalConfig::Embedded(config)).await?;
-    for first in (0..records).step_by(BATCH) {
-        let batch: Vec<_> = (first..records.min(first + BATCH)).map(sample::record).collect();
-        let outcomes = journal.append_records(&batch).await;
-        ensure!(
-            outcomes.iter().all(|outcome| matches!(outcome, AppendOutcome::Appended(_))),
-            "the log could not be filled"
-        );
-    }
+    let journal = topic::open_embedded(data.join("journal.sqlite")).await?;
+    topic::append(&journal, 0..records).await?;
     journal.close().await;
     let product = Product::start(dir, &["up"], None).await?;
-    let reader = Reader::open(data.join("archive"));
-    let began = Instant::now();
-    loop {
-        let status = reader.status().unwrap_or_default();
-        let messages: u64 = status.partitions.iter().map(|partition| partition.messages).sum();
-        let complete =
-            status.partitions.iter().all(|p| !p.unindexed && p.text_seq.is_none_or(|seq| seq >= p.end.seq));
-        if messages >= records as u64 && complete {
-            break;
-        }
-        ensure!(began.elapsed() < DONE_WITHIN, "{messages} of {records} archived");
-        tokio::time::sleep(POLL).await;
-    }
+    archiving::complete(&Reader::open(data.join("archive")), 0, records, DONE_WITHIN).await?;
     product.stop()
 }
 
@@ -104,28 +78,32 @@ async fn archive(dir: &Path, records: usize) -> Result<()> {
 async fn export(product: &Product, records: usize, format: &str, compression: &str) -> Result<f64> {
     let query = json!({"filter": {"source": ["bench"]}});
     let began = Instant::now();
-    let asked = product
-        .post("/v1/exports", &json!({"query": query, "format": format, "compression": compression}))
-        .await?;
+    let job = done(product, &json!({"query": query, "format": format, "compression": compression})).await?;
+    let rate = records as f64 / began.elapsed().as_secs_f64();
+    ensure!(job["manifest"]["records"] == records, "{} records", job["manifest"]["records"]);
+    Ok(rate)
+}
+
+/// Asks for an export and waits until it is done.
+pub(super) async fn done(product: &Product, wanted: &Value) -> Result<Value> {
+    let began = Instant::now();
+    let asked = product.post("/v1/exports", wanted).await?;
     let id = asked["id"].as_str().context("the server named no export")?.to_owned();
-    let manifest = loop {
+    loop {
         let job = product.get(&format!("/v1/exports/{id}")).await?;
         match job["state"].as_str() {
-            Some("done") => break job["manifest"].clone(),
+            Some("done") => return Ok(job),
             Some("failed") => bail!("{}", job["problem"]),
             _ => tokio::time::sleep(POLL).await,
         }
         ensure!(began.elapsed() < DONE_WITHIN, "the export is not done: {job}");
-    };
-    let rate = records as f64 / began.elapsed().as_secs_f64();
-    ensure!(manifest["records"] == records, "{} records", manifest["records"]);
-    Ok(rate)
+    }
 }
 
 /// Records a second of the `sqlite3` program, which writes them as CSV into `sha256sum`, file after file.
 fn dump(dir: &Path, records: usize) -> Result<f64> {
     let began = Instant::now();
-    for partition in 0..PARTITIONS {
+    for partition in 0..topic::PARTITIONS {
         let file = dir.join(format!("records-{partition:02}.sqlite"));
         let mut dumping = Command::new("sqlite3")
             .args(["-readonly", "-csv"])

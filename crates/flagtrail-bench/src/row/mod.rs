@@ -1,6 +1,7 @@
 //! The rows, one a file: named as in the table of what Flagtrail must reach.
 
 pub(crate) mod archive;
+pub(crate) mod archive_large;
 pub(crate) mod arrival;
 pub(crate) mod arrival_flood;
 pub(crate) mod backlog_memory;
@@ -10,7 +11,11 @@ pub(crate) mod export;
 pub(crate) mod ingest_ndjson;
 pub(crate) mod ingest_single;
 pub(crate) mod many_endpoints;
+pub(crate) mod proof;
+pub(crate) mod query_page;
+pub(crate) mod sealing;
 pub(crate) mod startup;
+pub(crate) mod verification;
 pub(crate) mod webhook_backlog;
 
 /// A benchmark by name.
@@ -24,6 +29,16 @@ pub(crate) enum Row {
     Archive,
     /// An export of a million records
     Export,
+    /// Verification of an export of a million records
+    Verification,
+    /// What sealing costs the processor, beside what archiving does
+    Sealing,
+    /// A page of 100 from an archive of ten million: makes that archive (see --keep-archive)
+    QueryPage,
+    /// The proof of one record among ten million: of the same archive
+    Proof,
+    /// Kafka into an archive that holds ten million: into the same archive
+    ArchiveLarge,
     /// POST /v1/records as NDJSON, 1,000 a request, to Kafka
     IngestNdjson,
     /// POST /v1/records, one record a request, 64 connections
@@ -49,6 +64,12 @@ impl Row {
         Self::Startup,
         Self::Archive,
         Self::Export,
+        Self::Verification,
+        Self::Sealing,
+        // These three share an archive; the last one adds to it.
+        Self::QueryPage,
+        Self::Proof,
+        Self::ArchiveLarge,
         Self::IngestNdjson,
         Self::IngestSingle,
         Self::Arrival,
