@@ -166,6 +166,45 @@ async fn privileged_changes_are_those_of_privileged_roles_with_who_did_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_privileged_role_that_another_takes_the_place_of_is_revoked() {
+    let bench = Bench::new().await;
+    let instead = |effect: &str, who: &str, role: &str| {
+        json!({"access": {
+            "subject": {"type": "user", "id": format!("id-{who}"), "email": format!("{who}@example.com"), "name": who},
+            "scope": {"type": "project", "key": "shop"}, "effect": effect, "role": role, "replaces": true,
+        }})
+    };
+    let granted = |id: &str, when: &str, who: &str, role: &str, over: Value| {
+        access(id, when, who, "shop", "granted", role, over)
+    };
+    bench
+        .append(&[
+            granted("g-ada", "2026-01-01T00:00:00Z", "ada", "Admin", json!({})),
+            granted("down", "2026-02-01T00:00:00Z", "ada", "viewer", instead("granted", "ada", "viewer")),
+            granted("g-bob", "2026-03-01T00:00:00Z", "bob", "Admin", json!({})),
+            granted("over", "2026-04-01T00:00:00Z", "bob", "owner", instead("granted", "bob", "owner")),
+            granted("g-cyd", "2026-05-01T00:00:00Z", "cyd", "Admin", json!({})),
+            access(
+                "list",
+                "2026-06-01T00:00:00Z",
+                "cyd",
+                "shop",
+                "snapshot",
+                "viewer",
+                instead("snapshot", "cyd", "viewer"),
+            ),
+        ])
+        .await;
+    let question = year("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
+    let report = bench.ask("privileged_access_changes", &question).unwrap();
+    assert_eq!(column(&report, "record_id"), ["g-ada", "down", "g-bob", "over", "over", "g-cyd", "list"]);
+    let actions = ["grant", "revoke", "grant", "revoke", "elevate", "grant", "revoke"];
+    assert_eq!(column(&report, "action"), actions);
+    assert_eq!(column(&report, "role"), ["Admin", "Admin", "Admin", "Admin", "owner", "Admin", "Admin"]);
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leavers_are_held_against_the_list_and_what_is_left_is_named() {
     let bench = Bench::new().await;
     let grant = |id: &str, who: &str, place: &str| {
