@@ -68,6 +68,20 @@ async fn a_review_lists_who_holds_what_at_the_moment_with_use_and_decision() {
             },
         }),
     );
+    // On access that is called the same, and was given by another record.
+    let of_another = own(
+        "of-another",
+        "flagtrail.review.decided",
+        "FLAGTRAIL_REVIEW",
+        json!({
+            "occurred_at": "2026-10-02T09:00:00Z",
+            "attributes": {
+                "report": "user_access_review", "email": "cyd@example.com", "project": "shop", "role": "viewer",
+                "grant_record_id": "elsewhere", "reviewer": "carol", "decision": "keep",
+                "decision_at": "2026-10-02T09:00:00Z",
+            },
+        }),
+    );
     bench
         .append(&[
             access("g-ada", "2026-01-01T00:00:00Z", "ada", "shop", "granted", "Admin", json!({"ticket": "IT-1"})),
@@ -87,6 +101,7 @@ async fn a_review_lists_who_holds_what_at_the_moment_with_use_and_decision() {
             access("later", "2026-10-04T00:00:00Z", "eve", "shop", "granted", "Admin", json!({})),
             act("change", "2026-09-20T00:00:00Z", "ada"),
             decision,
+            of_another,
         ])
         .await;
     let report = bench.ask("user_access_review", &at_moment("2026-09-30T00:00:00Z")).unwrap();
@@ -118,8 +133,11 @@ async fn a_review_lists_who_holds_what_at_the_moment_with_use_and_decision() {
     let report = bench.ask("user_access_review", &shop).unwrap();
     assert_eq!(column(&report, "email"), ["ada@example.com", "cyd@example.com"]);
     assert_eq!(column(&report, "org_role"), ["Member", ""], "known from the account");
+    assert_eq!(column(&report, "decision"), ["revoke", ""], "the decision's record is of no project");
     let limited = Question { limited: true, ..shop };
-    assert_eq!(column(&bench.ask("user_access_review", &limited).unwrap(), "org_role"), ["", ""]);
+    let report = bench.ask("user_access_review", &limited).unwrap();
+    assert_eq!(column(&report, "org_role"), ["", ""]);
+    assert_eq!(column(&report, "decision"), ["revoke", ""]);
     bench.end().await;
 }
 
