@@ -111,7 +111,7 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
         .collect();
     for some in actors.chunks(ACTORS_MAX / 4) {
         evidence.in_time()?;
-        last.extend(evidence.reader().last_acts(some, at)?);
+        last.extend(held::last_acts_of(evidence, some, at)?);
     }
     let (mut working, mut old) = (0, 0);
     for (((source, _), key), last) in keys.into_iter().zip(last) {

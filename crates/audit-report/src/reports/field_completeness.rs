@@ -80,7 +80,7 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
     coalesce(related_object_id, related_object_uuid, related_object_key, related_object_name,
       flag_id, flag_key, flag_name) IS NOT NULL AS resource
   FROM audit_log
-  WHERE seq >= :first_seq AND seq < :end_seq AND source <> '~flagtrail'
+  WHERE seq >= :first_seq AND seq < :end_seq AND organisation_key IS NOT '~flagtrail'
     AND occurred_at_us >= :from_us AND occurred_at_us < :to_us AND {IN_PROJECTS}
 )
 SELECT source, system, type, count(*), sum(who), sum(did), sum(at), sum(outcome), sum(origin), sum(resource),

@@ -100,6 +100,13 @@ async fn a_review_lists_who_holds_what_at_the_moment_with_use_and_decision() {
             access("r-ada", "2026-10-03T00:00:00Z", "ada", "shop", "removed", "Admin", json!({})),
             access("later", "2026-10-04T00:00:00Z", "eve", "shop", "granted", "Admin", json!({})),
             act("change", "2026-09-20T00:00:00Z", "ada"),
+            record(
+                "elsewhere",
+                json!({
+                    "occurred_at": "2026-09-25T00:00:00Z", "project": {"key": "blog"},
+                    "author": {"type": "user", "email": "ada@example.com"},
+                }),
+            ),
             decision,
             of_another,
         ])
@@ -123,7 +130,7 @@ async fn a_review_lists_who_holds_what_at_the_moment_with_use_and_decision() {
         ["lead@example.com", "lead@example.com", "", "lead@example.com"]
     );
     assert_eq!(column(&report, "approval_ref"), ["", "IT-1", "", ""]);
-    assert_eq!(column(&report, "days_inactive"), ["10", "10", "", ""]);
+    assert_eq!(column(&report, "days_inactive"), ["5", "5", "", ""]);
     assert_eq!(column(&report, "decision"), ["", "revoke", "", ""]);
     assert_eq!(column(&report, "remediation_record_id"), ["", "r-ada", "", ""]);
     assert_eq!((total(&report, "subjects"), total(&report, "privileged")), (3, 1));
@@ -137,6 +144,7 @@ async fn a_review_lists_who_holds_what_at_the_moment_with_use_and_decision() {
     let limited = Question { limited: true, ..shop };
     let report = bench.ask("user_access_review", &limited).unwrap();
     assert_eq!(column(&report, "org_role"), ["", ""]);
+    assert_eq!(column(&report, "days_inactive"), ["10", ""], "what she did in another project is not told");
     assert_eq!(column(&report, "decision"), ["revoke", ""]);
     bench.end().await;
 }

@@ -351,8 +351,11 @@ fn the_last_act_of_somebody_is_of_the_source_and_not_after_the_moment() {
         |source: &str, label: &str| Actor { source: source.to_owned(), labels: vec![label.to_owned()] };
     let actors =
         [actor("main", "ada"), actor("main", "grace@example.com"), actor("other", "ada"), actor("main", "x")];
-    assert_eq!(reader.last_acts(&actors, at(8)).expect("acts"), [Some(at(7)), Some(at(5)), None, None]);
-    assert_eq!(reader.last_acts(&actors[..1], at(9)).expect("acts"), [Some(at(9))]);
+    assert_eq!(reader.last_acts(&actors, &[], at(8)).expect("acts"), [Some(at(7)), Some(at(5)), None, None]);
+    assert_eq!(reader.last_acts(&actors[..1], &[], at(9)).expect("acts"), [Some(at(9))]);
+    let in_project =
+        |project: &str| reader.last_acts(&actors[..1], &[project.to_owned()], at(9)).expect("acts");
+    assert_eq!((in_project("Shop"), in_project("Vault")), (vec![Some(at(9))], vec![None]));
 }
 
 #[test]
