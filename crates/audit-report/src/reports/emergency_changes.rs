@@ -54,7 +54,7 @@ pub(super) fn report() -> Entry {
         definition: Definition {
             name: Cow::Borrowed("emergency_changes"),
             title: Cow::Borrowed("Emergency changes in production and their review"),
-            version: 1,
+            version: 2,
             meaning: Cow::Borrowed(
                 "One row for every change of change_log whose record says that approval was bypassed, or whose action is \
                  one of compliance.emergency_actions. Its review is the first decision on it that was imported \

@@ -49,7 +49,7 @@ pub(super) fn report() -> Entry {
         definition: Definition {
             name: Cow::Borrowed("field_completeness"),
             title: Cow::Borrowed("Completeness of fields, by source"),
-            version: 1,
+            version: 2,
             meaning: Cow::Borrowed(
                 "For every source and kind of object: how many of its records in the period carry what PCI DSS 10.2.2 asks \
                  of an audit record. What a platform does not send can't be here; the coverage says what that is. Records \

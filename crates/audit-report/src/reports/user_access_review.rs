@@ -41,10 +41,14 @@ const COLUMNS: &[Column] = &[
     column(
         "last_activity_at",
         Kind::Time,
-        "The last change that the subject made at the source, up to as_of",
+        "The last change that the subject made at the source, up to as_of; where only some projects may be seen, in these",
     ),
     column("days_inactive", Kind::Integer, "Whole days from there to as_of; empty where no change is known"),
-    column("reviewer", Kind::Text, "Who reviewed it since as_of, by imported decisions: the last of them"),
+    column(
+        "reviewer",
+        Kind::Text,
+        "Who reviewed it since as_of, by imported decisions: the last of them that names it, and the same grant_record_id or none",
+    ),
     column("decision", Kind::Text, "keep, modify or revoke"),
     column("decision_at", Kind::Time, "When"),
     column("rationale", Kind::Text, "Why"),
@@ -78,7 +82,7 @@ pub(super) fn report() -> Entry {
         definition: Definition {
             name: Cow::Borrowed(NAME),
             title: Cow::Borrowed("User access review"),
-            version: 1,
+            version: 2,
             meaning: Cow::Borrowed(
                 "One row for every role that somebody held at the moment asked for, by the records of access: granted \
                  before, and not removed until then. Removals that name no role end every role in their scope; the end \
