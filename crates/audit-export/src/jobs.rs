@@ -295,7 +295,7 @@ impl ExportRunner {
         let (shared, name) = (self.shared.clone(), id.to_owned());
         let told =
             move |progress: Progress| shared.set(&name, ExportState::Running { records: progress.records });
-        let vouching = Vouching { previous: self.shared.latest_done(), ..self.vouching.clone() };
+        let vouching = Vouching { previous: self.shared.latest_done().await, ..self.vouching.clone() };
         let made = run_export_to(journal, reader, &job, &vouching, destination, told, shutdown.clone()).await;
         let is_away = matches!(&made, Err(crate::ExportError::Destination(PutError::NotWritten { .. })));
         let state = match made {
@@ -356,7 +356,7 @@ impl Shared {
     }
 
     /// The export of this folder that was completed last.
-    fn latest_done(&self) -> Option<PreviousExport> {
+    async fn latest_done(&self) -> Option<PreviousExport> {
         let id = {
             let states = self.lock();
             let done = states.iter().filter_map(|(id, (_, state))| match state {
@@ -365,8 +365,10 @@ impl Shared {
             });
             done.max().map(|(_, id)| id)
         }?;
-        let manifest = std::fs::read(self.dir.join(&id).join("bag").join("manifest.json")).ok()?;
-        Some(PreviousExport { id, manifest_sha256: hex::encode(Sha256::digest(manifest)) })
+        let manifest = self.dir.join(&id).join("bag").join("manifest.json");
+        let digest = move || std::fs::read(manifest).map(|manifest| hex::encode(Sha256::digest(manifest)));
+        let manifest_sha256 = tokio::task::spawn_blocking(digest).await.ok()?.ok()?;
+        Some(PreviousExport { id, manifest_sha256 })
     }
 
     fn waiting(&self) -> Vec<String> {

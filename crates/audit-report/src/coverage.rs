@@ -1,8 +1,8 @@
 //! The box that every report carries: what the sources behind it could and could not tell, and how far the archive is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use audit_archive::{Over, Query, Reader, Status};
+use audit_archive::{Over, Query, Status};
 use audit_record::{ActionPattern, Filter, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +15,7 @@ const SILENCES_MAX: usize = 50;
 /// Most pages of records that are turned to find them.
 const SILENCE_PAGES_MAX: usize = 20;
 
-/// Most pages that are turned to find out whether a source has records in some projects.
-const SEEK_PAGES_MAX: usize = 50;
-
-/// Our own records stand under this source.
+/// What our own records have as their organisation, and what those that tell of sources have as their source.
 const OWN: &str = "~flagtrail";
 
 /// What stands behind a report.
@@ -104,14 +101,13 @@ pub(crate) fn gather(evidence: &mut Evidence<'_>) -> Result<Coverage, ReportErro
         let heard = sources.remove(&known.name);
         sources.insert(known.name.clone(), of_known(known, heard));
     }
-    sources.remove(OWN);
     let mut sources: Vec<_> = sources.into_values().collect();
     if evidence.question().limited {
         sources = within_projects(evidence, sources)?;
     }
-    let (reader, period) = (evidence.reader().clone(), evidence.question().period);
+    let period = evidence.question().period;
     for source in &mut sources {
-        let (silences, left_out) = silences(&reader, &source.name, period)?;
+        let (silences, left_out) = silences(evidence, &source.name, period)?;
         source.silences = silences;
         if left_out {
             notes.push(format!("source {} was silent more often than is listed", source.name));
@@ -130,38 +126,18 @@ pub(crate) fn gather(evidence: &mut Evidence<'_>) -> Result<Coverage, ReportErro
 /// The sources that have a record in the projects asked for, without what is counted over all projects.
 fn within_projects(
     evidence: &Evidence<'_>,
-    sources: Vec<SourceCoverage>,
+    mut sources: Vec<SourceCoverage>,
 ) -> Result<Vec<SourceCoverage>, ReportError> {
-    let mut found = Vec::new();
-    for mut source in sources {
-        let filter = Filter {
-            project: evidence.question().projects.clone(),
-            source: vec![source.name.clone()],
-            ..Filter::default()
-        };
-        if has_a_record(evidence.reader(), filter)? {
-            (source.first_record_at, source.last_record_at) = (None, None);
-            (source.records, source.rejected) = (None, None);
-            found.push(source);
-        }
+    let filter = Filter { project: evidence.question().projects.clone(), ..Filter::default() };
+    let named = evidence.reader().named(&filter, &|| evidence.in_time().is_err())?;
+    let scopes = named.ok_or(ReportError::TooLong)?.scopes.unwrap_or_default();
+    let names: BTreeSet<String> = scopes.iter().map(|scope| scope.parts().source).collect();
+    sources.retain(|source| names.contains(&source.name));
+    for source in &mut sources {
+        (source.first_record_at, source.last_record_at) = (None, None);
+        (source.records, source.rejected) = (None, None);
     }
-    Ok(found)
-}
-
-fn has_a_record(reader: &Reader, filter: Filter) -> Result<bool, ReportError> {
-    let mut query = Query { filter, limit: 1, ..Query::default() };
-    for _ in 0..SEEK_PAGES_MAX {
-        let page = reader.query(&query)?;
-        if !page.rows.is_empty() {
-            return Ok(true);
-        }
-        query.cursor = page.next;
-        if query.cursor.is_none() {
-            return Ok(false);
-        }
-    }
-    // Not found in so many: it is shown, for want of knowing.
-    Ok(true)
+    Ok(sources)
 }
 
 fn notes(status: &Status, evidence: &Evidence<'_>) -> Vec<String> {
@@ -202,13 +178,14 @@ fn partitions(status: &Status, evidence: &Evidence<'_>) -> Vec<PartitionCoverage
     status.partitions.iter().map(of).collect()
 }
 
-/// What the archive heard of each source.
+/// What the archive heard of each source, but for our own: those whose first record in a partition is of our organisation.
 fn heard(evidence: &mut Evidence<'_>) -> Result<BTreeMap<String, SourceCoverage>, ReportError> {
     const SQL: &str = "
 SELECT t.key AS source, h.records, first.appended_at_ms AS first_ms, h.last_appended_at_ms AS last_ms,
   first.json ->> '$.source.system' AS system
 FROM heard h JOIN thing t ON t.thing = h.source JOIN record first ON first.seq = h.first_seq
-WHERE t.key IS NOT NULL";
+  LEFT JOIN thing organisation ON organisation.thing = first.organisation
+WHERE t.key IS NOT NULL AND organisation.key IS NOT '~flagtrail'";
     let mut found: BTreeMap<String, (SourceCoverage, i64, i64)> = BTreeMap::new();
     evidence.aside(SQL, Over::Whole, &mut |row| {
         let [name, records, first, last, system] = row.values.as_slice() else { return };
@@ -261,7 +238,11 @@ fn of_known(known: &KnownSource, heard: Option<SourceCoverage>) -> SourceCoverag
 }
 
 /// When a source was silent, as our own records tell; whether more is left out.
-fn silences(reader: &Reader, source: &str, period: Period) -> Result<(Vec<Silence>, bool), ReportError> {
+fn silences(
+    evidence: &Evidence<'_>,
+    source: &str,
+    period: Period,
+) -> Result<(Vec<Silence>, bool), ReportError> {
     let pattern = |action| ActionPattern::try_new(action).expect("an action is a pattern");
     let filter = Filter {
         object: vec![source.to_owned()],
@@ -278,7 +259,8 @@ fn silences(reader: &Reader, source: &str, period: Period) -> Result<(Vec<Silenc
             left_out = true;
             break;
         }
-        let answer = reader.query(&query)?;
+        evidence.in_time()?;
+        let answer = evidence.reader().query(&query)?;
         for row in answer.rows {
             let Ok(record) = audit_record::AuditRecord::from_json(row.json.as_bytes()) else { continue };
             if record.action().as_str() == "source.silent" {

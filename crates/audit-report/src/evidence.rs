@@ -154,9 +154,25 @@ impl<'a> Evidence<'a> {
         more: Vec<(&'static str, SqlValue)>,
         each: &mut dyn FnMut(SelectedRow),
     ) -> Result<(), ReportError> {
+        self.rows_kept(sql, over, period, more, &mut |row| {
+            each(row);
+            true
+        })
+    }
+
+    /// The same where `keep` judges what the SQL can't: of rows that it does not keep, not even their number is printed.
+    pub(crate) fn rows_kept(
+        &mut self,
+        sql: &str,
+        over: Over,
+        period: Period,
+        more: Vec<(&'static str, SqlValue)>,
+        keep: &mut dyn FnMut(SelectedRow) -> bool,
+    ) -> Result<(), ReportError> {
         let parameters = self.parameters(sql, period, more);
         let shown = parameters.iter().map(|(name, value)| ((*name).to_owned(), shown(value))).collect();
-        let rows = self.run(sql, over, period, parameters, each)?;
+        let mut rows = 0;
+        self.run(sql, over, period, parameters, &mut |row| rows += u64::from(keep(row)))?;
         self.sql.push(SqlRun {
             text: sql.trim().to_owned(),
             parameters: serde_json::Value::Object(shown),
@@ -183,7 +199,7 @@ impl<'a> Evidence<'a> {
         over: Over,
         each: &mut dyn FnMut(SelectedRow),
     ) -> Result<(), ReportError> {
-        self.run(sql, over, Period::default(), Vec::new(), each).map(drop)
+        self.run(sql, over, Period::default(), Vec::new(), each)
     }
 
     /// What is bound to the parameters that the text has.
@@ -213,20 +229,16 @@ impl<'a> Evidence<'a> {
         period: Period,
         parameters: Vec<(&'static str, SqlValue)>,
         each: &mut dyn FnMut(SelectedRow),
-    ) -> Result<u64, ReportError> {
+    ) -> Result<(), ReportError> {
         let statement = Statement { sql: sql.to_owned(), over, period, parameters };
         let mut selection = self.reader.select(statement, &self.frontier)?;
-        let mut rows = 0;
         while let Some(found) = selection.look_on() {
-            if Instant::now() > self.until {
-                return Err(ReportError::TooLong);
-            }
+            self.in_time()?;
             if let Some(row) = found? {
-                rows += 1;
                 each(row);
             }
         }
-        Ok(rows)
+        Ok(())
     }
 
     pub(crate) fn into_parts(self) -> (Vec<SqlRun>, Vec<Total>, Vec<String>) {

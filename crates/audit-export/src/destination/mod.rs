@@ -125,7 +125,7 @@ pub enum PutError {
         /// Why.
         error: std::io::Error,
     },
-    /// It was told to stop between two tries.
+    /// It was told to stop; whether it was written is not known.
     #[error("it was stopped")]
     Stopped,
 }
@@ -150,11 +150,11 @@ impl Destination {
         &self.name
     }
 
-    /// Puts `content` at `path`, unless its bytes stand there already. Tries a few times; stops between two tries
-    /// when told to.
+    /// Puts `content` at `path`, unless its bytes stand there already. Tries a few times; stops when told to, in the middle
+    /// of a try, too.
     ///
-    /// If we crash before the store has taken it, it is not there, and the next try writes it. If we crash after that,
-    /// or the answer is lost, the next try finds its own bytes.
+    /// If we crash before the store has taken it, or stop, it is not there, and the next try writes it. If we do so after
+    /// that, or the answer is lost, the next try finds its own bytes.
     pub async fn put(
         &self,
         path: &str,
@@ -164,7 +164,10 @@ impl Destination {
         let path = self.below_prefix(path);
         let mut pauses = TRY_AGAIN_AFTER.iter();
         loop {
-            let reason = match self.try_put(&path, content).await? {
+            let Some(tried) = stop.run_until_cancelled(self.try_put(&path, content)).await else {
+                return Err(PutError::Stopped);
+            };
+            let reason = match tried? {
                 Ok(put) => return Ok(put),
                 Err(reason) => reason,
             };
@@ -266,6 +269,7 @@ mod tests {
     enum Fault {
         NotWritten,
         AnswerLost,
+        NoAnswer,
     }
 
     /// A store that fails as it is told to.
@@ -282,6 +286,9 @@ mod tests {
             let fault = self.faults.lock().expect("no panic").pop();
             if matches!(fault, Some(Fault::NotWritten)) {
                 return Err(StoreError::failed("no route to host"));
+            }
+            if matches!(fault, Some(Fault::NoAnswer)) {
+                std::future::pending::<()>().await;
             }
             let mut objects = self.objects.lock().expect("no panic");
             if objects.contains_key(path) {
@@ -347,6 +354,21 @@ mod tests {
         *store.faults.lock().expect("no panic") = vec![Fault::NotWritten];
         let destination = Destination::new("vault", "", Arc::clone(&store));
         let put = destination.put("b", &Content::Bytes(Bytes::new()), &stopped).await;
+        assert!(matches!(put, Err(PutError::Stopped)), "{put:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_told_to_stop_does_not_wait_for_a_store_that_never_answers() {
+        let store: Arc<Faulty> = Arc::default();
+        *store.faults.lock().expect("no panic") = vec![Fault::NoAnswer];
+        let (destination, stop) =
+            (Destination::new("vault", "", Arc::clone(&store)), CancellationToken::new());
+        let content = Content::Bytes(Bytes::new());
+        let stopping = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            stop.cancel();
+        };
+        let (put, ()) = tokio::join!(destination.put("a", &content, &stop), stopping);
         assert!(matches!(put, Err(PutError::Stopped)), "{put:?}");
     }
 }

@@ -106,7 +106,8 @@ impl EvidenceWriter<'_> {
         let identity = journal.identity();
         let deployment = identity.deployment;
         let Gathered { heads, mut sources } = gathered;
-        let claim = Claim::of(job, reader.named(&job.filter)?, |scope| identity.scope_key(scope));
+        let named = reader.named(&job.filter, &|| stop.is_cancelled())?.ok_or(ExportError::Stopped)?;
+        let claim = Claim::of(job, named, |scope| identity.scope_key(scope));
         let mut files = Vec::new();
         let mut totals = Totals::default();
         let ends = state.cuts.iter().map(|cut| PartitionEnd {

@@ -43,6 +43,13 @@ impl Person {
         }
     }
 
+    /// Whether what somebody typed may mean them: any label, in capitals or not. Where it is about who may not have done
+    /// something, a name that is shared counts, too.
+    pub(crate) fn is_called(&self, typed: &str) -> bool {
+        let typed = typed.trim().to_lowercase();
+        [&self.id, &self.email, &self.name].into_iter().flatten().any(|label| label.to_lowercase() == typed)
+    }
+
     /// What they are known by for sure: number and address. A name is shared too easily.
     pub(crate) fn labels(&self) -> Vec<String> {
         [&self.id, &self.email].into_iter().flatten().cloned().collect()

@@ -29,7 +29,7 @@ const COLUMNS: &[Column] = &[
     column(
         "last_used",
         Kind::Time,
-        "The last change that was made with it: platforms do not tell of reading",
+        "The last change that was made with it, where only some projects may be seen in these: platforms do not tell of reading",
     ),
     column(
         "age_days",
@@ -61,7 +61,7 @@ pub(super) fn report() -> Entry {
         definition: Definition {
             name: Cow::Borrowed("credentials"),
             title: Cow::Borrowed("Credentials"),
-            version: 1,
+            version: 2,
             meaning: Cow::Borrowed(
                 "One row for every API key of a platform and every token of Flagtrail that a record up to the moment asked for tells of, \
                  deleted ones too. A key that was made before the oldest record and was not changed since is not known, and in no row. \
@@ -111,7 +111,7 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
         .collect();
     for some in actors.chunks(ACTORS_MAX / 4) {
         evidence.in_time()?;
-        last.extend(evidence.reader().last_acts(some, at)?);
+        last.extend(held::last_acts_of(evidence, some, at)?);
     }
     let (mut working, mut old) = (0, 0);
     for (((source, _), key), last) in keys.into_iter().zip(last) {

@@ -1,15 +1,19 @@
 //! Decisions of reviewers, as `flagtrail report import-decisions` put them on the log: what several reports read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use audit_archive::Over;
 use audit_record::{AuditRecord, Period, Timestamp};
 use serde_json::Value;
 
-use crate::evidence::{Evidence, ReportError};
+use crate::change::Change;
+use crate::evidence::{Evidence, IN_PROJECTS, ReportError};
 
 /// The action of a decision's record.
 pub(crate) const DECIDED: &str = "flagtrail.review.decided";
+
+/// Most decisions that a report holds at a time.
+const DECIDED_MAX: usize = 200_000;
 
 /// A reviewer's decision on one line of a report.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub(crate) struct Decision {
     pub(crate) project: Option<String>,
     pub(crate) environment: Option<String>,
     pub(crate) role: Option<String>,
+    /// The record that gave the access, where the decision names it.
+    pub(crate) grant_record_id: Option<String>,
     pub(crate) reviewer: String,
     pub(crate) decision: String,
     pub(crate) at: Timestamp,
@@ -47,6 +53,7 @@ impl Decision {
             project: text("project"),
             environment: text("environment"),
             role: text("role"),
+            grant_record_id: text("grant_record_id"),
             reviewer: text("reviewer")?,
             decision: text("decision")?,
             at: time("decision_at")?,
@@ -59,31 +66,67 @@ impl Decision {
     }
 }
 
-/// Every decision that was made in the period.
-pub(crate) fn decided(evidence: &mut Evidence<'_>, period: Period) -> Result<Vec<Decision>, ReportError> {
+/// Every decision that was made in the period, of the projects asked for by what the decision itself calls its project.
+pub(crate) fn of_projects(evidence: &mut Evidence<'_>, period: Period) -> Result<Vec<Decision>, ReportError> {
+    read(evidence, period, &format!("\n  AND {IN_PROJECTS}"), &mut |_| true)
+}
+
+/// Every decision that was made in the period and is `about` something that the report shows, whatever it calls its
+/// project: a reviewer may have left that out, or had it from a list that calls the project otherwise. What decides who
+/// may see it is the line that it is about.
+pub(crate) fn about(
+    evidence: &mut Evidence<'_>,
+    period: Period,
+    about: &mut dyn FnMut(&Decision) -> bool,
+) -> Result<Vec<Decision>, ReportError> {
+    read(evidence, period, "", about)
+}
+
+fn read(
+    evidence: &mut Evidence<'_>,
+    period: Period,
+    narrowed: &str,
+    about: &mut dyn FnMut(&Decision) -> bool,
+) -> Result<Vec<Decision>, ReportError> {
     let sql = format!(
         "SELECT seq, json FROM audit_log
 WHERE seq >= :first_seq AND seq < :end_seq AND action = '{DECIDED}'
-  AND occurred_at_us >= :from_us AND occurred_at_us < :to_us
-  AND {in_projects}
-ORDER BY seq",
-        in_projects = crate::evidence::IN_PROJECTS
+  AND occurred_at_us >= :from_us AND occurred_at_us < :to_us{narrowed}
+ORDER BY seq"
     );
     let mut found = Vec::new();
-    evidence.rows(&sql, Over::Records, period, &mut |row| {
+    let mut too_many = false;
+    evidence.rows_kept(&sql, Over::Records, period, Vec::new(), &mut |row| {
         let json = row.values.get(1).and_then(|json| json.as_text());
         let record = json.and_then(|json| AuditRecord::from_json(json.as_bytes()).ok());
-        found.extend(record.as_ref().and_then(Decision::read));
+        let Some(decision) = record.as_ref().and_then(Decision::read).filter(|decision| about(decision))
+        else {
+            return false;
+        };
+        too_many |= found.len() >= DECIDED_MAX;
+        if !too_many {
+            found.push(decision);
+        }
+        true
     })?;
+    if too_many {
+        return Err(ReportError::TooMuch("200,000 decisions"));
+    }
     found.sort_by(|a, b| (a.at, &a.record_id).cmp(&(b.at, &b.record_id)));
     Ok(found)
 }
 
-/// Decisions on changes of the period asked for, whenever they were made, by the change.
-pub(crate) fn by_change(evidence: &mut Evidence<'_>) -> Result<HashMap<String, Vec<Decision>>, ReportError> {
+/// Decisions on these changes, which are of the period asked for, whenever they were made, by the change.
+pub(crate) fn by_change(
+    evidence: &mut Evidence<'_>,
+    changes: &[Change],
+) -> Result<HashMap<String, Vec<Decision>>, ReportError> {
     let since = Period { from: evidence.question().period.from, to: None };
+    let shown: HashSet<&str> = changes.iter().map(|change| change.id.as_str()).collect();
+    let mut is_shown =
+        |decision: &Decision| decision.change_id.as_deref().is_some_and(|change| shown.contains(change));
     let mut found: HashMap<String, Vec<Decision>> = HashMap::new();
-    for decision in decided(evidence, since)? {
+    for decision in about(evidence, since, &mut is_shown)? {
         if let Some(change) = decision.change_id.clone() {
             found.entry(change).or_default().push(decision);
         }

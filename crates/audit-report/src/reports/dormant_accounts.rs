@@ -29,7 +29,11 @@ const COLUMNS: &[Column] = &[
         Kind::Time,
         "Since when, of the first of them; for a baseline, since then at the latest",
     ),
-    column("last_activity_at", Kind::Time, "The last change that it made at the source"),
+    column(
+        "last_activity_at",
+        Kind::Time,
+        "The last change that it made at the source; where only some projects may be seen, in these",
+    ),
     column("days_inactive", Kind::Integer, "Whole days since then, else since it was given access"),
     column("record_ids", Kind::List, "The records that gave the access"),
 ];
@@ -48,7 +52,7 @@ pub(super) fn report() -> Entry {
         definition: Definition {
             name: Cow::Borrowed("dormant_accounts"),
             title: Cow::Borrowed("Dormant and orphan accounts"),
-            version: 1,
+            version: 2,
             meaning: Cow::Borrowed(
                 "One row for every subject that holds access at the moment asked for and made no change at that source for \
                  compliance.dormant_days, or whose access contradicts what is known of its account. Activity is a change that a platform told of, with \

@@ -54,12 +54,12 @@ pub(super) fn report() -> Entry {
         definition: Definition {
             name: Cow::Borrowed("emergency_changes"),
             title: Cow::Borrowed("Emergency changes in production and their review"),
-            version: 1,
+            version: 2,
             meaning: Cow::Borrowed(
                 "One row for every change of change_log whose record says that approval was bypassed, or whose action is \
                  one of compliance.emergency_actions. Its review is the first decision on it that was imported \
                  (flagtrail report import-decisions), else the first approval of its change request that came after \
-                 it took effect; either by another person than whoever applied it. within_sla is no where there was no \
+                 it took effect; either by another person than whoever applied it, by whatever name the records give. within_sla is no where there was no \
                  review and the time for it is over.",
             ),
             when: When::Period,
@@ -85,7 +85,7 @@ const HOUR_US: i64 = 3_600_000_000;
 fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> {
     let compliance = evidence.compliance();
     let changes = change::gather(evidence)?;
-    let reviews = decisions::by_change(evidence)?;
+    let reviews = decisions::by_change(evidence, &changes)?;
     let sla_us = i64::from(compliance.post_review_hours) * HOUR_US;
     let now = evidence.question().asked_at;
     let emergencies = changes
@@ -111,7 +111,7 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
 fn review_of(change: &Change, reviews: &HashMap<String, Vec<decisions::Decision>>) -> Option<PostReview> {
     let imported = reviews.get(&change.id).into_iter().flatten();
     let imported = imported
-        .filter(|decision| decision.at >= change.applied_at && decision.reviewer != change.applier.shown())
+        .filter(|decision| decision.at >= change.applied_at && !change.applier.is_called(&decision.reviewer))
         .min_by_key(|decision| decision.at);
     if let Some(decision) = imported {
         return Some(PostReview {

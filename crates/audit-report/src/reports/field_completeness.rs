@@ -49,7 +49,7 @@ pub(super) fn report() -> Entry {
         definition: Definition {
             name: Cow::Borrowed("field_completeness"),
             title: Cow::Borrowed("Completeness of fields, by source"),
-            version: 1,
+            version: 2,
             meaning: Cow::Borrowed(
                 "For every source and kind of object: how many of its records in the period carry what PCI DSS 10.2.2 asks \
                  of an audit record. What a platform does not send can't be here; the coverage says what that is. Records \
@@ -80,7 +80,7 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
     coalesce(related_object_id, related_object_uuid, related_object_key, related_object_name,
       flag_id, flag_key, flag_name) IS NOT NULL AS resource
   FROM audit_log
-  WHERE seq >= :first_seq AND seq < :end_seq AND source <> '~flagtrail'
+  WHERE seq >= :first_seq AND seq < :end_seq AND organisation_key IS NOT '~flagtrail'
     AND occurred_at_us >= :from_us AND occurred_at_us < :to_us AND {IN_PROJECTS}
 )
 SELECT source, system, type, count(*), sum(who), sum(did), sum(at), sum(outcome), sum(origin), sum(resource),

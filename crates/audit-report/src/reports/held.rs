@@ -93,7 +93,8 @@ fn shown(filter: &AccessFilter) -> Value {
     Value::Object(given.map(|(name, values)| (name.to_owned(), json!(values))).collect())
 }
 
-/// When each holder last made a change at the source, up to a moment: by source and identity.
+/// When each holder last made a change at the source, up to a moment: by source and identity. For whoever may see some
+/// projects alone: in these.
 pub(super) fn last_acts(
     evidence: &Evidence<'_>,
     rows: &[AccessRow],
@@ -117,11 +118,23 @@ pub(super) fn last_acts(
             labels: labels.clone(),
         };
         let actors: Vec<Actor> = some.iter().map(actor).collect();
-        for ((holder, _), last) in some.iter().zip(evidence.reader().last_acts(&actors, at)?) {
+        for ((holder, _), last) in some.iter().zip(last_acts_of(evidence, &actors, at)?) {
             found.extend(last.map(|last| (holder.clone(), last)));
         }
     }
     Ok(found)
+}
+
+/// When these last made a change, up to a moment. What somebody does in other projects is not for whoever may not see
+/// those.
+pub(super) fn last_acts_of(
+    evidence: &Evidence<'_>,
+    actors: &[Actor],
+    at: Timestamp,
+) -> Result<Vec<Option<Timestamp>>, ReportError> {
+    let question = evidence.question();
+    let projects = if question.limited { question.projects.as_slice() } else { &[] };
+    Ok(evidence.reader().last_acts(actors, projects, at)?)
 }
 
 /// What one person is known by, at one source.

@@ -55,7 +55,7 @@ const CONTROLS: &[Control] = &[
     control(Framework::Nist, "AC-6(9)"),
 ];
 
-/// The events of access, and of a removal what it ended.
+/// The events of access, and what each ended: a removal, and whatever gives one role in place of the others.
 const SQL: &str = "SELECT seq, json, finding, late, source, effect,
   (SELECT group_concat(nullif(i.role, ''), char(10)) FROM access_interval i
    WHERE i.holder = e.holder AND i.scope = e.scope_number AND i.until_seq = e.seq) AS ended,
@@ -63,7 +63,7 @@ const SQL: &str = "SELECT seq, json, finding, late, source, effect,
    WHERE i.holder = e.holder AND i.scope = e.scope_number AND i.from_us < e.occurred_at_us
      AND (i.until_us IS NULL OR i.until_us >= e.occurred_at_us)) AS held
 FROM access_events e
-WHERE seq >= :first_seq AND seq < :end_seq AND effect <> 'snapshot'
+WHERE seq >= :first_seq AND seq < :end_seq
   AND occurred_at_us >= :from_us AND occurred_at_us < :to_us
   AND (:projects IS NULL OR project_id IN (SELECT value FROM json_each(:projects))
     OR project_key IN (SELECT value FROM json_each(:projects)) OR project_name IN (SELECT value FROM json_each(:projects)))
@@ -74,12 +74,14 @@ pub(super) fn report() -> Entry {
         definition: Definition {
             name: Cow::Borrowed("privileged_access_changes"),
             title: Cow::Borrowed("Privileged access changes"),
-            version: 1,
+            version: 2,
             meaning: Cow::Borrowed(
-                "One row for every record by which a role of compliance.privileged_roles was given or taken. A removal \
-                 that names no role counts where it ended a privileged one; one that ended nothing counts where it \
-                 names one. The end of a user counts in the scope of its record alone. What an imported list found is no change, and is in no row: \
-                 user_access_review has it.",
+                "One row for every record by which a role of compliance.privileged_roles was given or taken, and two where \
+                 it gave one in place of another. A removal that names no role counts where it ended a privileged one; one \
+                 that ended nothing counts where it names one. A role that is given in place of the others takes those that \
+                 it ended. The end of a user counts in the scope of its record alone. What an imported list found is no \
+                 change, and is in no row (user_access_review has it); but where it shows another role in place of a \
+                 privileged one, that was taken, and nothing else tells of it.",
             ),
             when: When::Period,
             list: None,
@@ -91,10 +93,11 @@ pub(super) fn report() -> Entry {
     }
 }
 
-/// One event whose roles are privileged.
+/// What an event did to privileged roles: gave these, or took these.
 struct Event {
     record: AuditRecord,
     roles: Vec<String>,
+    is_revoke: bool,
     held: Vec<String>,
     finding: Option<String>,
     late: bool,
@@ -115,22 +118,30 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
         let lines = |value: &SqlValue| -> Vec<String> {
             value.as_text().unwrap_or_default().lines().map(str::to_owned).collect()
         };
-        let said = access.role.clone();
-        let mut roles = match access.effect {
-            Effect::Removed if ended.as_text().is_some() => lines(ended),
-            _ => said.into_iter().collect(),
+        let named: Vec<String> = access.role.iter().cloned().collect();
+        let (given, taken) = match access.effect {
+            Effect::Removed if ended.as_text().is_some() => (Vec::new(), lines(ended)),
+            Effect::Removed => (Vec::new(), named),
+            Effect::Snapshot => (Vec::new(), lines(ended)),
+            Effect::Granted => (named, lines(ended)),
         };
-        roles.retain(|role| compliance.is_privileged(role));
-        if !roles.is_empty() {
+        for (is_revoke, mut roles) in [(true, taken), (false, given)] {
+            roles.retain(|role| compliance.is_privileged(role));
+            if roles.is_empty() {
+                continue;
+            }
+            // What does not fit is what the record says itself: of a grant, the giving.
+            let is_said = is_revoke == (access.effect == Effect::Removed);
             events.push(Event {
                 roles,
+                is_revoke,
                 held: lines(held),
-                finding: finding.as_text().map(str::to_owned),
+                finding: finding.as_text().filter(|_| is_said).map(str::to_owned),
                 late: late.as_integer() == Some(1),
                 source: source.as_text().unwrap_or_default().to_owned(),
                 partition: row.partition,
                 seq: seq.as_integer().unwrap_or_default(),
-                record,
+                record: record.clone(),
             });
         }
     })?;
@@ -157,15 +168,17 @@ fn cells(evidence: &Evidence<'_>, event: &Event) -> Result<Vec<Cell>, ReportErro
         own.as_ref().zip(other.as_ref()).is_some_and(|(own, other)| own.eq_ignore_ascii_case(other))
     };
     let is_self = same(&author.id, &subject.id) || same(&author.email, &subject.email);
-    let action = match access.effect {
-        Effect::Removed => "revoke",
-        _ if event.held.iter().any(|held| !roles.contains(held)) => "elevate",
-        _ => "grant",
+    let action = if event.is_revoke {
+        "revoke"
+    } else if event.held.iter().any(|held| !roles.contains(held)) {
+        "elevate"
+    } else {
+        "grant"
     };
     let approval = draft.approval.as_ref();
     let approvers = approval.map(|approval| approval.approvers.iter().map(words::who).collect());
     let change_request = approval.and_then(|approval| approval.change_request_id.clone());
-    let expires = draft.attributes.get("expires_at").and_then(|at| at.as_str());
+    let expires = draft.attributes.get("expires_at").filter(|_| !event.is_revoke).and_then(|at| at.as_str());
     let mut findings: Vec<String> = event.finding.clone().into_iter().collect();
     if event.late {
         findings.push("late".to_owned());

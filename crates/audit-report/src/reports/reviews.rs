@@ -63,7 +63,7 @@ pub(super) fn report() -> Entry {
 fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> {
     let period = evidence.question().period;
     let mut by_decision = std::collections::BTreeMap::new();
-    for decided in decisions::decided(evidence, period)? {
+    for decided in decisions::of_projects(evidence, period)? {
         *by_decision.entry(decided.decision.clone()).or_insert(0) += 1;
         rows.push(vec![
             decided.at.into(),

@@ -41,10 +41,14 @@ const COLUMNS: &[Column] = &[
     column(
         "last_activity_at",
         Kind::Time,
-        "The last change that the subject made at the source, up to as_of",
+        "The last change that the subject made at the source, up to as_of; where only some projects may be seen, in these",
     ),
     column("days_inactive", Kind::Integer, "Whole days from there to as_of; empty where no change is known"),
-    column("reviewer", Kind::Text, "Who reviewed it since as_of, by imported decisions: the last of them"),
+    column(
+        "reviewer",
+        Kind::Text,
+        "Who reviewed it since as_of, by imported decisions: the last of them that names it, and the same grant_record_id or none",
+    ),
     column("decision", Kind::Text, "keep, modify or revoke"),
     column("decision_at", Kind::Time, "When"),
     column("rationale", Kind::Text, "Why"),
@@ -78,7 +82,7 @@ pub(super) fn report() -> Entry {
         definition: Definition {
             name: Cow::Borrowed(NAME),
             title: Cow::Borrowed("User access review"),
-            version: 1,
+            version: 2,
             meaning: Cow::Borrowed(
                 "One row for every role that somebody held at the moment asked for, by the records of access: granted \
                  before, and not removed until then. Removals that name no role end every role in their scope; the end \
@@ -112,12 +116,12 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
         org_roles.entry(held::holder(row)).or_default().extend(row.role.clone());
     }
     let acts = held::last_acts(evidence, &held, at)?;
-    let decided = decisions::decided(evidence, Period { from: Some(at), to: None })?;
+    let decisions = latest_decisions(evidence, at, &held)?;
     let (mut privileged, mut odd) = (0, 0);
-    for row in &held {
+    for (row, decision) in held.iter().zip(&decisions) {
         let holder = held::holder(row);
+        let decision = decision.as_ref();
         let last = acts.get(&holder).copied();
-        let decision = decided.iter().rev().find(|decision| is_about(decision, row));
         let is_privileged = row.role.as_deref().is_some_and(|role| evidence.compliance().is_privileged(role));
         privileged += u64::from(is_privileged);
         odd += u64::from(status(row) != "active");
@@ -181,7 +185,35 @@ fn status(row: &AccessRow) -> &'static str {
     }
 }
 
+/// For each row the last decision on it since the moment, if there is any.
+fn latest_decisions(
+    evidence: &mut Evidence<'_>,
+    at: Timestamp,
+    held: &[AccessRow],
+) -> Result<Vec<Option<Decision>>, ReportError> {
+    let mut by_label: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (number, row) in held.iter().enumerate() {
+        for label in [&row.subject.email, &row.subject.id, &row.subject.name].into_iter().flatten() {
+            by_label.entry(label).or_default().push(number);
+        }
+    }
+    let rows_of = |decision: &Decision| -> Vec<usize> {
+        let named = decision.subject.as_deref().and_then(|subject| by_label.get(subject));
+        named.into_iter().flatten().copied().filter(|number| is_about(decision, &held[*number])).collect()
+    };
+    let since = Period { from: Some(at), to: None };
+    let decided = decisions::about(evidence, since, &mut |decision| !rows_of(decision).is_empty())?;
+    let mut latest = vec![None; held.len()];
+    for decision in decided {
+        for number in rows_of(&decision) {
+            latest[number] = Some(decision.clone());
+        }
+    }
+    Ok(latest)
+}
+
 /// Whether a decision is on this row: of this report, on this subject, and on whatever else of place and role it names.
+/// One that names the record that gave the access is on no other access, called the same or not.
 fn is_about(decision: &Decision, row: &AccessRow) -> bool {
     let subject = &row.subject;
     let is = |said: &Option<String>, own: Option<String>| match said {
@@ -195,6 +227,10 @@ fn is_about(decision: &Decision, row: &AccessRow) -> bool {
         && is(&decision.project, held::project(row))
         && is(&decision.environment, held::environment(row))
         && is(&decision.role, row.role.clone())
+        && decision
+            .grant_record_id
+            .as_ref()
+            .is_none_or(|grant| *grant == row.begun.record || row.also.contains(grant))
 }
 
 fn remediation(decision: Option<&Decision>, row: &AccessRow) -> (Option<String>, Option<Timestamp>) {

@@ -68,6 +68,20 @@ async fn a_review_lists_who_holds_what_at_the_moment_with_use_and_decision() {
             },
         }),
     );
+    // On access that is called the same, and was given by another record.
+    let of_another = own(
+        "of-another",
+        "flagtrail.review.decided",
+        "FLAGTRAIL_REVIEW",
+        json!({
+            "occurred_at": "2026-10-02T09:00:00Z",
+            "attributes": {
+                "report": "user_access_review", "email": "cyd@example.com", "project": "shop", "role": "viewer",
+                "grant_record_id": "elsewhere", "reviewer": "carol", "decision": "keep",
+                "decision_at": "2026-10-02T09:00:00Z",
+            },
+        }),
+    );
     bench
         .append(&[
             access("g-ada", "2026-01-01T00:00:00Z", "ada", "shop", "granted", "Admin", json!({"ticket": "IT-1"})),
@@ -86,7 +100,15 @@ async fn a_review_lists_who_holds_what_at_the_moment_with_use_and_decision() {
             access("r-ada", "2026-10-03T00:00:00Z", "ada", "shop", "removed", "Admin", json!({})),
             access("later", "2026-10-04T00:00:00Z", "eve", "shop", "granted", "Admin", json!({})),
             act("change", "2026-09-20T00:00:00Z", "ada"),
+            record(
+                "elsewhere",
+                json!({
+                    "occurred_at": "2026-09-25T00:00:00Z", "project": {"key": "blog"},
+                    "author": {"type": "user", "email": "ada@example.com"},
+                }),
+            ),
             decision,
+            of_another,
         ])
         .await;
     let report = bench.ask("user_access_review", &at_moment("2026-09-30T00:00:00Z")).unwrap();
@@ -108,7 +130,7 @@ async fn a_review_lists_who_holds_what_at_the_moment_with_use_and_decision() {
         ["lead@example.com", "lead@example.com", "", "lead@example.com"]
     );
     assert_eq!(column(&report, "approval_ref"), ["", "IT-1", "", ""]);
-    assert_eq!(column(&report, "days_inactive"), ["10", "10", "", ""]);
+    assert_eq!(column(&report, "days_inactive"), ["5", "5", "", ""]);
     assert_eq!(column(&report, "decision"), ["", "revoke", "", ""]);
     assert_eq!(column(&report, "remediation_record_id"), ["", "r-ada", "", ""]);
     assert_eq!((total(&report, "subjects"), total(&report, "privileged")), (3, 1));
@@ -118,8 +140,12 @@ async fn a_review_lists_who_holds_what_at_the_moment_with_use_and_decision() {
     let report = bench.ask("user_access_review", &shop).unwrap();
     assert_eq!(column(&report, "email"), ["ada@example.com", "cyd@example.com"]);
     assert_eq!(column(&report, "org_role"), ["Member", ""], "known from the account");
+    assert_eq!(column(&report, "decision"), ["revoke", ""], "the decision's record is of no project");
     let limited = Question { limited: true, ..shop };
-    assert_eq!(column(&bench.ask("user_access_review", &limited).unwrap(), "org_role"), ["", ""]);
+    let report = bench.ask("user_access_review", &limited).unwrap();
+    assert_eq!(column(&report, "org_role"), ["", ""]);
+    assert_eq!(column(&report, "days_inactive"), ["10", ""], "what she did in another project is not told");
+    assert_eq!(column(&report, "decision"), ["revoke", ""]);
     bench.end().await;
 }
 
@@ -162,6 +188,45 @@ async fn privileged_changes_are_those_of_privileged_roles_with_who_did_them() {
     assert_eq!(total(&report, "by the target's own hand"), 1);
     let other = Question { projects: vec!["blog".to_owned()], ..question };
     assert!(bench.ask("privileged_access_changes", &other).unwrap().rows.is_empty());
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_privileged_role_that_another_takes_the_place_of_is_revoked() {
+    let bench = Bench::new().await;
+    let instead = |effect: &str, who: &str, role: &str| {
+        json!({"access": {
+            "subject": {"type": "user", "id": format!("id-{who}"), "email": format!("{who}@example.com"), "name": who},
+            "scope": {"type": "project", "key": "shop"}, "effect": effect, "role": role, "replaces": true,
+        }})
+    };
+    let granted = |id: &str, when: &str, who: &str, role: &str, over: Value| {
+        access(id, when, who, "shop", "granted", role, over)
+    };
+    bench
+        .append(&[
+            granted("g-ada", "2026-01-01T00:00:00Z", "ada", "Admin", json!({})),
+            granted("down", "2026-02-01T00:00:00Z", "ada", "viewer", instead("granted", "ada", "viewer")),
+            granted("g-bob", "2026-03-01T00:00:00Z", "bob", "Admin", json!({})),
+            granted("over", "2026-04-01T00:00:00Z", "bob", "owner", instead("granted", "bob", "owner")),
+            granted("g-cyd", "2026-05-01T00:00:00Z", "cyd", "Admin", json!({})),
+            access(
+                "list",
+                "2026-06-01T00:00:00Z",
+                "cyd",
+                "shop",
+                "snapshot",
+                "viewer",
+                instead("snapshot", "cyd", "viewer"),
+            ),
+        ])
+        .await;
+    let question = year("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
+    let report = bench.ask("privileged_access_changes", &question).unwrap();
+    assert_eq!(column(&report, "record_id"), ["g-ada", "down", "g-bob", "over", "over", "g-cyd", "list"]);
+    let actions = ["grant", "revoke", "grant", "revoke", "elevate", "grant", "revoke"];
+    assert_eq!(column(&report, "action"), actions);
+    assert_eq!(column(&report, "role"), ["Admin", "Admin", "Admin", "Admin", "owner", "Admin", "Admin"]);
     bench.end().await;
 }
 

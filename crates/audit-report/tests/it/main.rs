@@ -5,4 +5,5 @@ mod deliveries;
 mod harness;
 mod integrity;
 mod own;
+mod reviews;
 mod written;

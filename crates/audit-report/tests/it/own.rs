@@ -26,7 +26,16 @@ async fn each_report_shows_its_own_records_and_no_others() {
             "attributes": {"kind": "report", "what": "change_log", "query": {"project": ["shop"]}},
         }),
     );
-    let exported = own("exported", "flagtrail.export.requested", "FLAGTRAIL_EXPORT", json!({}));
+    // Exports put themselves on the record under another source than settings do.
+    let exported = own(
+        "exported",
+        "flagtrail.export.requested",
+        "FLAGTRAIL_EXPORT",
+        json!({
+            "source": {"name": "flagtrail", "system": "flagtrail", "event": "flagtrail.export.requested",
+                       "received_at": "2026-09-30T12:00:01Z", "authenticated": "token"},
+        }),
+    );
     let erased = own(
         "erased",
         "flagtrail.erased",
@@ -58,6 +67,9 @@ async fn each_report_shows_its_own_records_and_no_others() {
     assert_eq!((column(&erasures, "records"), total(&erasures, "bodies erased")), (vec!["3".to_owned()], 3));
     assert_eq!(column(&erasures, "legal_basis"), ["Art. 17: asked"]);
     assert_eq!(column(&erasures, "part"), ["1 of 2"]);
+    let sources: Vec<&str> = access.coverage.sources.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(sources, ["main"], "we are no source of ourselves");
+    assert_eq!(column(&bench.report("field_completeness"), "source"), ["main"]);
     let reviews = bench.report("reviews");
     assert_eq!(column(&reviews, "subject"), ["bob@example.com"]);
     assert_eq!(total(&reviews, "revoke"), 1);

@@ -19,7 +19,9 @@ use self::partition::{Check, Outcome};
 use self::payload::Payload;
 use self::signature::{Keys, check_manifest};
 use crate::bag::Hashes;
-use crate::manifest::{EVIDENCE_VERSION, Evidence, Manifest, PartitionEvidence, Population, Totals};
+use crate::manifest::{
+    EVIDENCE_VERSION, Evidence, Manifest, Partition, PartitionEvidence, Population, Totals,
+};
 use crate::report::Report;
 use crate::trust::Trust;
 
@@ -64,9 +66,15 @@ impl Evident<'_> {
         let mut sum = Sum::default();
         let asked_at = Timestamp::parse(&self.manifest.asked_at).ok();
         self.partitions_are_told_apart(evidence, report);
-        for part in &evidence.partitions {
+        // The records stand in the order of the partitions that the manifest lists, with evidence or without.
+        for listed in &self.manifest.partitions {
+            let Some(part) = evidence.partitions.iter().find(|part| part.partition == listed.partition)
+            else {
+                Self::skip_unproven(listed, &keys, &mut payload, report);
+                continue;
+            };
             let marks = Marks::of(self.dir, part, &keys, self.trust, asked_at, report);
-            self.skip_former(part, &mut payload, report);
+            Self::skip_former(part, &mut payload, report);
             let check = Check {
                 dir: self.dir,
                 part,
@@ -84,7 +92,7 @@ impl Evident<'_> {
             sum.add(part, &outcome, &marks);
             sum.unsure.extend(marks.is_older_than(asked_at).then_some(part.partition));
         }
-        self.nothing_is_left(has_payload, &mut payload, report);
+        Self::nothing_is_left(&mut payload, report);
         if !report.is_damaged() && totals != evidence.totals {
             report.find("manifest.json", "its control totals are not those of what is delivered");
         }
@@ -105,6 +113,17 @@ impl Evident<'_> {
                 let problem = format!("gives the tree of {origin} out as that of partition {partition}");
                 report.find("manifest.json", problem);
             }
+            if self.manifest.partitions.iter().all(|listed| listed.partition != partition) {
+                let problem =
+                    format!("has evidence of partition {partition}, which is not among its partitions");
+                report.find("manifest.json", problem);
+            }
+        }
+        let mut listed = BTreeSet::new();
+        for partition in self.manifest.partitions.iter().map(|part| part.partition) {
+            if !listed.insert(partition) {
+                report.find("manifest.json", format!("lists partition {partition} twice"));
+            }
         }
         for kept in &self.trust.kept {
             let Ok(checkpoint) = Checkpoint::parse(kept.note.text()) else { continue };
@@ -116,32 +135,23 @@ impl Evident<'_> {
     }
 
     /// Records of trees before this one have no leaf here.
-    fn skip_former(&self, part: &PartitionEvidence, payload: &mut Option<Payload>, report: &mut Report) {
-        if payload.is_none() {
-            return;
-        }
-        for _ in 0..part.former_records {
-            match payload.as_mut().map(Payload::next_record) {
-                Some(Ok(Some(_))) => {}
-                None => return,
-                Some(Ok(None)) => {
-                    return report.find("manifest.json", "names more records of former logs than there are");
-                }
-                Some(Err((file, error))) => return report.find(file, format!("can't be read: {error}")),
-            }
-        }
+    fn skip_former(part: &PartitionEvidence, payload: &mut Option<Payload>, report: &mut Report) {
+        skip(part.former_records, "names more records of former logs than there are", payload, report);
     }
 
-    fn nothing_is_left(&self, has_payload: bool, payload: &mut Option<Payload>, report: &mut Report) {
-        let covered = |partition: u32| {
-            let evidence = self.manifest.evidence.as_ref();
-            evidence.is_some_and(|all| all.partitions.iter().any(|part| part.partition == partition))
-        };
-        // Records of a partition without evidence stand in their place among the others.
-        let is_unproven = |part: &crate::manifest::Partition| part.records > 0 && !covered(part.partition);
-        if !has_payload || self.manifest.partitions.iter().any(is_unproven) {
-            return;
+    /// Records of a partition without evidence stand among the others, and nothing says whose they are.
+    fn skip_unproven(listed: &Partition, keys: &Keys, payload: &mut Option<Payload>, report: &mut Report) {
+        let Partition { partition, records, .. } = listed;
+        if !keys.are_copies {
+            let problem =
+                format!("has no evidence of partition {partition}: no key of the log can vouch for it");
+            report.find_gap("manifest.json", problem);
         }
+        let problem = format!("names more records of partition {partition} than there are");
+        skip(*records, &problem, payload, report);
+    }
+
+    fn nothing_is_left(payload: &mut Option<Payload>, report: &mut Report) {
         if let Some(Ok(Some(left))) = payload.as_mut().map(Payload::next_record) {
             report.find(
                 left.file,
@@ -235,17 +245,32 @@ impl Evident<'_> {
                 ));
             }
         }
-        let is_without = |part: &&crate::manifest::Partition| {
+        let is_without = |part: &&Partition| {
             evidence.partitions.iter().all(|evidence| evidence.partition != part.partition)
         };
         for part in self.manifest.partitions.iter().filter(is_without) {
-            report.not_covered.push(format!("partition {}, of which there is no evidence", part.partition));
+            report.not_covered.push(format!(
+                "partition {}, of which there is no evidence, and its {} records",
+                part.partition, part.records
+            ));
         }
         report.not_covered.push("whether a platform sent everything that happened in it".to_owned());
         if self.trust.kept.is_empty() {
             report.not_covered.push(
                 "whether another history was signed with the same key: keep a checkpoint-end, and check later exports against it".to_owned(),
             );
+        }
+    }
+}
+
+/// Goes past records that are compared with no leaf.
+fn skip(records: u64, too_few: &str, payload: &mut Option<Payload>, report: &mut Report) {
+    for _ in 0..records {
+        match payload.as_mut().map(Payload::next_record) {
+            Some(Ok(Some(_))) => {}
+            None => return,
+            Some(Ok(None)) => return report.find("manifest.json", too_few),
+            Some(Err((file, error))) => return report.find(file, format!("can't be read: {error}")),
         }
     }
 }

@@ -23,15 +23,22 @@ pub struct Actor {
 }
 
 impl Reader {
-    /// When each of these last made a change, up to a moment, in their order; absent where no record tells of any. Late
-    /// records and backfills count by when they happened, among an author's last ten thousand of a partition. At most
-    /// [`ACTORS_MAX`] are looked at.
-    pub fn last_acts(&self, actors: &[Actor], at: Timestamp) -> Result<Vec<Option<Timestamp>>, QueryError> {
+    /// When each of these last made a change, up to a moment, in their order; absent where no record tells of any. With
+    /// `projects`, by id, key or name, only changes in these count. Late records and backfills count by when they
+    /// happened, among an author's last ten thousand of a partition. At most [`ACTORS_MAX`] are looked at.
+    pub fn last_acts(
+        &self,
+        actors: &[Actor],
+        projects: &[String],
+        at: Timestamp,
+    ) -> Result<Vec<Option<Timestamp>>, QueryError> {
         let session = self.pool.session(None)?;
         let mut found = vec![None; actors.len().min(ACTORS_MAX)];
         for file in &session.files {
+            let projects = numbers(&file.conn, projects).map_err(|error| file.error(error))?;
             for (actor, found) in actors.iter().zip(&mut found) {
-                let last = last_act(&file.conn, actor, at).map_err(|error| file.error(error))?;
+                let last = last_act(&file.conn, actor, projects.as_deref(), at);
+                let last = last.map_err(|error| file.error(error))?;
                 *found = (*found).max(last);
             }
         }
@@ -39,19 +46,37 @@ impl Reader {
     }
 }
 
-fn last_act(conn: &Connection, actor: &Actor, at: Timestamp) -> rusqlite::Result<Option<i64>> {
+/// The projects of a file that these words name, as a JSON list of their numbers; `None` where there are no words.
+fn numbers(conn: &Connection, projects: &[String]) -> rusqlite::Result<Option<String>> {
+    if projects.is_empty() {
+        return Ok(None);
+    }
+    let mut numbers = Vec::new();
+    for project in projects {
+        numbers.extend(labelled(conn, Kind::Project, project)?.iter().map(ToString::to_string));
+    }
+    Ok(Some(format!("[{}]", numbers.join(","))))
+}
+
+fn last_act(
+    conn: &Connection,
+    actor: &Actor,
+    projects: Option<&str>,
+    at: Timestamp,
+) -> rusqlite::Result<Option<i64>> {
     let mut select = conn.prepare_cached(
         "SELECT max(occurred_at_us) FROM (
            SELECT occurred_at_us FROM record
            WHERE author = ?1 AND author IS NOT NULL AND source = ?2 AND occurred_at_us <= ?3 AND duplicate_of IS NULL
+             AND (?5 IS NULL OR project IN (SELECT value FROM json_each(?5)))
            ORDER BY seq DESC LIMIT ?4)",
     )?;
     let mut last = None;
     for source in labelled(conn, Kind::Source, &actor.source)? {
         for label in &actor.labels {
             for author in labelled(conn, Kind::Author, label)? {
-                let act: Option<i64> =
-                    select.query_row(params![author, source, at.micros(), ACTS_MAX], |row| row.get(0))?;
+                let act: Option<i64> = select
+                    .query_row(params![author, source, at.micros(), ACTS_MAX, projects], |row| row.get(0))?;
                 last = last.max(act);
             }
         }

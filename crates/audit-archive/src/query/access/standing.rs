@@ -2,8 +2,10 @@
 //!
 //! An interval is folded from the records of its group in its own partition. Three things may stand against it that are
 //! told elsewhere, or of the whole: the subject's end (its record is of an account, mostly routed to another partition
-//! than a project's), a removal of this very access that was routed under another key, and a snapshot of the source that
-//! does not have it. The latest statement counts: what was granted, or found by a snapshot, after all of these is held.
+//! than a project's), a removal of this very access that was routed under another key (or a grant there that stands in its
+//! place), and a snapshot of the source that does not have it. The latest statement counts: what was granted, or found by a
+//! snapshot, after all of these is held. Where that was said in another partition, what was ended stays ended, for there
+//! another interval begins; but it is not missing from a snapshot that has it there.
 //!
 //! While an archive catches up, a partition that trails may not have brought yet what stands for or against.
 
@@ -116,11 +118,35 @@ impl<'s> Standing<'s> {
         let snapshot = snapshot.filter(|at| interval.from_us < *at && *at <= end_us);
         let against = [ended, account.filter(|_| scope.kind != "account"), snapshot];
         let Some(first) = against.into_iter().flatten().min() else { return Ok(row) };
-        let affirmed = affirmed(&self.files[index].conn, interval, first, end_us)?;
-        let stands = |at: &i64| affirmed.is_none_or(|affirmed| affirmed < *at);
-        [row.ended_elsewhere_us, row.account_removed_us, row.missing_from_snapshot_us] =
-            against.map(|at| at.filter(stands));
+        let (since, conn) = ((first, end_us), &self.files[index].conn);
+        let here = affirmed(conn, interval.holder, interval.scope, &interval.role, since)?;
+        let anywhere = here.max(self.affirmed_elsewhere(index, interval, &holder, &scope, since)?);
+        let stands = |affirmed: Option<i64>| move |at: &i64| affirmed.is_none_or(|affirmed| affirmed < *at);
+        let [ended, account, snapshot] = against;
+        row.ended_elsewhere_us = ended.filter(stands(here));
+        row.account_removed_us = account.filter(stands(anywhere));
+        row.missing_from_snapshot_us = snapshot.filter(stands(anywhere));
         Ok(row)
+    }
+
+    /// When the records of other files last affirmed what an interval of `files[index]` tells of.
+    fn affirmed_elsewhere(
+        &mut self,
+        index: usize,
+        interval: &Interval,
+        holder: &HolderName,
+        scope: &ScopeName,
+        since: (i64, i64),
+    ) -> rusqlite::Result<Option<i64>> {
+        let mut last = None;
+        for other in (0..self.files.len()).filter(|other| *other != index) {
+            let Some(number) = self.holder_in(other, index, interval.holder, holder)? else { continue };
+            let conn = &self.files[other].conn;
+            if let Some(scope) = scope_in(conn, scope)? {
+                last = last.max(affirmed(conn, number, scope, &interval.role, since)?);
+            }
+        }
+        Ok(last)
     }
 
     /// The number of a holder in another file, if that knows it.
@@ -219,7 +245,7 @@ fn reached(
     .optional()
 }
 
-/// When a record last removed what could have been this role.
+/// When a record last removed what could have been this role, or gave another in place of every role there.
 fn removed(
     conn: &Connection,
     holder: i64,
@@ -229,7 +255,8 @@ fn removed(
 ) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached(
         "SELECT at_us FROM access_event
-         WHERE holder = ?1 AND scope = ?2 AND at_us > ?3 AND at_us <= ?4 AND effect = 1 AND (role = '' OR role = ?5)
+         WHERE holder = ?1 AND scope = ?2 AND at_us > ?3 AND at_us <= ?4
+           AND (effect = 1 AND (role = '' OR role = ?5) OR replaces = 1 AND role <> ?5)
          ORDER BY at_us DESC LIMIT 1",
     )?
     .query_row(params![holder, scope, from_us, at_us, role], |row| row.get(0))
@@ -239,9 +266,10 @@ fn removed(
 /// When the role was last granted, or found by a snapshot, from `from_us` on.
 fn affirmed(
     conn: &Connection,
-    interval: &Interval,
-    from_us: i64,
-    at_us: i64,
+    holder: i64,
+    scope: i64,
+    role: &str,
+    (from_us, at_us): (i64, i64),
 ) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached(
         "SELECT at_us FROM access_event
@@ -249,6 +277,6 @@ fn affirmed(
            AND effect <> 1 AND (role = ?5 OR (effect = 2 AND role = ''))
          ORDER BY at_us DESC LIMIT 1",
     )?
-    .query_row(params![interval.holder, interval.scope, from_us, at_us, interval.role], |row| row.get(0))
+    .query_row(params![holder, scope, from_us, at_us, role], |row| row.get(0))
     .optional()
 }

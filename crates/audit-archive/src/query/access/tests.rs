@@ -42,8 +42,8 @@ fn said(n: u64, minute: i64, subject: &str, scope: &str, effect: &str, over: Val
         if is_account { Value::Null } else { json!({"id": scope, "name": format!("The {scope}")}) };
     if let (Value::Object(fields), Value::Object(over)) = (&mut fields, over) {
         for (field, value) in over {
-            if field == "role" {
-                fields["access"]["role"] = value;
+            if field == "role" || field == "replaces" {
+                fields["access"][field.as_str()] = value;
             } else {
                 fields.insert(field, value);
             }
@@ -252,6 +252,37 @@ fn one_access_told_of_in_two_partitions_is_one_row_and_a_removal_in_either_ends_
 }
 
 #[test]
+fn a_role_that_another_partition_gives_in_its_place_ends_it() {
+    let here = vec![
+        said(0, 0, "ada", "shop", "granted", json!({"role": "viewer"})),
+        said(1, 0, "bob", "shop", "granted", json!({"role": "editor"})),
+    ];
+    let there = vec![
+        said(0, 10, "ada", "shop", "granted", json!({"role": "editor", "replaces": true})),
+        said(1, 10, "bob", "shop", "granted", json!({"role": "editor", "replaces": true})),
+    ];
+    let (_dir, reader) = archived(&[here, there]);
+    assert_eq!(shown(&page(&reader, 9, AccessFilter::default())), ["ada shop viewer", "bob shop editor"]);
+    assert_eq!(shown(&page(&reader, 10, AccessFilter::default())), ["ada shop editor", "bob shop editor"]);
+}
+
+#[test]
+fn what_a_snapshot_has_under_another_key_is_not_missing_from_it() {
+    let here = vec![
+        said(0, 0, "ada", "shop", "granted", json!({"role": "viewer"})),
+        said(1, 0, "bob", "shop", "granted", json!({"role": "viewer"})),
+        completed(2, 10),
+    ];
+    let there = vec![said(0, 10, "ada", "shop", "snapshot", json!({"role": "viewer"}))];
+    let (_dir, reader) = archived(&[here, there]);
+    let rows = page(&reader, 10, AccessFilter::default());
+    assert_eq!(shown(&rows), ["ada shop viewer", "bob shop viewer"]);
+    let missing: Vec<AccessRow> =
+        rows.into_iter().filter(|row| row.missing_from_snapshot_us.is_some()).collect();
+    assert_eq!(shown(&missing), ["bob shop viewer"]);
+}
+
+#[test]
 fn a_history_has_every_interval_and_what_did_not_fit() {
     let records = vec![
         said(0, 0, "ada", "shop", "granted", json!({"role": "viewer"})),
@@ -320,8 +351,11 @@ fn the_last_act_of_somebody_is_of_the_source_and_not_after_the_moment() {
         |source: &str, label: &str| Actor { source: source.to_owned(), labels: vec![label.to_owned()] };
     let actors =
         [actor("main", "ada"), actor("main", "grace@example.com"), actor("other", "ada"), actor("main", "x")];
-    assert_eq!(reader.last_acts(&actors, at(8)).expect("acts"), [Some(at(7)), Some(at(5)), None, None]);
-    assert_eq!(reader.last_acts(&actors[..1], at(9)).expect("acts"), [Some(at(9))]);
+    assert_eq!(reader.last_acts(&actors, &[], at(8)).expect("acts"), [Some(at(7)), Some(at(5)), None, None]);
+    assert_eq!(reader.last_acts(&actors[..1], &[], at(9)).expect("acts"), [Some(at(9))]);
+    let in_project =
+        |project: &str| reader.last_acts(&actors[..1], &[project.to_owned()], at(9)).expect("acts");
+    assert_eq!((in_project("Shop"), in_project("Vault")), (vec![Some(at(9))], vec![None]));
 }
 
 #[test]

@@ -26,11 +26,11 @@ def open_note(path, vkeys):
         name, signature = line[2:].split(" ")
         for vkey in vkeys:
             key_name, key_id, key = vkey.split("+", 2)
-            ours = key_name == name and b64(signature)[:4].hex() == key_id and b64(key)[0] == 1
+            ours = key_name == name == text.split("\n")[0] and b64(signature)[:4].hex() == key_id and b64(key)[0] == 1
             if ours:
                 Ed25519PublicKey.from_public_bytes(b64(key)[1:]).verify(b64(signature)[4:], (text + "\n").encode())
                 return text
-    sys.exit(f"{path}: no known key has signed it")
+    sys.exit(f"{path}: no known key of the log itself has signed it")
 
 
 def records(files):
@@ -45,14 +45,27 @@ is_ndjson = manifest["format"] == "ndjson" and "compression" not in manifest
 payload = records(manifest["files"]) if is_ndjson else iter(())
 logs = bag / "data/keys/log.vkey"
 vkeys = logs.read_text().split() if logs.exists() else []
-delivered = 0
-for part in manifest["evidence"]["partitions"]:
+delivered = unproven = 0
+proven = {part["partition"]: part for part in manifest["evidence"]["partitions"]}
+listed = [entry["partition"] for entry in manifest["partitions"]]
+assert len(proven) == len(manifest["evidence"]["partitions"]), "there is evidence of one partition twice"
+assert len(set(listed)) == len(listed) and proven.keys() <= set(listed), "the partitions are not told apart"
+for entry in manifest["partitions"]:
+    part = proven.get(entry["partition"])
+    if part is None:
+        unproven += entry["records"]
+        for _ in range(entry["records"] if is_ndjson else 0):
+            next(payload)
+        print(f"partition {entry['partition']}: there is no evidence of it, and of its {entry['records']} records")
+        continue
     folder = bag / "data/proofs" / str(part["partition"])
     signed = {}
     for name in ["checkpoint-start", "checkpoint-end"]:
         if vkeys and (folder / name).exists():
             origin, size, hash = open_note(folder / name, vkeys).split("\n")[:3]
-            assert origin == part["origin"], f"{folder / name} is of another log"
+            _, deployment, _, number, _ = origin.split("/")
+            is_its_own = deployment == manifest["deployment"] and number == str(part["partition"])
+            assert origin == part["origin"] and is_its_own, f"{folder / name} is of another log"
             signed[int(size)] = b64(hash)
     for _ in range(part["former_records"] if is_ndjson else 0):
         next(payload)
@@ -80,6 +93,7 @@ for part in manifest["evidence"]["partitions"]:
     assert size == part["end_size"] and root(peaks) == b64(part["end_root"]), f"{folder}: the headers are not the manifest's"
     assert body is None, f"{folder}: a record has no header"
     print(f"partition {part['partition']}: {size - part['start_size']} headers lead to the root; signed sizes: {sorted(signed)}")
-assert next(payload, None) is None and delivered <= manifest["records"], "there are records without a leaf"
+without_a_leaf = next(payload, None) is not None or delivered + unproven > manifest["records"]
+assert not without_a_leaf, "there are records without a leaf"
 compared = "each is the one that its leaf was made of" if is_ndjson else "their bytes are not compared in this format"
 print(f"{delivered} records have a leaf; {compared}")

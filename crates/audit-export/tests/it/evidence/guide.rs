@@ -43,6 +43,16 @@ async fn the_guides_commands_pass_as_written_and_fail_on_what_was_tampered_with(
     let grown = text(&run(&clients, bag, records));
     assert!(grown.contains("91 records have a leaf; each is the one that its leaf was made of"), "{grown}");
 
+    let (_unproven_dir, unproven) = copied(bag);
+    let number = partition(bag)["partition"].clone();
+    restate(&unproven, |manifest| {
+        let parts = manifest["evidence"]["partitions"].as_array_mut().unwrap();
+        parts.retain(|part| part["partition"] != number);
+    });
+    let output = run(&clients, &unproven, records);
+    let told = text(&output);
+    assert!(output.status.success() && told.contains("there is no evidence of it"), "{told}");
+
     let fails = |step: &str, words: &str, tamper: &dyn Fn(&Path)| {
         let (_dir, bag) = copied(bag);
         tamper(&bag);

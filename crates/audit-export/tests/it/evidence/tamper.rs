@@ -176,6 +176,53 @@ async fn whoever_has_the_export_key_alone_can_sign_no_checkpoint_and_swap_no_tre
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_without_evidence_is_told_of_and_the_others_are_checked_all_the_same() {
+    let (sealed, manifest, bag) = made().await;
+    let parts = &manifest.evidence.as_ref().unwrap().partitions;
+    let mut with_records = parts.iter().filter(|part| part.population.delivered > 0);
+    let part = with_records.next().unwrap();
+    assert!(with_records.next().is_some(), "a partition whose records come after it: {parts:#?}");
+    let (number, unproven) = (part.partition, part.population.delivered);
+    // As where its tree began after the export's cut.
+    let without = |bag: &Path| {
+        std::fs::remove_dir_all(bag.join(format!("data/proofs/{number}"))).unwrap();
+        restate(bag, |manifest| {
+            let evidence = &mut manifest["evidence"];
+            evidence["partitions"].as_array_mut().unwrap().retain(|part| part["partition"] != number);
+            for (total, name) in [
+                ("by_action", "flag.value.changed"),
+                ("by_related_object_type", "FEATURE"),
+                ("by_day", "2026-01-02"),
+            ] {
+                let count = evidence["totals"][total][name].as_u64().unwrap() - unproven;
+                evidence["totals"][total][name] = serde_json::json!(count);
+            }
+        });
+        resign(bag, &sealed.export);
+    };
+    let honest = after(&bag, &Trust::default(), without);
+    assert!(honest.passes(), "{:#?}", honest.findings);
+    let told = format!("partition {number}, of which there is no evidence, and its {unproven} records");
+    assert!(says(&honest.not_covered, &told), "{:#?}", honest.not_covered);
+    let with_keys = after(&bag, &trust(&manifest), without);
+    found(&with_keys, "manifest.json", "has no evidence of partition");
+    let shifted = after(&bag, &Trust::default(), |bag| {
+        lines(bag, RECORDS, |lines| drop(lines.remove(0)));
+        without(bag);
+    });
+    found(&shifted, RECORDS, "rows were removed, added or swapped");
+    let unlisted = after(&bag, &Trust::default(), |bag| {
+        restate(bag, |manifest| {
+            let listed = manifest["partitions"].as_array_mut().unwrap();
+            listed.retain(|part| part["partition"] != number);
+        });
+        resign(bag, &sealed.export);
+    });
+    found(&unlisted, "manifest.json", "which is not among its partitions");
+    sealed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kept_checkpoint_that_the_export_has_nothing_of_is_not_passed_over() {
     let (sealed, manifest, bag) = made().await;
     let mut trust = trust(&manifest);
