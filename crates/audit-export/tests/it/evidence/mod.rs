@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{Bench, export, record};
 
 /// A log that is sealed while it grows.
-struct Sealed {
-    bench: Bench,
+pub(crate) struct Sealed {
+    pub(crate) bench: Bench,
     keys: SealKeys,
     export: ExportKey,
     stop: CancellationToken,
@@ -29,7 +29,7 @@ struct Sealed {
 }
 
 impl Sealed {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let bench = Bench::new().await;
         let (keys, export) = (SealKeys::new([1; 32]), ExportKey::new([2; 32]));
         let config = SealerConfig { interval: Duration::from_millis(100), idle: Duration::from_secs(3_600) };
@@ -39,7 +39,7 @@ impl Sealed {
         Self { bench, keys, export, stop, sealing: tokio::spawn(run) }
     }
 
-    fn vouching(&self) -> Vouching {
+    pub(crate) fn vouching(&self) -> Vouching {
         Vouching { log: Some(self.keys.clone()), export: Some(self.export.clone()), previous: None }
     }
 
@@ -48,7 +48,7 @@ impl Sealed {
         run_export(journal, reader, job, &self.vouching(), |_| {}, CancellationToken::new()).await.unwrap()
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         self.sealing.await.unwrap();
         self.bench.end().await;
@@ -56,7 +56,7 @@ impl Sealed {
 }
 
 /// Of everything, in NDJSON.
-fn everything(bench: &Bench, name: &str) -> ExportJob {
+pub(crate) fn everything(bench: &Bench, name: &str) -> ExportJob {
     ExportJob { filter: Filter::default(), ..bench.job(name, Format::Ndjson) }
 }
 
@@ -93,7 +93,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn says(sentences: &[String], words: &str) -> bool {
+pub(crate) fn says(sentences: &[String], words: &str) -> bool {
     sentences.iter().any(|sentence| sentence.contains(words))
 }
 
@@ -104,7 +104,7 @@ fn found(report: &Report, file: &str, words: &str) {
 }
 
 /// What an auditor knows who got the keys in another way.
-fn trust(manifest: &Manifest) -> Trust {
+pub(crate) fn trust(manifest: &Manifest) -> Trust {
     let keys = &manifest.evidence.as_ref().unwrap().keys;
     let mut trust = Trust::default();
     keys.log.iter().chain(&keys.export).for_each(|vkey| trust.add_keys(vkey).unwrap());
