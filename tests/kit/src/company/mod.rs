@@ -31,6 +31,7 @@ mod projects;
 mod random;
 mod story;
 mod violations;
+mod visitors;
 mod wire;
 mod year;
 
@@ -43,6 +44,7 @@ pub use planted::Planted;
 pub use projects::{PRODUCTION, Platform, project_name};
 pub use story::{Door, Request, Tag, native_id};
 pub use violations::Violation;
+pub use visitors::Visitor;
 pub use year::{Moment, begin, end, rfc3339};
 
 use story::Story;
@@ -67,8 +69,9 @@ impl Company {
         let emergencies = emergencies::hurry(&mut story);
         changes.extend(emergencies.iter().map(|emergency| emergency.change.clone()));
         let credentials = credentials::keys(&mut story);
-        changes.extend(ordinary::work(&mut story, records));
-        let planted = Planted::new(&story, leavers, changes, violations, emergencies, credentials);
+        changes.extend(ordinary::work(&mut story, records - visitors::records()));
+        let visitors = visitors::visit(&mut story);
+        let planted = Planted::new(&story, leavers, changes, violations, emergencies, credentials, visitors);
         Self { seed, requests: story.into_requests(), planted }
     }
 }
