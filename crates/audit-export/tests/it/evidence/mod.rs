@@ -13,6 +13,7 @@ use audit_export::{
 };
 use audit_record::{ActionPattern, AuditRecord, Filter, Period, Timestamp};
 use audit_verify::{Report, Trust, verify_export, verify_export_with};
+use flagtrail_testkit::wait;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,12 +31,18 @@ pub(crate) struct Sealed {
 
 impl Sealed {
     pub(crate) async fn new() -> Self {
+        Self::behind(Duration::ZERO).await
+    }
+
+    /// The sealer's clock is so far behind: what it signs bears an earlier time.
+    async fn behind(lag: Duration) -> Self {
         let bench = Bench::new().await;
         let (keys, export) = (SealKeys::new([1; 32]), ExportKey::new([2; 32]));
         let config = SealerConfig { interval: Duration::from_millis(100), idle: Duration::from_secs(3_600) };
         let sealer = Sealer::new(bench.journal.clone(), keys.clone(), &config).unwrap();
         let stop = CancellationToken::new();
-        let run = sealer.run(|| chrono::Utc::now().timestamp_millis(), stop.clone());
+        let now_ms = move || (chrono::Utc::now() - lag).timestamp_millis();
+        let run = sealer.run(now_ms, stop.clone());
         Self { bench, keys, export, stop, sealing: tokio::spawn(run) }
     }
 
@@ -214,12 +221,12 @@ async fn an_export_without_keys_says_what_is_then_not_proven() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_period_rests_on_the_checkpoint_before_it_and_names_what_it_does_not_look_at() {
-    let sealed = Sealed::new().await;
+    // Checkpoints tell seconds: one is before the period if its second is.
+    let sealed = Sealed::behind(Duration::from_secs(2)).await;
     sealed.bench.append(0..60).await;
-    // Everything so far is sealed, and a second later the period begins.
+    // Everything so far is sealed, and then the period begins.
     sealed.export(&everything(&sealed.bench, "before")).await;
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
-    let from = Timestamp::try_new(chrono::Utc::now()).unwrap();
+    let from = Timestamp::parse(&wait::next_moment().await).unwrap();
     let dated = |number: usize| {
         let mut value: serde_json::Value = serde_json::from_slice(record(number).canonical()).unwrap();
         let at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
