@@ -19,9 +19,6 @@ pub(super) const PARTITIONS: u32 = 2;
 /// How much of the log is read at a time.
 const READ: ReadLimit = ReadLimit { messages: 10_000, bytes: 64 * 1024 * 1024 };
 
-/// What the name of a file begins with that a kill has left half-written.
-const UNFINISHED: &str = ".unfinished-";
-
 /// A directory as a destination, and the keys that vouch for what stands there.
 pub(super) struct Vault {
     there: PathBuf,
@@ -192,15 +189,14 @@ fn read(manifest: &Path) -> SegmentManifest {
     serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap()
 }
 
-/// What is whole below a folder; nothing where there is none.
+/// Everything below a folder; nothing where there is none.
 fn files_below(folder: &Path) -> BTreeSet<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return BTreeSet::new() };
     let mut files = BTreeSet::new();
-    for entry in entries.map(Result::unwrap) {
-        let path = entry.path();
+    for path in entries.map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
             files.append(&mut files_below(&path));
-        } else if !entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+        } else {
             files.insert(path);
         }
     }
