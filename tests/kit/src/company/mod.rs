@@ -15,6 +15,7 @@
 //! | targets at Zenmanage | webhook, dated to the second |
 //! | access at Flagsmith, which sends none | records of the company's own bridge, under Flagsmith's source |
 //! | the company's own pipeline, and the bulk of the year | records, a thousand a request, as a backfill sends them |
+//! | visitors, who ask to be forgotten when the year is over | among those |
 //! | what was there before the year | the list for `flagtrail access import` |
 //!
 //! Nothing goes in by what is dated at receipt (FLAG_DELETED, NEW_VERSION_PUBLISHED, a change request's FLAG_UPDATED): it would all lie on the day of the test.

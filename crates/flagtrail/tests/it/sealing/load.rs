@@ -16,7 +16,7 @@ use crate::harness::{ADMIN_TOKEN, http};
 const BATCH: usize = 10;
 
 /// From one request to the next, at the least.
-const PACE: Duration = Duration::from_millis(50);
+const PACE: Duration = Duration::from_millis(100);
 
 /// Projects, which are spread over the partitions.
 const PROJECTS: usize = 8;

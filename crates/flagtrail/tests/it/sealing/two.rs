@@ -75,7 +75,8 @@ fn log(cluster: &Cluster, prefix: &str) -> JournalConfig {
 /// Waits until each partition has more in segments than now: somebody owns it, and is at work.
 async fn has_grown(vault: &Vault, journal: &Journal) {
     let deployment = journal.identity().deployment;
-    let covered = || [0, 1].map(|partition| vault.covered(&deployment, partition));
+    let covered =
+        || -> Vec<u64> { (0..PARTITIONS).map(|partition| vault.covered(&deployment, partition)).collect() };
     let before = covered();
     wait::until(LIMIT, "each partition is written further", || async {
         covered().iter().zip(&before).all(|(now, before)| now > before)
