@@ -4,7 +4,8 @@
 //! which is there whole or not at all, and `on-record`, which says that the log tells of it. If we crash after
 //! the acknowledgement, the next start finds `job.json` without `bag` and goes on. If we crash between `bag` and
 //! `on-record`, it puts the export on the record, perhaps again, under the same id. A job that is removed is renamed
-//! to `.removed-<id>` before anything in it is deleted: what bears that name is no job any more.
+//! to `.removed-<id>` before anything in it is deleted: what bears that name is no job any more. If we crash before a job that
+//! is not to be kept is removed, the next start removes it.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -229,6 +230,9 @@ impl ExportRunner {
 
     /// Makes jobs until `shutdown`; the one in hand is then left to be resumed by the next start.
     pub async fn run(mut self, journal: Journal, reader: Reader, shutdown: CancellationToken) {
+        for id in self.shared.brought_away() {
+            self.remove(&id).await;
+        }
         let unfinished: Vec<String> = self.shared.waiting();
         let mut undelivered = Vec::new();
         for id in unfinished {
@@ -369,6 +373,16 @@ impl Shared {
         let digest = move || std::fs::read(manifest).map(|manifest| hex::encode(Sha256::digest(manifest)));
         let manifest_sha256 = tokio::task::spawn_blocking(digest).await.ok()?.ok()?;
         Some(PreviousExport { id, manifest_sha256 })
+    }
+
+    /// Exports that stand at their destination and are not to be kept here: the process died before it removed them.
+    fn brought_away(&self) -> Vec<String> {
+        let states = self.lock();
+        let is_brought_away = |request: &ExportRequest, state: &ExportState| {
+            !request.is_kept && matches!(state, ExportState::Done { .. })
+        };
+        let found = states.iter().filter(|(_, (request, state))| is_brought_away(request, state));
+        found.map(|(id, _)| id.clone()).collect()
     }
 
     fn waiting(&self) -> Vec<String> {

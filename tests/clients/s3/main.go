@@ -3,6 +3,7 @@
 //
 //	s3 serve ADDRESS DIRECTORY BUCKET   serves until it is killed; the bucket has object lock
 //	s3 head ENDPOINT BUCKET KEY         what the store knows of an object, as JSON
+//	s3 fetch ENDPOINT BUCKET PREFIX     writes every object below a prefix to the working directory, its checksum compared
 //	s3 delete ENDPOINT BUCKET KEY       deletes the latest version, which a lock forbids
 //
 // Whoever asks is S3_ACCESS_KEY with S3_SECRET_KEY.
@@ -13,8 +14,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -43,6 +46,8 @@ func run(args []string) error {
 		return serve(args[1], args[2], args[3])
 	case "head":
 		return head(client(args[1]), args[2], args[3])
+	case "fetch":
+		return fetch(client(args[1]), args[2], args[3])
 	case "delete":
 		return remove(client(args[1]), args[2], args[3])
 	}
@@ -118,6 +123,45 @@ func head(client *s3.Client, bucket, key string) error {
 		"bytes": found.ContentLength, "sha256": found.ChecksumSHA256,
 		"lock": found.ObjectLockMode, "retain_until": found.ObjectLockRetainUntilDate,
 	})
+}
+
+func fetch(client *s3.Client, bucket, prefix string) error {
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(context.Background())
+		if err != nil {
+			return err
+		}
+		for _, object := range page.Contents {
+			path := filepath.FromSlash(strings.TrimPrefix(*object.Key, prefix))
+			if err := fetchOne(client, bucket, *object.Key, path); err != nil {
+				return fmt.Errorf("%s: %w", *object.Key, err)
+			}
+		}
+	}
+	return nil
+}
+
+func fetchOne(client *s3.Client, bucket, key, path string) error {
+	found, err := client.GetObject(context.Background(), &s3.GetObjectInput{
+		Bucket: &bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled,
+	})
+	if err != nil {
+		return err
+	}
+	defer found.Body.Close()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(file, found.Body); err != nil {
+		file.Close()
+		return err
+	}
+	return file.Close()
 }
 
 func remove(client *s3.Client, bucket, key string) error {

@@ -1,9 +1,15 @@
 //! Waiting for a condition instead of for a time: polled often, given up at a bound, with words that say what never came.
+//! [`next_moment`] tells by the clock what comes before from what comes after.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use chrono::{SecondsFormat, Utc};
+
+/// How long the clock may take to show another millisecond, on a machine that does something else.
+const MILLISECOND_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(10);
@@ -48,6 +54,16 @@ where
             tokio::time::sleep(POLL).await;
         }
     }
+}
+
+/// The next whole millisecond that the clock shows, in RFC 3339. Logs keep the times of what is appended in milliseconds: everything
+/// that was acknowledged before is older, and what is appended afterwards is not.
+pub async fn next_moment() -> String {
+    let before_ms = Utc::now().timestamp_millis();
+    let moment = some(MILLISECOND_WITHIN, "the clock shows another millisecond", || async {
+        Some(Utc::now()).filter(|now| now.timestamp_millis() > before_ms)
+    });
+    moment.await.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Waits until `condition` holds, in a test without a runtime.

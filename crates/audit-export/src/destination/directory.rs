@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::{Content, Store, StoreError, digest_file};
 use crate::durable::sync_folder;
 
-/// What a file is called until it is whole. One that is left by a crash is nobody's, and may be deleted.
-const BESIDE: &str = ".unfinished-";
+/// The folder under the root in which files lie until they are whole: not beside their places, for a bag has nothing in it but its
+/// own. What a crash leaves there is nobody's, and may be deleted while nobody writes.
+const UNFINISHED: &str = ".unfinished";
 
 /// Objects are files under a root. What is not of this machine alone may not mean it by `fsync`: that is the mount's to keep.
 #[derive(Clone, Debug)]
@@ -48,35 +49,43 @@ impl Store for Directory {
     }
 
     async fn read(&self, path: &str, bytes_max: usize) -> Result<Option<Bytes>, StoreError> {
-        let file = match tokio::fs::File::open(self.root.join(path)).await {
+        let place = self.root.join(path);
+        let file = match tokio::fs::File::open(&place).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(StoreError::failed)?,
         };
         let mut bytes = Vec::new();
         file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).await.map_err(StoreError::failed)?;
+        let synced = tokio::task::spawn_blocking(move || sync_folder(&place)).await;
+        synced.map_err(StoreError::failed)?.map_err(StoreError::failed)?;
         if bytes.len() > bytes_max { Err(StoreError::too_large(bytes_max)) } else { Ok(Some(bytes.into())) }
     }
 }
 
-/// Writes beside the place, fsyncs, and links it there, which fails where something stands. If we crash before the link, the
-/// file is not there; after it, it is, whole.
+/// Writes elsewhere under the root, fsyncs, and links it to its place, which fails where something stands. If we crash before the
+/// link, the file is not there; after it, it is, whole.
 fn put_new(root: &Path, place: &Path, content: &Content) -> io::Result<()> {
     let folder = place.parent().unwrap_or(root);
     make_folders(root, folder)?;
     // Sooner than the copy: whoever comes again after a lost answer has nothing to write.
     if place.symlink_metadata().is_ok() {
+        // Whoever linked it may have died before that was durable.
+        sync_folder(place)?;
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let beside = folder.join(format!("{BESIDE}{}", Uuid::new_v4()));
-    let linked = copy(&beside, content).and_then(|()| fs::hard_link(&beside, place));
-    let removed = fs::remove_file(&beside);
+    let unfinished = root.join(UNFINISHED);
+    make_folders(root, &unfinished)?;
+    let whole = unfinished.join(Uuid::new_v4().to_string());
+    let linked = copy(&whole, content).and_then(|()| fs::hard_link(&whole, place));
+    let removed = fs::remove_file(&whole);
+    // Another's link, too, where that was sooner.
+    sync_folder(place)?;
     linked?;
-    removed?;
-    sync_folder(place)
+    removed
 }
 
-fn copy(beside: &Path, content: &Content) -> io::Result<()> {
-    let mut file = File::create_new(beside)?;
+fn copy(to: &Path, content: &Content) -> io::Result<()> {
+    let mut file = File::create_new(to)?;
     match content {
         Content::Bytes(bytes) => io::Write::write_all(&mut file, bytes)?,
         Content::File(from) => drop(io::copy(&mut File::open(from)?, &mut file)?),
@@ -125,10 +134,14 @@ mod tests {
         fs::write(&source, "from a file").expect("written");
         store.put_new("a/b=c/e", &Content::File(source)).await.expect("put");
         assert_eq!(store.sha256("a/b=c/e").await, Ok(Some(Sha256::digest("from a file").into())));
-        let names = fs::read_dir(dir.path().join("made/when/needed/a/b=c")).expect("read");
-        let mut names: Vec<_> = names.map(|entry| entry.expect("read").file_name()).collect();
-        names.sort();
-        assert_eq!(names, ["d", "e"]);
+        let names = |folder: &str| {
+            let entries = fs::read_dir(dir.path().join("made/when/needed").join(folder)).expect("read");
+            let mut names: Vec<_> = entries.map(|entry| entry.expect("read").file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names("a/b=c"), ["d", "e"]);
+        assert!(names(UNFINISHED).is_empty());
     }
 
     #[tokio::test]

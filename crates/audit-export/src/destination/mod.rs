@@ -64,14 +64,15 @@ impl StoreError {
 /// Something that keeps objects by their paths: a directory, a bucket. Paths are relative, their parts separated by `/`.
 #[async_trait]
 pub trait Store: std::fmt::Debug + Send + Sync + 'static {
-    /// Puts an object where there is none. When it returns `Ok`, the object is durable, whole, and seen by everybody.
-    /// If it fails, it is there whole or not at all, and which of the two is not known.
+    /// Puts an object where there is none. When it returns `Ok`, the object is durable, whole, and seen by everybody;
+    /// [`StoreError::Occupied`] says the same of what stands there. If it fails otherwise, it is there whole or not at all,
+    /// and which of the two is not known.
     async fn put_new(&self, path: &str, content: &Content) -> Result<(), StoreError>;
 
     /// The SHA-256 of the object at `path`; `None` where there is none.
     async fn sha256(&self, path: &str) -> Result<Option<[u8; 32]>, StoreError>;
 
-    /// The object at `path`, which has at most `bytes_max` bytes; `None` where there is none.
+    /// The object at `path`, which has at most `bytes_max` bytes; `None` where there is none. What is returned is durable.
     async fn read(&self, path: &str, bytes_max: usize) -> Result<Option<Bytes>, StoreError>;
 }
 

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Bench, WITHIN, export, record};
 
-fn payload(export: &Path, end: &str) -> String {
+/// The text of all payload files, in order.
+pub(crate) fn payload(export: &Path, end: &str) -> String {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(export.join("data")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.file_name().unwrap().to_string_lossy().starts_with("records-"));

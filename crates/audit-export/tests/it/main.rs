@@ -2,8 +2,10 @@
 
 mod evidence;
 mod export;
+mod faulty;
 mod formats;
 mod harness;
 mod s3;
 mod schedules;
 mod segments;
+mod sending;

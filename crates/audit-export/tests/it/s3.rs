@@ -1,12 +1,15 @@
 //! Destinations against a real S3-compatible store (Versity S3 Gateway), asked afterwards by Amazon's own client. It is built from
 //! source by Go, needs no container, and has what this is about: signatures, conditional writes, checksums and object lock.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use audit_export::{
-    Content, Destination, LockMode, ObjectLock, Put, PutError, S3, S3Config, S3Credentials, Store, StoreError,
+    Content, Destination, LockMode, ObjectLock, Put, PutError, S3, S3Config, S3Credentials, Store,
+    StoreError, run_export_to,
 };
+use audit_verify::verify_export_with;
 use flagtrail_testkit::clients::Clients;
 use flagtrail_testkit::process::Process;
 use flagtrail_testkit::{ports, wait};
@@ -14,6 +17,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+use crate::evidence::{Sealed, everything, says, trust};
+use crate::harness::Bench;
 
 /// How long anything here may take, on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
@@ -66,6 +72,14 @@ impl Running {
         let output = self.client("head", key);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Has Amazon's client write everything below `prefix` to a folder.
+    fn fetch(&self, prefix: &str, to: &Path) {
+        let mut client = with_key(self.clients.s3().unwrap());
+        client.args(["fetch", &self.endpoint, BUCKET, prefix]).current_dir(to);
+        let output = client.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
@@ -155,4 +169,28 @@ async fn a_store_that_refuses_the_key_is_told_of_and_another_key_is_taken_while_
     assert!(reason.contains("SignatureDoesNotMatch") && !reason.contains("wrong"), "{reason}");
     bucket.replace_credentials(&credentials(KEY.1)).unwrap();
     bucket.put_new("x", &content).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_that_was_brought_to_a_bucket_is_fetched_by_another_client_and_proves_itself() {
+    let Some(store) = Running::start().await else { return };
+    let sealed = Sealed::new().await;
+    sealed.bench.append(0..300).await;
+    let job = everything(&sealed.bench, "to-a-bucket");
+    let vault = Destination::new("vault", "audit", S3::new(store.config()).unwrap());
+    let make = async || {
+        let Bench { journal, reader, .. } = &sealed.bench;
+        let (vouching, stop) = (sealed.vouching(), CancellationToken::new());
+        run_export_to(journal, reader, &job, &vouching, Some(&vault), |_| {}, stop).await.unwrap()
+    };
+    let manifest = make().await;
+    assert_eq!(make().await, manifest, "the second time, the answer to the first was lost");
+
+    let fetched = tempfile::tempdir().unwrap();
+    store.fetch(&format!("audit/exports/{}/", job.id), fetched.path());
+    let report = verify_export_with(fetched.path(), &trust(&manifest)).unwrap();
+    assert!(report.passes(), "{:#?}", report.findings);
+    // The record that asks for the export among them.
+    assert!(says(&report.proven, "301 records is, byte for byte"), "{:#?}", report.proven);
+    sealed.end().await;
 }

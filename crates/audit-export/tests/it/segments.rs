@@ -3,17 +3,12 @@
 
 mod verify;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use audit_export::{
-    Content, Destination, Directory, SealKeys, Sealer, SealerConfig, SegmentManifest, SegmentsConfig, Store,
-    StoreError,
-};
+use audit_export::{Destination, SealKeys, Sealer, SealerConfig, SegmentManifest, SegmentsConfig};
 use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig, ReadLimit, Topic};
 use audit_proof::{Checkpoint, Cut, Frontier, NodeHash, SignedNote};
 use audit_record::AuditRecord;
@@ -22,9 +17,10 @@ use flagtrail_testkit::clients::Clients;
 use flagtrail_testkit::wait;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::faulty::{Fault, Faulty};
 
 const PARTITIONS: u32 = 2;
 
@@ -36,60 +32,6 @@ const BEGIN_MS: i64 = 1_795_219_200_000;
 
 /// Both of checkpoints and of segments.
 const INTERVAL: Duration = Duration::from_secs(60);
-
-/// What happens at a put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    /// Nothing is written, and an error comes.
-    NotWritten,
-    /// It is written, and an error comes.
-    AnswerLost,
-    /// Nothing is written, and nothing comes.
-    HangsBefore,
-    /// It is written, and nothing comes.
-    HangsAfter,
-}
-
-/// A directory that fails as it is told to.
-#[derive(Clone, Debug)]
-struct Faulty {
-    inner: Directory,
-    /// By which put from the start, of all writers.
-    faults: Arc<Mutex<BTreeMap<usize, Fault>>>,
-    puts: Arc<AtomicUsize>,
-    hangs: Arc<Notify>,
-}
-
-#[async_trait]
-impl Store for Faulty {
-    async fn put_new(&self, path: &str, content: &Content) -> Result<(), StoreError> {
-        let put = self.puts.fetch_add(1, Ordering::SeqCst);
-        let fault = self.faults.lock().unwrap().remove(&put);
-        let written = match fault {
-            Some(Fault::NotWritten | Fault::HangsBefore) => Ok(()),
-            _ => self.inner.put_new(path, content).await,
-        };
-        match fault {
-            None => written,
-            // What the inner one says is lost, be it that the file stood there already.
-            Some(Fault::NotWritten | Fault::AnswerLost) => {
-                Err(StoreError::Failed("the connection was reset".to_owned()))
-            }
-            Some(Fault::HangsBefore | Fault::HangsAfter) => {
-                self.hangs.notify_one();
-                std::future::pending().await
-            }
-        }
-    }
-
-    async fn sha256(&self, path: &str) -> Result<Option<[u8; 32]>, StoreError> {
-        self.inner.sha256(path).await
-    }
-
-    async fn read(&self, path: &str, bytes_max: usize) -> Result<Option<Bytes>, StoreError> {
-        self.inner.read(path, bytes_max).await
-    }
-}
 
 struct Bench {
     dir: TempDir,
@@ -126,12 +68,7 @@ impl Bench {
     }
 
     fn start(&self, faults: impl IntoIterator<Item = (usize, Fault)>) -> Running {
-        let store = Faulty {
-            inner: Directory::new(self.there()),
-            faults: Arc::new(Mutex::new(faults.into_iter().collect())),
-            puts: Arc::default(),
-            hangs: Arc::default(),
-        };
+        let store = Faulty::new(self.there(), faults);
         let config = SealerConfig { interval: INTERVAL, idle: 60 * INTERVAL };
         let destination = Destination::new("vault", "audit", store.clone());
         let segments = SegmentsConfig { destination, interval: INTERVAL };
@@ -312,7 +249,7 @@ async fn a_destination_that_fails_in_either_way_gets_every_segment_once() {
     let running = bench.start((0..6).map(|put| 2 * put).zip(faults));
     bench.append(60).await;
     bench.written().await;
-    assert!(running.store.faults.lock().unwrap().len() < 6, "some came to pass");
+    assert!(running.store.faults_left() < 6, "some came to pass");
     running.stop().await;
     bench.check().await;
 }
@@ -324,10 +261,9 @@ async fn killed_at_any_put_before_or_after_it_the_next_one_goes_on() {
         for fault in [Fault::HangsBefore, Fault::HangsAfter] {
             bench.append(20).await;
             let running = bench.start([(put, fault)]);
-            let hangs = Arc::clone(&running.store.hangs);
             let hung = wait::until(WITHIN, "a put hangs", || async {
                 bench.pass(INTERVAL / 4);
-                tokio::time::timeout(Duration::from_millis(20), hangs.notified()).await.is_ok()
+                tokio::time::timeout(Duration::from_millis(20), running.store.hung()).await.is_ok()
             });
             hung.await;
             running.kill().await;

@@ -2,6 +2,7 @@
 
 use audit_webhook::EndpointState;
 use flagtrail_testkit::receiver::Receiver;
+use flagtrail_testkit::wait;
 use serde_json::json;
 
 use crate::world::{LIMIT, World, ids, record, record_of, records};
@@ -29,10 +30,7 @@ async fn an_endpoint_begins_now_at_the_earliest_record_or_at_a_time() {
     let world = World::new().await;
     let receivers = [(); 3].map(|()| Receiver::start().expect("a receiver"));
     world.append(&records("alpha", 0..3)).await;
-    // The log's clock has milliseconds: the time must lie in one of its own.
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    let time = chrono::Utc::now().to_rfc3339();
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let time = wait::next_moment().await;
     world.append(&records("alpha", 3..6)).await;
     for (receiver, start) in receivers.iter().zip(["now", "earliest", time.as_str()]) {
         world

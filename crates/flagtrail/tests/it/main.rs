@@ -17,6 +17,7 @@ mod receivers;
 mod redelivery;
 mod reports;
 mod scenario;
+mod sealing;
 mod secrets;
 mod spool;
 mod takeovers;

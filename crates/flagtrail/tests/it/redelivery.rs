@@ -23,9 +23,6 @@ const SWIFT: usize = 40;
 /// How long the slow receiver takes.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// What is told apart by the time of appending is appended so far apart.
-const APART: Duration = Duration::from_millis(20);
-
 /// The mark of a delivery that is of a replay.
 const REPLAY: &str = "x-flagtrail-replay";
 
@@ -44,14 +41,6 @@ async fn append(node: &Node, name: &str, count: usize) -> BTreeSet<String> {
     let answer = request.header("content-type", "application/x-ndjson").body(body).send().await.unwrap();
     assert_eq!(answer.status(), 201);
     ids.into_iter().collect()
-}
-
-/// A moment between what was appended before and what is appended afterwards.
-async fn moment() -> String {
-    tokio::time::sleep(APART).await;
-    let moment = chrono::Utc::now().to_rfc3339();
-    tokio::time::sleep(APART).await;
-    moment
 }
 
 /// How often each record has come: of itself, and marked as of a replay.
@@ -94,9 +83,9 @@ async fn a_period_is_replayed_by_a_command_beside_what_is_new_and_goes_on_after_
     let url = receiver.url("/hook");
     node.json(&["endpoint", "create", &url, "--name", "cache", "--events", "flag.*", "--max-in-flight", "4"]);
     let before = append(&node, "before", 10).await;
-    let from = moment().await;
+    let from = wait::next_moment().await;
     let within = append(&node, "within", PERIOD).await;
-    let to = moment().await;
+    let to = wait::next_moment().await;
     let after = append(&node, "after", 10).await;
     delivered(&node, PERIOD + 20).await;
 
@@ -159,9 +148,9 @@ async fn what_was_given_up_is_redriven_by_commands_one_by_its_id_a_period_and_al
         Answer::status(if odd { 422 } else { 200 })
     });
     append(&node, "early", 6).await;
-    let from = moment().await;
+    let from = wait::next_moment().await;
     append(&node, "late", 4).await;
-    let to = moment().await;
+    let to = wait::next_moment().await;
     append(&node, "last", 4).await;
     let given_up = |node: &Node| {
         let found = node.json(&["endpoint", "dead-letters", "cache"]);

@@ -15,6 +15,7 @@
 //! | targets at Zenmanage | webhook, dated to the second |
 //! | access at Flagsmith, which sends none | records of the company's own bridge, under Flagsmith's source |
 //! | the company's own pipeline, and the bulk of the year | records, a thousand a request, as a backfill sends them |
+//! | visitors, who ask to be forgotten when the year is over | among those |
 //! | what was there before the year | the list for `flagtrail access import` |
 //!
 //! Nothing goes in by what is dated at receipt (FLAG_DELETED, NEW_VERSION_PUBLISHED, a change request's FLAG_UPDATED): it would all lie on the day of the test.
@@ -31,6 +32,7 @@ mod projects;
 mod random;
 mod story;
 mod violations;
+mod visitors;
 mod wire;
 mod year;
 
@@ -43,6 +45,7 @@ pub use planted::Planted;
 pub use projects::{PRODUCTION, Platform, project_name};
 pub use story::{Door, Request, Tag, native_id};
 pub use violations::Violation;
+pub use visitors::Visitor;
 pub use year::{Moment, begin, end, rfc3339};
 
 use story::Story;
@@ -67,8 +70,9 @@ impl Company {
         let emergencies = emergencies::hurry(&mut story);
         changes.extend(emergencies.iter().map(|emergency| emergency.change.clone()));
         let credentials = credentials::keys(&mut story);
-        changes.extend(ordinary::work(&mut story, records));
-        let planted = Planted::new(&story, leavers, changes, violations, emergencies, credentials);
+        changes.extend(ordinary::work(&mut story, records - visitors::records()));
+        let visitors = visitors::visit(&mut story);
+        let planted = Planted::new(&story, leavers, changes, violations, emergencies, credentials, visitors);
         Self { seed, requests: story.into_requests(), planted }
     }
 }

@@ -11,6 +11,7 @@ use super::people::Person;
 use super::projects::{Platform, project_name};
 use super::story::Story;
 use super::violations::Violation;
+use super::visitors::Visitor;
 use super::year::{Moment, rfc3339};
 
 /// What is true of the year.
@@ -30,6 +31,8 @@ pub struct Planted {
     pub emergencies: Vec<Emergency>,
     /// Keys to the platforms' APIs.
     pub credentials: Vec<Credential>,
+    /// Those who were here for a while and may be forgotten.
+    pub visitors: Vec<Visitor>,
     people: Vec<Person>,
     acted: BTreeMap<(Platform, usize), BTreeSet<Moment>>,
 }
@@ -42,6 +45,7 @@ impl Planted {
         violations: Vec<Violation>,
         emergencies: Vec<Emergency>,
         credentials: Vec<Credential>,
+        visitors: Vec<Visitor>,
     ) -> Self {
         Self {
             holdings: story.holdings.clone(),
@@ -51,6 +55,7 @@ impl Planted {
             violations,
             emergencies,
             credentials,
+            visitors,
             people: story.people.clone(),
             acted: story.acted.clone(),
         }

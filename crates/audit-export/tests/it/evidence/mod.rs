@@ -13,6 +13,7 @@ use audit_export::{
 };
 use audit_record::{ActionPattern, AuditRecord, Filter, Period, Timestamp};
 use audit_verify::{Report, Trust, verify_export, verify_export_with};
+use flagtrail_testkit::wait;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{Bench, export, record};
 
 /// A log that is sealed while it grows.
-struct Sealed {
-    bench: Bench,
+pub(crate) struct Sealed {
+    pub(crate) bench: Bench,
     keys: SealKeys,
     export: ExportKey,
     stop: CancellationToken,
@@ -29,17 +30,23 @@ struct Sealed {
 }
 
 impl Sealed {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
+        Self::behind(Duration::ZERO).await
+    }
+
+    /// The sealer's clock is so far behind: what it signs bears an earlier time.
+    async fn behind(lag: Duration) -> Self {
         let bench = Bench::new().await;
         let (keys, export) = (SealKeys::new([1; 32]), ExportKey::new([2; 32]));
         let config = SealerConfig { interval: Duration::from_millis(100), idle: Duration::from_secs(3_600) };
         let sealer = Sealer::new(bench.journal.clone(), keys.clone(), &config).unwrap();
         let stop = CancellationToken::new();
-        let run = sealer.run(|| chrono::Utc::now().timestamp_millis(), stop.clone());
+        let now_ms = move || (chrono::Utc::now() - lag).timestamp_millis();
+        let run = sealer.run(now_ms, stop.clone());
         Self { bench, keys, export, stop, sealing: tokio::spawn(run) }
     }
 
-    fn vouching(&self) -> Vouching {
+    pub(crate) fn vouching(&self) -> Vouching {
         Vouching { log: Some(self.keys.clone()), export: Some(self.export.clone()), previous: None }
     }
 
@@ -48,7 +55,7 @@ impl Sealed {
         run_export(journal, reader, job, &self.vouching(), |_| {}, CancellationToken::new()).await.unwrap()
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         self.sealing.await.unwrap();
         self.bench.end().await;
@@ -56,7 +63,7 @@ impl Sealed {
 }
 
 /// Of everything, in NDJSON.
-fn everything(bench: &Bench, name: &str) -> ExportJob {
+pub(crate) fn everything(bench: &Bench, name: &str) -> ExportJob {
     ExportJob { filter: Filter::default(), ..bench.job(name, Format::Ndjson) }
 }
 
@@ -104,7 +111,7 @@ pub(crate) fn found(report: &Report, file: &str, words: &str) {
 }
 
 /// What an auditor knows who got the keys in another way.
-fn trust(manifest: &Manifest) -> Trust {
+pub(crate) fn trust(manifest: &Manifest) -> Trust {
     let keys = &manifest.evidence.as_ref().unwrap().keys;
     let mut trust = Trust::default();
     keys.log.iter().chain(&keys.export).for_each(|vkey| trust.add_keys(vkey).unwrap());
@@ -214,12 +221,12 @@ async fn an_export_without_keys_says_what_is_then_not_proven() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_period_rests_on_the_checkpoint_before_it_and_names_what_it_does_not_look_at() {
-    let sealed = Sealed::new().await;
+    // Checkpoints tell seconds: one is before the period if its second is.
+    let sealed = Sealed::behind(Duration::from_secs(2)).await;
     sealed.bench.append(0..60).await;
-    // Everything so far is sealed, and a second later the period begins.
+    // Everything so far is sealed, and then the period begins.
     sealed.export(&everything(&sealed.bench, "before")).await;
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
-    let from = Timestamp::try_new(chrono::Utc::now()).unwrap();
+    let from = Timestamp::parse(&wait::next_moment().await).unwrap();
     let dated = |number: usize| {
         let mut value: serde_json::Value = serde_json::from_slice(record(number).canonical()).unwrap();
         let at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);

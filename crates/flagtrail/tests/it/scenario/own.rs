@@ -16,7 +16,7 @@ pub(super) async fn check(asker: &Asker<'_>, company: &Company) {
     reviews(asker);
     failed_deliveries(asker, company).await;
     log_integrity(asker);
-    asker.same("erasures", Vec::<String>::new(), columns(&asker.report("erasures", &[]), "record_id"));
+    erasures(asker).await;
     log_access(asker).await;
 }
 
@@ -129,6 +129,38 @@ fn log_integrity(asker: &Asker<'_>) {
     assert!(!found.is_empty());
     let findings = found.iter().filter(|row| row["verdict"] == "finding").map(Value::to_string);
     asker.same("log_integrity", Vec::new(), findings.collect());
+}
+
+/// Why and by what right somebody is forgotten.
+const FORGOTTEN: (&str, &str) = ("GDPR Art. 17(1)(b)", "as was asked for");
+
+/// Those who visited are forgotten: the register has what was asked for, each with as many bodies as there were records of them.
+async fn erasures(asker: &Asker<'_>) {
+    asker.same("erasures before", Vec::new(), columns(&asker.report("erasures", &[]), "record_id"));
+    let (basis, reason) = FORGOTTEN;
+    let mut orders = 0;
+    let mut planted = Vec::new();
+    for visitor in &asker.planted.visitors {
+        let words = ["erase", "--subject", &visitor.email, "--legal-basis", basis, "--reason", reason];
+        let done = asker.node.json(&words);
+        assert_eq!(done["mentioned"], 0, "{done}");
+        let ordered = list(&done, "records");
+        orders += ordered.len();
+        planted.push((text(&done, "id").unwrap(), visitor.records.len() as u64, ordered));
+    }
+    wait::until(ARCHIVED_WITHIN, "all orders are archived", || async {
+        asker.report("erasures", &[]).len() >= orders
+    })
+    .await;
+    let mut found: BTreeMap<String, (u64, BTreeSet<String>)> = BTreeMap::new();
+    for row in asker.report("erasures", &[]) {
+        assert_eq!(text(&row, "legal_basis"), Some(format!("{basis}: {reason}")), "{row}");
+        let (records, ordered) = found.entry(text(&row, "request_id").unwrap()).or_default();
+        *records += row["records"].as_u64().unwrap();
+        ordered.extend(text(&row, "record_id"));
+    }
+    let found = found.into_iter().map(|(request, (records, ordered))| (request, records, ordered));
+    asker.same("erasures", planted, found.collect());
 }
 
 /// Every report that was asked for here, and nothing that was not.
