@@ -96,11 +96,13 @@ struct Without {
 /// there. `None` where it is no JSON or has no secret.
 fn without_secrets(platform: Platform, payload: &[u8], keep: &[String]) -> Option<Without> {
     let (mut value, mut is_strict) = read(payload)?;
-    let mut paths = redact(&mut value, &rules(platform, &value), keep);
+    let known = rules(platform, &value);
+    let mut paths = redact(&mut value, &known, keep);
     for (name, inner) in value.as_object_mut().into_iter().flatten() {
         let text = inner.as_str().filter(|text| text.starts_with('{'));
         let Some((mut held, is_held_strict)) = text.and_then(|text| read(text.as_bytes())) else { continue };
-        let held_paths = redact(&mut held, &rules(platform, &held), keep);
+        let known = rules(platform, &held);
+        let held_paths = redact(&mut held, &known, keep);
         if !held_paths.is_empty() {
             *inner = held.to_string().into();
             is_strict &= is_held_strict;
