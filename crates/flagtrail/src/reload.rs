@@ -1,5 +1,5 @@
-//! Files with secrets, looked at again and again: what they hold takes effect when they change, or, where it can't
-//! without a restart, that is said.
+//! Files with secrets, and the configuration, looked at again and again: what they hold takes effect when they change, or,
+//! where it can't without a restart, that is said.
 //!
 //! They are read rather than watched: a file that a container's platform swaps by a symbolic link, or that lies on a
 //! network, tells nobody that it changed.

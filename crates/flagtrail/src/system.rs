@@ -39,6 +39,7 @@ const ADMIN_TOKEN: &str = "admin.token_file";
 const HOOKS_TLS: &str = "hooks.tls";
 const DESTINATIONS: &str = "the keys of destinations";
 const DECLARED: &str = "the declared settings";
+const EGRESS: &str = "egress";
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -96,6 +97,7 @@ impl System {
         reloader.watch(DECLARED, config.declared_secret_files());
         reloader.watch(HOOKS_TLS, config.hooks.tls.files());
         reloader.watch(ADMIN_TOKEN, vec![config.admin_token_file()]);
+        reloader.watch(EGRESS, config.egress_files());
         let keys = config.keys()?;
         let makes_key = keys.is_none() && missing_key == MissingKey::Make;
         let declaration = config.declaration()?;
@@ -158,9 +160,12 @@ impl System {
             }
             None => None,
         };
-        let proxy = Some(&config.egress.proxy_file).filter(|file| !file.as_os_str().is_empty());
-        reloader.watch("egress.proxy_file", proxy.cloned().into_iter().collect());
         let egress = config.egress()?;
+        let (from, policy) = (config.clone(), egress.clone());
+        reloader.apply(EGRESS, move || {
+            policy.replace(from.egress_policy_of_now()?);
+            Ok(())
+        });
         let deliverer = if has(Role::Deliver) {
             let delivery = DelivererConfig {
                 egress: egress.clone(),

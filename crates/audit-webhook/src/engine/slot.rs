@@ -210,9 +210,9 @@ impl Slot {
         }
         while let Some(work) = self.work(&live, around) {
             live.gate.wants();
-            let is_behind = self.is_behind(&work);
+            let is_behind = self.is_behind(&work, around.now_ms);
             let Some(permits) = self.permits_for(is_behind, &live, around) else {
-                self.ask_for_permits(&work, &live, around);
+                self.ask_for_permits(&work, is_behind, &live, around);
                 return;
             };
             let probe = match live.gate.admit(around.now_ms) {

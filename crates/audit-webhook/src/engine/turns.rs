@@ -3,9 +3,9 @@
 //! A record of the tail waits for the processors more often than for anything else: to be taken in, appended, read
 //! back, signed and sent. A lane that catches up, or a replay, has the whole backlog at hand, and would have them all
 //! to itself: with dozens of deliveries under way at any moment, each step of a live record waits behind as many of
-//! its. So while the tail is live, a delivery that is behind takes a *turn*, of which there are half as many as
-//! processors: the other half finds little to do and is free at once for what is live. While nothing is live,
-//! nothing waits for a turn, and the backlog has the machine.
+//! its. So while the tail is live, a delivery that is behind (see `Slot::is_behind`) takes a *turn*, of which there are
+//! half as many as processors: the other half finds little to do and is free at once for what is live. While nothing is
+//! live, nothing waits for a turn, and the backlog has the machine.
 //!
 //! A turn bounds work, not waiting. It is held until the receiver has answered, which where the processors are the
 //! limit is most of what a delivery costs; but no longer than [`TURN_MAX`], for a receiver that takes its time keeps
@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// For so long after a delivery from the tail began the tail counts as live.
+/// For so long after a delivery that is not behind began the tail counts as live.
 const LIVE_FOR: Duration = Duration::from_secs(1);
 
 /// How long a turn may be held. (The timer adds up to a millisecond to that.)
@@ -67,7 +67,7 @@ impl Turns {
         }
     }
 
-    /// A delivery from the tail begins.
+    /// A delivery begins that is not behind.
     pub(super) fn note_live(&self) {
         // One that is overtaken by another shortens what that noted by less than a moment.
         self.live_until_ms.store(self.now_ms() + LIVE_FOR.as_millis() as u64, Ordering::Relaxed);

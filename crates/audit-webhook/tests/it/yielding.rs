@@ -19,6 +19,9 @@ const APART: u64 = 10;
 /// Bytes of each.
 const LARGE: usize = 60_000;
 
+/// What was appended so long ago is behind, for who does not go with the tail.
+const OLD: Duration = Duration::from_secs(60);
+
 /// Pause between live records.
 const LIVE_PAUSE: Duration = Duration::from_millis(5);
 
@@ -51,6 +54,7 @@ async fn endpoints_behind_at_more_places_than_are_kept_at_hand_all_get_on_beside
     for (receiver, start) in late.iter().zip(&starts) {
         world.endpoint(&receiver.url("/"), json!({ "start": start, "events": ["flag.*"] })).await;
     }
+    world.put_clock_forward(OLD);
     let first_live = record_of("user.created", "alpha", 10_000);
     world.append(std::slice::from_ref(&first_live)).await;
     let running = world.start();

@@ -1,7 +1,10 @@
 //! From configuration to the egress policy.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use anyhow::{Context as _, ensure};
 use audit_webhook::{Egress, EgressConfig, ProxyConfig, ProxyUrl};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serializer;
@@ -9,6 +12,9 @@ use serde::Serializer;
 use super::Config;
 use crate::exit::{Exit, Stop};
 use crate::secret_file;
+
+/// For so long a configuration that changed must stay as it is before it is believed.
+const STANDS_STILL: Duration = Duration::from_millis(500);
 
 impl Config {
     /// Where endpoints may be.
@@ -36,6 +42,27 @@ impl Config {
         }
         allowed.proxy = self.proxy()?;
         Ok(allowed)
+    }
+
+    /// The files that the policy comes from.
+    pub(crate) fn egress_files(&self) -> Vec<PathBuf> {
+        let proxy = Some(&self.egress.proxy_file).filter(|file| !file.as_os_str().is_empty());
+        self.file.iter().chain(proxy).cloned().collect()
+    }
+
+    /// The policy by what these files say now, and the variables; of everything else the start decided. Blocks for a
+    /// moment.
+    pub(crate) fn egress_policy_of_now(&self) -> anyhow::Result<EgressConfig> {
+        let Some(file) = &self.file else { return self.egress_policy() };
+        let read = || {
+            std::fs::read_to_string(file)
+                .with_context(|| format!("the configuration {} can't be read", file.display()))
+        };
+        let text = read()?;
+        // Half of a file may be a file, too: one that allows less.
+        std::thread::sleep(STANDS_STILL);
+        ensure!(read()? == text, "it is just being written, and read again in a while");
+        Self { egress: Self::of_text(&text)?.egress, ..self.clone() }.egress_policy()
     }
 
     fn proxy(&self) -> anyhow::Result<Option<ProxyConfig>> {

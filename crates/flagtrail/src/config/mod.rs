@@ -282,12 +282,13 @@ pub(crate) struct Overrides {
 impl Config {
     /// Reads the configuration in force.
     pub(crate) fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self> {
-        // Others are not ours: Kubernetes gives every container FLAGTRAIL_PORT and the like beside a service of that name.
-        let is_setting = |name: &figment::value::UncasedStr| {
-            let section = name.as_str().split(LEVELS).next().unwrap_or_default().to_ascii_lowercase();
-            name.as_str().contains(LEVELS) && SECTIONS.contains(&section.as_str()) || section == "data_dir"
-        };
-        Self::load_over(file, Env::prefixed(VARIABLES).filter(is_setting).split(LEVELS), overrides)
+        Self::load_over(file, variables(), overrides)
+    }
+
+    /// What a text says in the place of the file, without flags and unchecked: for a part of it alone.
+    fn of_text(text: &str) -> Result<Self> {
+        let figment = Figment::from(Toml::string(DEFAULT)).merge(Toml::string(text));
+        figment.merge(variables()).extract().map_err(wrong)
     }
 
     fn load_over(file: Option<&Path>, variables: Env, overrides: Overrides) -> Result<Self> {
@@ -389,6 +390,16 @@ impl Config {
         let given = &self.admin.token_file;
         if given.as_os_str().is_empty() { self.data_dir.join("admin.token") } else { given.clone() }
     }
+}
+
+/// The variables that are settings. Others are not ours: Kubernetes gives every container FLAGTRAIL_PORT and the like
+/// beside a service of that name.
+fn variables() -> Env {
+    let is_setting = |name: &figment::value::UncasedStr| {
+        let section = name.as_str().split(LEVELS).next().unwrap_or_default().to_ascii_lowercase();
+        name.as_str().contains(LEVELS) && SECTIONS.contains(&section.as_str()) || section == "data_dir"
+    };
+    Env::prefixed(VARIABLES).filter(is_setting).split(LEVELS)
 }
 
 fn wrong(error: figment::Error) -> anyhow::Error {

@@ -44,6 +44,39 @@ async fn an_endpoint_is_made_tested_paused_resumed_and_rotated_by_commands() {
     node.stop();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_deliveries_may_go_changes_with_the_configuration_while_the_process_runs() {
+    const ALLOWED: &str = "allow_networks = [\"127.0.0.1\"]";
+    const NOT_ALLOWED: &str = "allow_networks = []";
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::new(root.path(), "one", &["up"], "");
+    node.start();
+    node.ready().await;
+    let receiver = Receiver::start().unwrap();
+    let url = receiver.url("/hook");
+    node.json(&["endpoint", "create", url.as_str(), "--name", "cache", "--events", "flag.*"]);
+    let first = append(&node, "before").await;
+    delivered(&receiver, 0, &first).await;
+
+    node.configure(ALLOWED, NOT_ALLOWED);
+    until(&node, &["endpoint", "test", "cache"], "it is not allowed any more", |tested| {
+        tested["error"] == "not_allowed"
+    })
+    .await;
+    let (before, connections) = (receiver.count(), receiver.connections());
+    let second = append(&node, "meanwhile").await;
+    until(&node, &["endpoint", "show", "cache"], "the delivery is refused", |shown| {
+        shown["status"]["last_error"]["class"] == "not_allowed"
+    })
+    .await;
+    assert_eq!(receiver.count(), before, "the connection that was kept open is not used");
+
+    node.configure(NOT_ALLOWED, ALLOWED);
+    delivered(&receiver, before, &second).await;
+    assert!(receiver.connections() > connections, "it came by a new one");
+    node.stop();
+}
+
 /// Appends a change of a flag; returns the record's id.
 async fn append(node: &Node, flag: &str) -> String {
     let record = json!({

@@ -68,7 +68,7 @@ impl Node {
         }
     }
 
-    /// Puts `with` in the place of `text` in its configuration; it counts from the next start on.
+    /// Puts `with` in the place of `text` in its configuration; but for `[egress]`, it counts from the next start on.
     pub(crate) fn configure(&self, text: &str, with: &str) {
         let path = self.dir.join("flagtrail.toml");
         let config = std::fs::read_to_string(&path).unwrap();

@@ -16,6 +16,9 @@ use crate::live::Live;
 /// A lane that could not begin anything for so long is not waited for by the tail.
 const STALLED: Duration = Duration::from_millis(100);
 
+/// So old a record is no longer live for a lane that does not go with the tail.
+const LIVE_AGE_MS: i64 = 10_000;
+
 /// Permits that came, for the lane's life that asked. `None` when there will be none.
 pub(in crate::engine) struct Granted {
     pub(in crate::engine) id: EndpointId,
@@ -64,11 +67,16 @@ impl Asked {
 }
 
 impl Slot {
-    /// Whether it makes up for something, and so yields to what is live.
-    pub(super) fn is_behind(&self, work: &Work) -> bool {
-        match work {
-            Work::First(TrackId::Log, _) | Work::Due(TrackId::Log, _) => !self.level,
-            Work::First(TrackId::Replay(_), _) | Work::Due(TrackId::Replay(_), _) => true,
+    /// Whether it makes up for something, and so yields to what is live: a replay, and what is old for a lane that does
+    /// not go with the tail. One that fell off the tail under load still has live traffic, if a little late; if that
+    /// yielded to the lanes that kept up, it might never come back.
+    pub(super) fn is_behind(&self, work: &Work, now_ms: i64) -> bool {
+        let (Work::First(track, entry) | Work::Due(track, entry)) = work;
+        match track {
+            TrackId::Log => {
+                !self.level && now_ms.saturating_sub(entry.message().appended_at_ms) >= LIVE_AGE_MS
+            }
+            TrackId::Replay(_) => true,
         }
     }
 
@@ -89,15 +97,18 @@ impl Slot {
         })
     }
 
-    /// Asks for it.
-    pub(super) fn ask_for_permits(&mut self, work: &Work, live: &Arc<Live>, around: &mut Surroundings<'_>) {
-        let is_behind = self.is_behind(work);
-        if is_behind {
-            let (Work::First(_, entry) | Work::Due(_, entry)) = work;
-            let offset = entry.offset();
-            if !self.asked.run.as_ref().is_some_and(|run| run.covers(offset)) {
-                self.asked.run = around.windows.run_at(offset);
-            }
+    /// Asks for it, and keeps what it is for at hand.
+    pub(super) fn ask_for_permits(
+        &mut self,
+        work: &Work,
+        is_behind: bool,
+        live: &Arc<Live>,
+        around: &mut Surroundings<'_>,
+    ) {
+        let (Work::First(_, entry) | Work::Due(_, entry)) = work;
+        let offset = entry.offset();
+        if !self.asked.run.as_ref().is_some_and(|run| run.covers(offset)) {
+            self.asked.run = around.windows.run_at(offset);
         }
         if self.asked.has_asked(is_behind) {
             return;
