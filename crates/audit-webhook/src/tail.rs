@@ -17,6 +17,10 @@ const MESSAGES_MAX: usize = 4_096;
 /// How long a delivery may keep the watermark back. After that it is written down as pending.
 pub(crate) const UNSETTLED_MAX: Duration = Duration::from_millis(400);
 
+/// How long messages are kept beyond the partition's share of the room: a burst is settled by then, or its slower lanes read
+/// for themselves, and there is room for the next burst, wherever it comes.
+const BURST_KEPT: Duration = Duration::from_secs(2);
+
 /// The tail of one partition.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -110,12 +114,29 @@ impl Tail {
 
     /// Makes room by dropping messages before `watermark`, the oldest first, as many as must be.
     pub(crate) fn make_room(&mut self, watermark: Offset) {
-        while self.is_full() && self.entries.front().is_some_and(|entry| entry.offset() < watermark) {
-            let Some(entry) = self.entries.pop_front() else { return };
-            self.bytes -= entry.bytes();
-            self.start = entry.offset() + 1;
-            self.dropped = Some(entry);
+        while self.is_full() && self.drop_oldest(watermark) {}
+    }
+
+    /// Whether it keeps more than its share, though the oldest message has been there for a while.
+    pub(crate) fn overstays(&self, share: usize, now: Instant) -> bool {
+        self.bytes > share && self.entries.front().is_some_and(|entry| entry.arrived + BURST_KEPT <= now)
+    }
+
+    /// Drops messages before `watermark` for as long as it overstays.
+    pub(crate) fn give_back(&mut self, share: usize, watermark: Offset, now: Instant) {
+        while self.overstays(share, now) && self.drop_oldest(watermark) {}
+    }
+
+    /// Drops the oldest message if it lies before `watermark`; whether it did.
+    fn drop_oldest(&mut self, watermark: Offset) -> bool {
+        if self.entries.front().is_none_or(|entry| entry.offset() >= watermark) {
+            return false;
         }
+        let Some(entry) = self.entries.pop_front() else { return false };
+        self.bytes -= entry.bytes();
+        self.start = entry.offset() + 1;
+        self.dropped = Some(entry);
+        true
     }
 
     /// A watermark as it is committed: with the message before it, by what it was.
@@ -124,5 +145,42 @@ impl Tail {
         let last = before.checked_sub(1).and_then(|index| self.entries.get(index)).or(self.dropped.as_ref());
         let anchor = last.map(|entry| Anchor { offset: entry.offset(), hash: entry.message().hash() });
         Bookmark { next: watermark, anchor: anchor.or(self.origin.anchor), epoch: self.epoch }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use audit_journal::Message;
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn tail(messages: std::ops::Range<Offset>) -> Tail {
+        let mut tail = Tail::new(Bookmark { next: messages.start, ..Bookmark::default() });
+        for offset in messages {
+            let message = Message {
+                partition: 0,
+                offset,
+                appended_at_ms: 0,
+                key: Bytes::from(vec![b' '; 100]),
+                headers: Vec::new(),
+                value: None,
+            };
+            tail.push(Arc::new(Entry::new(message)), 0);
+        }
+        tail
+    }
+
+    #[test]
+    fn what_lies_beyond_the_share_is_given_back_after_a_while_once_it_is_settled() {
+        let mut tail = tail(0..10);
+        let (first, last) = (tail.entries[0].arrived, tail.entries[9].arrived);
+        tail.give_back(300, 10, first);
+        assert_eq!(tail.bytes(), 1_000, "it came a moment ago");
+        tail.give_back(300, 4, last + BURST_KEPT);
+        assert_eq!((tail.bytes(), tail.start()), (600, 4), "the rest is not settled");
+        tail.give_back(300, 10, last + BURST_KEPT);
+        assert_eq!((tail.bytes(), tail.start()), (300, 7), "the share is its own");
+        assert_eq!(tail.bookmark(7).anchor.map(|anchor| anchor.offset), Some(6));
     }
 }

@@ -4,6 +4,7 @@
 //! before the leader itself knows; until then it answers that it is not the one. librdkafka hands that answer
 //! on, so the question is put again here.
 
+use std::panic::resume_unwind;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,9 @@ use super::client::REQUEST_WAIT;
 
 /// Between one try and the next: a leader learns of its partition within tens of milliseconds.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Most partitions that are asked about at once, each on a thread of its own.
+const ASKED_AT_ONCE_MAX: usize = 16;
 
 /// What one partition holds: the first offset kept, and the last stable offset for a consumer that reads
 /// committed messages, the high watermark for one that does not. Blocking.
@@ -63,6 +67,27 @@ pub(super) fn of_leader<T>(
     }
 }
 
+/// Asks about each of some partitions, many at once: one whose leader is away does not keep the others waiting. The
+/// answers are in order. Blocking.
+pub(super) fn of_each<T: Sync, A: Send>(asked: &[T], ask: impl Fn(&T) -> A + Sync) -> Vec<A> {
+    let ask = &ask;
+    let mut answers = Vec::with_capacity(asked.len());
+    for some in asked.chunks(ASKED_AT_ONCE_MAX) {
+        thread::scope(|scope| {
+            let asking: Vec<_> = some
+                .iter()
+                .map(|one| thread::Builder::new().spawn_scoped(scope, move || ask(one)).map_err(|_| one))
+                .collect();
+            answers.extend(asking.into_iter().map(|asking| match asking {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // The system gives no thread: it is asked on this one.
+                Err(one) => ask(one),
+            }));
+        });
+    }
+    answers
+}
+
 /// Whether librdkafka goes on by itself after this: connections are made again, leaders are found.
 pub(super) fn is_passing(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
@@ -100,6 +125,8 @@ fn seeks_leader(error: &KafkaError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     const NOT_YET: KafkaError = KafkaError::MetadataFetch(RDKafkaErrorCode::NotLeaderForPartition);
@@ -120,6 +147,22 @@ mod tests {
         });
         assert!(answer.is_err());
         assert!((2..=4).contains(&asked), "asked {asked} times");
+    }
+
+    #[test]
+    fn many_are_asked_at_once_and_their_answers_stand_in_order() {
+        let (began, waiting) = (Instant::now(), AtomicUsize::new(0));
+        let asked: Vec<usize> = (0..ASKED_AT_ONCE_MAX * 2 + 1).collect();
+        let answers = of_each(&asked, |one| {
+            // Nobody of the first is answered before all of them have asked.
+            waiting.fetch_add(1, Ordering::SeqCst);
+            while waiting.load(Ordering::SeqCst) < ASKED_AT_ONCE_MAX {
+                assert!(began.elapsed() < Duration::from_secs(60), "they are asked one after the other");
+                thread::sleep(Duration::from_millis(1));
+            }
+            one * 2
+        });
+        assert_eq!(answers, asked.iter().map(|one| one * 2).collect::<Vec<_>>());
     }
 
     #[test]

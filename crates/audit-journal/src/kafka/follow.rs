@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::follow::{Batch, FollowEvent, Stop};
 use crate::position::{Bookmark, Bounds, Offset, Partition};
 
-use super::ask::{bounds_of, bounds_within, is_passing};
+use super::ask::{bounds_of, bounds_within, is_passing, of_each};
 use super::client::{REQUEST_WAIT, log_error, log_line, reason};
 use super::feed::{Feed, Flow};
 use super::pace::Pace;
@@ -407,8 +407,10 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
             .filter(|(_, track)| !track.is_stopped())
             .map(|(partition, track)| (*partition, track.read_from()))
             .collect();
-        for (partition, from) in from {
-            let Some(bounds) = self.bounds_up_to(partition, from) else { continue };
+        let (consumer, topic) = (&self.consumer, self.topic.as_str());
+        let answers = of_each(&from, |(partition, read)| bounds_up_to(consumer, topic, *partition, *read));
+        for ((partition, from), answer) in from.into_iter().zip(answers) {
+            let Some(bounds) = self.answer(partition, answer) else { continue };
             if (bounds.start..=bounds.end).contains(&from) {
                 continue;
             }
@@ -419,18 +421,6 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
             }
         }
         self.assign();
-    }
-
-    /// What a partition holds; where it looks shorter than what was read, it is asked again for a while.
-    fn bounds_up_to(&self, partition: Partition, read: Offset) -> Option<Bounds> {
-        let since = Instant::now();
-        loop {
-            let bounds = self.bounds(partition)?;
-            if read <= bounds.end || since.elapsed() >= TRUNCATED_AFTER {
-                return Some(bounds);
-            }
-            std::thread::sleep(POLL_WAIT);
-        }
     }
 
     fn pause(&mut self, behind: Duration) {
@@ -479,10 +469,6 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
         }
     }
 
-    fn bounds(&self, partition: Partition) -> Option<Bounds> {
-        self.answer(partition, bounds_of(&self.consumer, &self.topic, partition))
-    }
-
     fn answer(&self, partition: Partition, answer: KafkaResult<Bounds>) -> Option<Bounds> {
         match answer {
             Ok(bounds) => Some(bounds),
@@ -491,6 +477,23 @@ impl<C: ConsumerContext, E: TailEvent> Tail<C, E> {
                 None
             }
         }
+    }
+}
+
+/// What a partition holds; where it looks shorter than what was read, it is asked again for a while.
+fn bounds_up_to<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: Partition,
+    read: Offset,
+) -> KafkaResult<Bounds> {
+    let since = Instant::now();
+    loop {
+        let bounds = bounds_of(consumer, topic, partition)?;
+        if read <= bounds.end || since.elapsed() >= TRUNCATED_AFTER {
+            return Ok(bounds);
+        }
+        std::thread::sleep(POLL_WAIT);
     }
 }
 

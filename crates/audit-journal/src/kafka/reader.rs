@@ -441,7 +441,8 @@ impl Reader {
             bytes += message.bytes();
             messages.push_back(message);
         }
-        self.shared.ahead().keep((topic, partition), (from, next), end, messages);
+        // What was taken may lie beyond the end that was asked for before: more was appended.
+        self.shared.ahead().keep((topic, partition), (from, next), end.max(next), messages);
         self.at = stands_at.then_some((topic, partition, next));
     }
 

@@ -239,6 +239,11 @@ impl Partition {
         if self.releasing.is_some() {
             return false;
         }
+        let (share, now) = (self.shared.room.tail_share(), Instant::now());
+        if self.tail.overstays(share, now) {
+            let watermark = self.settled_to(Slot::holds_tail);
+            self.tail.give_back(share, watermark, now);
+        }
         let bytes_max = self.tail_room.hold(self.tail.bytes());
         self.tail.set_bytes_max(bytes_max);
         if self.tail.is_full() {

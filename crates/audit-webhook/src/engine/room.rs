@@ -35,6 +35,11 @@ impl Room {
         self.0.owned.store(partitions.max(1), Ordering::Relaxed);
     }
 
+    /// What a partition's tail may hold whatever the others do.
+    pub(super) fn tail_share(&self) -> usize {
+        self.0.tail_share()
+    }
+
     /// The room of a partition's tail, which holds nothing yet.
     pub(super) fn of_a_tail(&self) -> TailRoom {
         TailRoom { bounds: Arc::clone(&self.0), held: 0 }
@@ -47,6 +52,10 @@ impl Room {
 }
 
 impl Bounds {
+    fn tail_share(&self) -> usize {
+        self.share(TAIL_BYTES_MAX, TAIL_BYTES_MIN)
+    }
+
     fn share(&self, all: usize, least: usize) -> usize {
         (all / self.owned.load(Ordering::Relaxed)).max(least)
     }
@@ -71,7 +80,7 @@ impl TailRoom {
         self.held = bytes;
         // What all hold above the bound comes off what this one may.
         let may = (bytes + TAIL_BYTES_MAX).saturating_sub(tails.load(Ordering::Relaxed));
-        self.bounds.share(TAIL_BYTES_MAX, TAIL_BYTES_MIN).max(may)
+        self.bounds.tail_share().max(may)
     }
 }
 
