@@ -1,5 +1,6 @@
-//! `flagtrail-verify`: checks exports and segments of the log offline, for whoever is handed them and nothing else. One file without Kafka, OpenSSL,
-//! tokio or any C library but the system's own; built with `-C target-feature=+crt-static` it needs not even that.
+//! `flagtrail-verify`: checks exports and segments of the log offline, for whoever is handed them and nothing else. One file
+//! without Kafka, OpenSSL, tokio or any C library but the system's own; built for a `musl` target, or with
+//! `-C target-feature=+crt-static`, it needs not even that.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 //! what its manifest says.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use audit_proof::{CutName, Frontier, NodeHash, NoteVerifier};
 
@@ -151,8 +151,7 @@ impl Chain<'_> {
     /// Checks a segment's files, and grows the tree by its leaves; `None` where they don't lead to what is signed.
     fn grow(&mut self, path: &str, segment: Segment) -> Option<Frontier> {
         let Segment { cut, files, checkpoint, edge, .. } = segment;
-        let mut leaves = Leaves { tree: edge, end: cut.end.seq, rest: Vec::new(), marks: self.marks };
-        leaves.marks.meet(&leaves.tree);
+        let mut leaves = Leaves::after(edge, cut.end.seq, self.marks);
         let (file, is_whole) = match &files {
             None => (path, true),
             Some([rows, hashes]) => {
@@ -170,8 +169,9 @@ impl Chain<'_> {
                 (hashes.path.as_str(), is_whole)
             }
         };
-        let tree = leaves.tree;
+        let Leaves { tree, met, .. } = leaves;
         if tree.size() == checkpoint.size && tree.root() == checkpoint.root {
+            met.into_iter().for_each(|(size, root)| self.marks.meet(size, root));
             return Some(tree);
         }
         if is_whole {
@@ -186,13 +186,13 @@ impl Chain<'_> {
         None
     }
 
-    fn place(&self, path: &str) -> std::path::PathBuf {
+    fn place(&self, path: &str) -> PathBuf {
         place(self.folder, path)
     }
 }
 
 /// Where a file lies whose path begins with `segments/`.
-fn place(folder: &Path, path: &str) -> std::path::PathBuf {
+fn place(folder: &Path, path: &str) -> PathBuf {
     folder.join(path.strip_prefix("segments/").unwrap_or(path))
 }
 
@@ -219,19 +219,34 @@ struct Leaves<'c> {
     /// How many leaves it is to have: what comes after is not looked at.
     end: u64,
     rest: Vec<u8>,
-    marks: &'c mut Marks,
+    marks: &'c Marks,
+    /// The roots that it had at the sizes of the marks. They count once the tree is the one that was signed.
+    met: Vec<(u64, NodeHash)>,
 }
 
-impl Leaves<'_> {
+impl<'c> Leaves<'c> {
+    fn after(tree: Frontier, end: u64, marks: &'c Marks) -> Self {
+        let mut leaves = Self { tree, end, rest: Vec::new(), marks, met: Vec::new() };
+        leaves.note_root();
+        leaves
+    }
+
+    fn note_root(&mut self) {
+        if self.marks.are_at(self.tree.size()) {
+            self.met.push((self.tree.size(), self.tree.root()));
+        }
+    }
+
     fn take(&mut self, bytes: &[u8]) {
-        self.rest.extend_from_slice(bytes);
-        let mut hashes = self.rest.chunks_exact(NodeHash::BYTES);
+        let mut rest = std::mem::take(&mut self.rest);
+        rest.extend_from_slice(bytes);
+        let mut hashes = rest.chunks_exact(NodeHash::BYTES);
         for hash in &mut hashes {
             if let Ok(leaf) = NodeHash::try_from(hash)
                 && self.tree.size() < self.end
             {
                 self.tree.append(leaf, |_, _| {});
-                self.marks.meet(&self.tree);
+                self.note_root();
             }
         }
         self.rest = hashes.remainder().to_vec();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use audit_proof::{Checkpoint, Frontier, NodeHash};
+use audit_proof::{Checkpoint, NodeHash};
 
 use super::manifest::is_key_of;
 use crate::report::Report;
@@ -73,12 +73,17 @@ impl Marks {
         marks
     }
 
-    /// Compares the tree, as it is at some size, with what is signed of that size.
-    pub(super) fn meet(&mut self, tree: &Frontier) {
-        for mark in self.at.get_mut(&tree.size()).into_iter().flatten() {
+    /// Whether there is one of this size.
+    pub(super) fn are_at(&self, size: u64) -> bool {
+        self.at.contains_key(&size)
+    }
+
+    /// Compares the root of the tree of some size with those that are signed of it.
+    pub(super) fn meet(&mut self, size: u64, root: NodeHash) {
+        for mark in self.at.get_mut(&size).into_iter().flatten() {
             // Where it was another root once, it stays that, though another segment says otherwise.
             if mark.met != Met::OtherRoot {
-                mark.met = if tree.root() == mark.root { Met::SameRoot } else { Met::OtherRoot };
+                mark.met = if root == mark.root { Met::SameRoot } else { Met::OtherRoot };
             }
         }
     }

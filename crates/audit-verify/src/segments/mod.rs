@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use audit_proof::Checkpoint;
+use audit_proof::{Checkpoint, NoteVerifier};
 use audit_record::Timestamp;
 
 use self::chain::{Chain, Found};
@@ -244,15 +244,11 @@ fn tell_of_all(
         "that the rows of the Parquet files say what their leaves were made of: Parquet is not opened here; the columns leaf_header, salt and json show it to whoever reads them"
             .to_owned(),
     );
-    for key in &trust.keys {
-        if let Some(partition) = partition_of(key.name(), trees)
-            && trees.keys().all(|tree| tree.partition != partition)
-        {
-            report.not_covered.push(format!(
-                "partition {partition}, whose key {} was given: there is no segment of it, because nothing came to it or because they were left out",
-                key.name()
-            ));
-        }
+    let named: BTreeSet<&str> = trust.keys.iter().map(NoteVerifier::name).collect();
+    for name in named.into_iter().filter(|name| is_missing(name, trees)) {
+        report.not_covered.push(format!(
+            "{name}, of which a key was given: there is no segment of it, because nothing came to it or because they were left out"
+        ));
     }
     report
         .not_covered
@@ -271,11 +267,12 @@ fn tell_of_all(
     }
 }
 
-/// The partition of a log's key, where its name is the origin of one of the deployments that are here.
-fn partition_of(name: &str, trees: &BTreeMap<Tree, Vec<Name>>) -> Option<u32> {
-    let partition = name.split('/').nth(3)?.parse().ok()?;
-    let is_here = |tree: &Tree| audit_proof::epoch_of(name, &tree.deployment, partition).is_some();
-    trees.keys().any(is_here).then_some(partition)
+/// Whether a key's name is that of a tree of a deployment that is here, and nothing of that tree is.
+fn is_missing(name: &str, trees: &BTreeMap<Tree, Vec<Name>>) -> bool {
+    let partition = name.split('/').nth(3).and_then(|partition| partition.parse::<u32>().ok());
+    let Some(partition) = partition else { return false };
+    let is_of = |tree: &Tree| audit_proof::epoch_of(name, &tree.deployment, partition).is_some();
+    trees.keys().any(is_of) && trees.keys().all(|tree| tree.origin() != name)
 }
 
 fn moment(at_s: u64) -> Option<Timestamp> {
