@@ -1,7 +1,9 @@
 //! `/v1/keys`: which keys secrets are sealed with, and sealing all of them with the current one.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use audit_archive::QueryError;
 use audit_journal::AppendOutcome;
 use audit_record::{Filter, RoutingKey};
 use audit_secret::Sealed;
@@ -36,6 +38,9 @@ pub(crate) fn write_routes() -> OpenApiRouter<App> {
 
 /// Most scopes whose keys one request discloses.
 const DISCLOSED_MAX: usize = 100;
+
+/// How long one request looks for them: shorter than a request may take.
+const DISCLOSED_LOOK_MAX: Duration = Duration::from_secs(20);
 
 /// A key by its name, which tells nothing of the key.
 #[derive(Serialize, ToSchema)]
@@ -186,8 +191,15 @@ async fn disclose(
     }
     let ScopeRequest { project, source, organisation } = request;
     let filter = Filter { project, source, organisation, ..Filter::default() };
-    let named = ask_archive(&app, move |reader| reader.named(&filter)).await?;
-    let scopes: Vec<RoutingKey> = named.scopes.unwrap_or_default().into_iter().collect();
+    let named = ask_archive(&app, move |reader| {
+        let until = Instant::now() + DISCLOSED_LOOK_MAX;
+        reader.named(&filter, &|| Instant::now() > until)?.ok_or(QueryError::TooLong)
+    })
+    .await?;
+    // Our own records of a project stand among those of all others: that key would tell of these, too.
+    let of_projects =
+        named.scopes.unwrap_or_default().into_iter().filter(|scope| *scope != RoutingKey::own());
+    let scopes: Vec<RoutingKey> = of_projects.collect();
     if scopes.is_empty() {
         return Err(Problem::new(Kind::NotFound, "no record of such a project is archived here"));
     }
