@@ -128,7 +128,11 @@ fn within_projects(
     evidence: &Evidence<'_>,
     mut sources: Vec<SourceCoverage>,
 ) -> Result<Vec<SourceCoverage>, ReportError> {
-    let filter = Filter { project: evidence.question().projects.clone(), ..Filter::default() };
+    if sources.is_empty() {
+        return Ok(sources);
+    }
+    let names = sources.iter().map(|source| source.name.clone()).collect();
+    let filter = Filter { project: evidence.question().projects.clone(), source: names, ..Filter::default() };
     let named = evidence.reader().named(&filter, &|| evidence.in_time().is_err())?;
     let scopes = named.ok_or(ReportError::TooLong)?.scopes.unwrap_or_default();
     let names: BTreeSet<String> = scopes.iter().map(|scope| scope.parts().source).collect();

@@ -20,6 +20,9 @@ use super::reader::Reader;
 use super::walk::{Step, Walk};
 use crate::things::{Kind, labelled};
 
+/// The source that some of Flagtrail's own records name; the others name the one in their scope.
+const OWN_SOURCE: &str = "flagtrail";
+
 /// A thing by the label that its tag is made of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StableLabel {
@@ -197,8 +200,8 @@ impl<'f> Search<'f> {
     }
 }
 
-/// The scopes whose labels may be those of the filter's organisations, sources and projects. Flagtrail's own is always
-/// one of them: its records may be of any project, and name more than one source.
+/// The scopes whose labels may be those of the filter's organisations, sources and projects. In Flagtrail's own, records
+/// may be of any project, and name more than one source.
 fn candidates(conn: &Connection, filter: &Filter) -> rusqlite::Result<BTreeSet<RoutingKey>> {
     let Filter { organisation, source, project, .. } = filter;
     let texts = |kind, words: &[String]| -> rusqlite::Result<BTreeSet<String>> {
@@ -213,11 +216,13 @@ fn candidates(conn: &Connection, filter: &Filter) -> rusqlite::Result<BTreeSet<R
     let organisations = texts(Kind::Organisation, organisation)?;
     let projects = texts(Kind::Project, project)?;
     let may_fit = |scope: &RoutingKey| {
-        let parts = scope.parts();
-        *scope == RoutingKey::own()
-            || (organisation.is_empty() || organisations.contains(&parts.organisation))
-                && (source.is_empty() || source.contains(&parts.source))
-                && (project.is_empty() || parts.project.is_some_and(|project| projects.contains(&project)))
+        let (parts, is_own) = (scope.parts(), *scope == RoutingKey::own());
+        let is_of = |name: &String| *name == parts.source || is_own && name == OWN_SOURCE;
+        (organisation.is_empty() || organisations.contains(&parts.organisation))
+            && (source.is_empty() || source.iter().any(is_of))
+            && (project.is_empty()
+                || is_own
+                || parts.project.as_ref().is_some_and(|project| projects.contains(project)))
     };
     let mut select = conn.prepare_cached("SELECT label FROM label WHERE kind = ?1")?;
     let keys = select.query_map([Kind::RoutingKey.as_str()], |row| row.get::<_, String>(0))?;
