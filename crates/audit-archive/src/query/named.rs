@@ -126,13 +126,18 @@ impl<'f> Search<'f> {
         let mut walk = Walk::plan(&transaction, file.partition, &self.within, None, Order::Oldest, left)?;
         let mut budget = Budget::of_a_page();
         while has_subjects || !unmet.is_empty() {
-            match walk.step(&transaction, &mut budget)? {
-                Step::Match(row) => self.take(&transaction, row.seq, &mut unmet, &mut subjects)?,
-                Step::End => return Ok(none),
-                Step::Spent => {
-                    self.unmet = Some(unmet);
-                    return Ok(walk.left());
+            let is_spent = match walk.step(&transaction, &mut budget)? {
+                Step::Match(row) => {
+                    self.take(&transaction, row.seq, &mut unmet, &mut subjects)?;
+                    // A step always moves, so where all records match it never says that the budget is spent.
+                    budget.is_spent()
                 }
+                Step::End => return Ok(none),
+                Step::Spent => true,
+            };
+            if is_spent {
+                self.unmet = Some(unmet);
+                return Ok(walk.left());
             }
         }
         Ok(none)
