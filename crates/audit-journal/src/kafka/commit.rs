@@ -22,9 +22,10 @@ use crate::progress::{WATERMARK_KEY, WATERMARK_VERSION, Watermark, document_key}
 use crate::topic::Topic;
 
 use super::client::{Clients, blocking};
+use super::group_offsets::GroupOffsets;
 use super::reader::Readers;
 use super::together::settle;
-use super::transaction::{GroupOffsets, TransactionError, Transactor};
+use super::transaction::{TransactionError, Transactor};
 
 /// Most commits that wait.
 const WAITING_MAX: usize = 64;
@@ -205,7 +206,7 @@ impl Worker {
         if messages.is_empty() {
             return Ok(());
         }
-        let group = membership.as_deref().map(|membership| GroupOffsets { offsets, membership });
+        let group = membership.map(|membership| GroupOffsets { offsets, membership });
         let outcome = self.transactor.run(&messages, self.partitions, group.as_ref(), COMMIT_WAIT);
         self.known(outcome, &messages, &bookmarks)?;
         let mut holding = session.holding();

@@ -17,6 +17,7 @@ mod client;
 mod commit;
 mod feed;
 mod follow;
+mod group_offsets;
 mod health;
 mod open;
 mod owned;

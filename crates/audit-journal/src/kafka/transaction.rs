@@ -8,10 +8,8 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
@@ -21,6 +19,7 @@ use crate::position::{Offset, Partition, Position};
 use crate::topic::Topic;
 
 use super::client::{Clients, MESSAGE_BYTES_MAX, log_error, log_line, partition_for, reason};
+use super::group_offsets::{GroupOffsets, Left, Unprepared};
 use super::wire::produce;
 
 /// After this the broker aborts a transaction whose process died. Until then, readers of committed
@@ -39,7 +38,7 @@ const DELIVERY_WAIT: Duration = Duration::from_secs(8);
 const QUEUE_FULL_TICK: Duration = Duration::from_millis(10);
 
 /// How long one request of the protocol may take. A commit is then asked for again, anything else is given up.
-const STEP_WAIT: Duration = Duration::from_secs(5);
+pub(super) const STEP_WAIT: Duration = Duration::from_secs(5);
 
 /// Most bytes in one transaction's queue, in KiB.
 const QUEUED_KIB_MAX: usize = 32 * 1024;
@@ -71,7 +70,7 @@ struct Gathered {
 }
 
 #[derive(Clone, Default)]
-struct Context(Arc<Reports>);
+pub(super) struct Context(Arc<Reports>);
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -103,7 +102,7 @@ impl ProducerContext for Context {
     }
 }
 
-type Running = ThreadedProducer<Context>;
+pub(super) type Running = ThreadedProducer<Context>;
 
 /// A message, and the topic and partition that it goes to.
 type Placed<'m> = (String, Partition, &'m NewMessage);
@@ -114,13 +113,8 @@ pub(super) struct Transactor {
     name: &'static str,
     transactional_id: String,
     reports: Arc<Reports>,
-    producer: Option<Running>,
-}
-
-/// A group's offsets, and the membership they are committed under.
-pub(super) struct GroupOffsets<'a> {
-    pub(super) offsets: TopicPartitionList,
-    pub(super) membership: &'a ConsumerGroupMetadata,
+    producer: Option<Arc<Running>>,
+    left: Left,
 }
 
 impl Transactor {
@@ -133,7 +127,14 @@ impl Transactor {
     /// broker lets in whoever came last, and ends what the one before left unfinished.
     pub(super) fn with_id(clients: Clients, name: &'static str, id: &str) -> Self {
         let transactional_id = format!("{}-{name}-{id}", clients.config().prefix);
-        Self { clients, name, transactional_id, reports: Arc::default(), producer: None }
+        Self {
+            clients,
+            name,
+            transactional_id,
+            reports: Arc::default(),
+            producer: None,
+            left: Left::default(),
+        }
     }
 
     /// Runs one transaction. `commit_wait` bounds how long a lost commit is asked for again.
@@ -141,7 +142,7 @@ impl Transactor {
         &mut self,
         messages: &[(Topic, NewMessage)],
         partitions: u32,
-        group: Option<&GroupOffsets<'_>>,
+        group: Option<&GroupOffsets>,
         commit_wait: Duration,
     ) -> Result<Vec<Position>, TransactionError> {
         // One that can't be placed is refused before anything begins.
@@ -150,7 +151,14 @@ impl Transactor {
         // Crash from here on: nothing is visible; the broker aborts after the transaction timeout.
         let prepared = self.prepare(&producer, &placed, group);
         match prepared {
-            Err(error) => {
+            // What still comes of that producer is not of the next transaction, which is let in under the same id: from
+            // then on nothing of this one can be committed.
+            Err(Unprepared::Left) => {
+                self.reports = Arc::default();
+                let text = "the group's coordinator did not take its offsets in time".to_owned();
+                Err(TransactionError::Aborted(text))
+            }
+            Err(Unprepared::Failed(error)) => {
                 if abort(&producer) {
                     self.producer = Some(producer);
                 }
@@ -177,7 +185,13 @@ impl Transactor {
     ) -> Result<(), TransactionError> {
         let placed = self.placed(messages, partitions)?;
         let producer = self.begin()?;
-        self.prepare(&producer, &placed, None)?;
+        match self.prepare(&producer, &placed, None) {
+            Ok(_) => {}
+            Err(Unprepared::Failed(error)) => return Err(error),
+            Err(Unprepared::Left) => {
+                return Err(TransactionError::Aborted("it was given up before its end".to_owned()));
+            }
+        }
         if !abort(&producer) {
             let text = "what is not to be seen was not aborted in time";
             return Err(TransactionError::Aborted(text.to_owned()));
@@ -217,7 +231,7 @@ impl Transactor {
 
     /// Begins a transaction. The producer is the caller's until it knows that it can go on; one that is dropped
     /// is made anew for the next.
-    fn begin(&mut self) -> Result<Running, TransactionError> {
+    fn begin(&mut self) -> Result<Arc<Running>, TransactionError> {
         let producer = match self.producer.take() {
             Some(producer) => producer,
             None => self.start()?,
@@ -226,7 +240,7 @@ impl Transactor {
         Ok(producer)
     }
 
-    fn start(&self) -> Result<Running, TransactionError> {
+    fn start(&self) -> Result<Arc<Running>, TransactionError> {
         let aborted = |error: &KafkaError| TransactionError::Aborted(reason(error));
         let queued_kib = QUEUED_KIB_MAX.to_string();
         let config = self.clients.producer(
@@ -244,31 +258,29 @@ impl Transactor {
         let producer = Running::from_config_and_context(&config, Context(Arc::clone(&self.reports)))
             .map_err(|error| aborted(&error))?;
         producer.init_transactions(INIT_WAIT).map_err(|error| aborted(&error))?;
-        Ok(producer)
+        Ok(Arc::new(producer))
     }
 
     fn prepare(
         &self,
-        producer: &Running,
+        producer: &Arc<Running>,
         placed: &[Placed<'_>],
-        group: Option<&GroupOffsets<'_>>,
-    ) -> Result<Vec<Position>, TransactionError> {
+        group: Option<&GroupOffsets>,
+    ) -> Result<Vec<Position>, Unprepared> {
         *self.gathered() = Gathered { positions: vec![None; placed.len()], left: placed.len(), failed: None };
         let end = Instant::now() + DELIVERY_WAIT;
         for (index, (topic, partition, message)) in placed.iter().enumerate() {
             while let Err(error) = produce(producer, topic, *partition, message, index) {
                 let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
                 if !is_full || Instant::now() >= end {
-                    return Err(TransactionError::Aborted(reason(&error)));
+                    return Err(TransactionError::Aborted(reason(&error)).into());
                 }
                 // What the brokers take makes room: a batch larger than the queue goes out in parts.
                 self.await_report()?;
             }
         }
         if let Some(group) = group {
-            producer
-                .send_offsets_to_transaction(&group.offsets, group.membership, STEP_WAIT)
-                .map_err(|error| offsets_refused(&error))?;
+            group.send(producer, &self.left)?;
         }
         let undelivered = |gathered: &mut Gathered| gathered.left > 0 && gathered.failed.is_none();
         let (gathered, _) = self
@@ -277,10 +289,10 @@ impl Transactor {
             .wait_timeout_while(self.gathered(), end.saturating_duration_since(Instant::now()), undelivered)
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(failure) = &gathered.failed {
-            return Err(TransactionError::Aborted(failure.clone()));
+            return Err(TransactionError::Aborted(failure.clone()).into());
         }
         gathered.positions.iter().copied().collect::<Option<Vec<Position>>>().ok_or_else(|| {
-            TransactionError::Aborted("the brokers did not take the messages in time".to_owned())
+            TransactionError::Aborted("the brokers did not take the messages in time".to_owned()).into()
         })
     }
 
@@ -332,20 +344,4 @@ fn commit(producer: &Running, commit_wait: Duration, positions: &[Position]) -> 
 /// the broker.
 fn abort(producer: &Running) -> bool {
     producer.client().fatal_error().is_none() && producer.abort_transaction(STEP_WAIT).is_ok()
-}
-
-/// The broker's refusal of a group's offsets: whether the membership is gone.
-fn offsets_refused(error: &KafkaError) -> TransactionError {
-    use RDKafkaErrorCode as Code;
-    let text = reason(error);
-    match error.rdkafka_error_code() {
-        Some(
-            Code::UnknownMemberId
-            | Code::IllegalGeneration
-            | Code::FencedInstanceId
-            | Code::FencedMemberEpoch
-            | Code::StaleMemberEpoch,
-        ) => TransactionError::Fenced(text),
-        _ => TransactionError::Aborted(text),
-    }
 }
