@@ -13,11 +13,12 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemBody};
 use crate::routes::setting::{ChangeProblems, FindProblems, MakeProblems, current, made};
 use crate::settings::etag::if_match;
 use crate::settings::schedule::make;
 use crate::settings::stored::Stored;
+use crate::settings::token::Scope;
 
 pub(crate) fn read_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_schedules)).routes(routes!(get_schedule))
@@ -80,12 +81,14 @@ async fn get_schedule(State(app): State<App>, Path(name): Path<String>) -> Resul
 ///
 /// From then on, exports are made at its times and brought to its destination: `name`, `cron` (five fields), `time_zone` (an IANA
 /// name) and `destination` are needed; `filter`, `text`, `covers` (such as `30d`; by default, what came since the run before)
-/// and `format` say which records and how.
+/// and `format` say which records and how. What a schedule brings away is asked for by whoever makes it: the token needs the
+/// scope `exports` beside `settings:write`.
 #[utoipa::path(
     post, path = "/v1/schedules", tag = "exports",
     request_body(content = Object, content_type = "application/json"),
     responses(
         (status = 201, body = ScheduleView, headers(("ETag" = String), ("Location" = String))),
+        (status = 403, description = "The token lacks one of the two scopes", body = ProblemBody, content_type = "application/problem+json"),
         MakeProblems,
     ),
 )]
@@ -94,6 +97,7 @@ async fn create_schedule(
     caller: Caller,
     Json(new): Json<NewSchedule>,
 ) -> Result<Response, Problem> {
+    caller.must_have(Scope::Exports)?;
     let schedule = make(new)?;
     // A process that makes no exports can't tell which destinations those have that do.
     if let Ok(jobs) = app.exports()

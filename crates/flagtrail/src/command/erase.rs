@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -107,10 +107,12 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<()> {
     });
     let client = context.client()?;
     let mut whole = Whole::default();
-    while let Some(next) = {
-        let answer = ask(&client, &body).await.with_context(|| not_complete(&whole))?;
-        whole.take(&answer)
-    } {
+    loop {
+        let answer = ask(&client, &body).await.map_err(|error| match not_complete(&whole) {
+            Some(how_far) => error.context(how_far),
+            None => error,
+        })?;
+        let Some(next) = whole.take(&answer) else { break };
         if !context.json {
             print::line(&format!("so far {} records; there is more to read", whole.erased))?;
         }
@@ -140,14 +142,12 @@ async fn ask(client: &Client, body: &Value) -> Result<Value> {
     }
 }
 
-fn not_complete(whole: &Whole) -> String {
-    match &whole.id {
-        Some(id) => format!(
-            "erasure {id} is not complete: {} bodies so far; run the same command again, which passes over those",
-            whole.erased
-        ),
-        None => "nothing was erased".to_owned(),
-    }
+/// How far an erasure is that broke off; `None` where nothing is known to be erased.
+fn not_complete(whole: &Whole) -> Option<String> {
+    let (id, erased) = (whole.id.as_ref()?, whole.erased);
+    Some(format!(
+        "erasure {id} is not complete: {erased} bodies so far; run the same command again, which passes over those"
+    ))
 }
 
 fn tell(whole: &Whole, is_dry_run: bool) -> Result<()> {
@@ -200,14 +200,15 @@ mod tests {
     #[test]
     fn the_answers_of_one_erasure_are_told_as_one() {
         let mut whole = Whole::default();
-        assert!(not_complete(&whole).contains("nothing was erased"));
+        assert_eq!(not_complete(&whole), None);
         let ordered = |id: &str, followed: bool| json!({"id": "e", "records": [id], "followed": followed, "next": "on"});
         let first = answer(2, &json!([[4, 6], [7, 8]]), &ordered("one", true));
         assert_eq!(whole.take(&first).as_deref(), Some("on"));
         assert!(whole.is_followed());
         assert_eq!(whole.take(&answer(2, &json!([[11, 14]]), &ordered("two", false))).as_deref(), Some("on"));
         assert!(!whole.is_followed(), "not all of it");
-        assert!(not_complete(&whole).contains("erasure e is not complete: 6 bodies"));
+        let how_far = not_complete(&whole).expect("something was erased");
+        assert!(how_far.contains("erasure e is not complete: 6 bodies"), "{how_far}");
         let nothing =
             json!({"erased": 0, "mentioned": 0, "partitions": [], "records": [], "followed": false});
         assert_eq!(whole.take(&nothing), None);
