@@ -139,7 +139,11 @@ impl Reader {
     ) -> Result<Option<Looked>, EvidenceError> {
         let mut found: Vec<Concerned> = Vec::new();
         let mut has_read = false;
-        for PartitionEnd { partition, .. } in self.ends()? {
+        let ends = self.ends()?;
+        if from.is_some_and(|from| ends.iter().all(|end| end.partition != from.partition)) {
+            return Ok(None);
+        }
+        for PartitionEnd { partition, .. } in ends {
             if from.is_some_and(|from| partition < from.partition) {
                 continue;
             }
