@@ -81,14 +81,13 @@ async fn get_schedule(State(app): State<App>, Path(name): Path<String>) -> Resul
 ///
 /// From then on, exports are made at its times and brought to its destination: `name`, `cron` (five fields), `time_zone` (an IANA
 /// name) and `destination` are needed; `filter`, `text`, `covers` (such as `30d`; by default, what came since the run before)
-/// and `format` say which records and how. What a schedule brings away is asked for by whoever makes it: the token needs the
-/// scope `exports` beside `settings:write`.
+/// and `format` say which records and how.
 #[utoipa::path(
     post, path = "/v1/schedules", tag = "exports",
     request_body(content = Object, content_type = "application/json"),
     responses(
         (status = 201, body = ScheduleView, headers(("ETag" = String), ("Location" = String))),
-        (status = 403, description = "The token lacks one of the two scopes", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "It takes the scope `exports` beside `settings:write`: what a schedule brings away is asked for by whoever makes it", body = ProblemBody, content_type = "application/problem+json"),
         MakeProblems,
     ),
 )]
