@@ -281,7 +281,7 @@ async fn append(app: &App, records: &[(Partition, AuditRecord)]) -> Result<Vec<P
     // If we crash before the answer, all are on the log or none: asked again, the archive finds what is left to erase.
     app.journal().append_together(messages).await.map_err(|error| match error {
         AppendError::NotAppended(cause) => {
-            Problem::new(Kind::Unavailable, "nothing was erased: the log does not take it now")
+            Problem::new(Kind::Unavailable, "this request erased nothing: the log does not take it now")
                 .retry_after_s(2)
                 .cause(cause)
         }
