@@ -51,4 +51,5 @@ pub use query::{
     ProgressRow, Query, QueryError, Reader, Row, SUBJECTS_MAX, Scan, ScanPosition, SelectedRow, Selection,
     SignedHead, SourceHeard, SqlValue, StableLabel, Statement, Status, Subjects, TreeHead, WHOLE_ROWS_MAX,
 };
+pub use query::{LeftOff, Looked};
 pub use sql::{SYSTEM_SQLITE_FILES_MAX, SqlError, attach_script, shell, sql_session};

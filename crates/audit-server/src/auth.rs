@@ -41,6 +41,15 @@ impl Caller {
         &self.token
     }
 
+    /// Refuses a token without this scope.
+    pub(crate) fn must_have(&self, scope: Scope) -> Result<(), Problem> {
+        if self.token.allows(scope) {
+            return Ok(());
+        }
+        Err(Problem::new(Kind::Forbidden, format!("the token {:?} lacks the scope {scope}", self.name()))
+            .hint(format!("use a token with the scope {scope} or admin")))
+    }
+
     /// The projects that it is limited to; `None` for all.
     pub(crate) fn projects(&self) -> Option<&[String]> {
         self.token.projects.as_deref()
@@ -55,13 +64,7 @@ pub(crate) async fn authorise(
     next: Next,
 ) -> Result<Response, Problem> {
     let caller = authenticate(&app, request.headers())?;
-    if !caller.token.allows(scope) {
-        return Err(Problem::new(
-            Kind::Forbidden,
-            format!("the token {:?} lacks the scope {scope}", caller.name()),
-        )
-        .hint(format!("use a token with the scope {scope} or admin")));
-    }
+    caller.must_have(scope)?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

@@ -86,6 +86,9 @@ pub struct ServerConfig {
     pub hook_bytes_in_flight_max: usize,
     /// Most queries at a time; more are answered 429.
     pub queries_in_flight_max: usize,
+    /// How long one request for an erasure reads the archive, within what it may take as a whole; what is left then is
+    /// for the next request. Something is always read.
+    pub erasure_read_max: Duration,
     /// Most followers of `/v1/records/stream` at a time; more are answered 429.
     pub streams_max: usize,
     /// Most badly signed bodies kept in `rejected`, a source and minute; the others are only counted.
@@ -114,6 +117,7 @@ impl Default for ServerConfig {
             ingest_bytes_in_flight_max: 64 * 1024 * 1024,
             hook_bytes_in_flight_max: 32 * 1024 * 1024,
             queries_in_flight_max: 32,
+            erasure_read_max: Duration::from_secs(10),
             streams_max: 64,
             bad_signatures_kept_per_minute: 10,
             counters_file: None,

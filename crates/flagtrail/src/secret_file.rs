@@ -9,6 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 /// Most bytes of such a file: a chain of certificates has some kilobytes, a key or token far less.
 const BYTES_MAX: u64 = 256 * 1024;
 
+/// The user who may give a file to a group that he is not in.
+#[cfg(unix)]
+const ROOT: u32 = 0;
+
 /// Why a secret was not read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
@@ -18,7 +22,9 @@ pub(crate) enum ReadError {
     TooLarge,
     #[error("can be read by everybody on this machine: take that away with `chmod o= FILE`")]
     Open,
-    #[error("can be read or written by others than its owner: take that away with `chmod 600 FILE`")]
+    #[error(
+        "can be read or written by others than its owner: take that away with `chmod 600 FILE` (Kubernetes: mount it with `defaultMode: 0440` and an `fsGroup`, and run as another user than root)"
+    )]
     NotOwn,
 }
 
@@ -38,16 +44,35 @@ pub(crate) fn read_private(path: &Path) -> Result<SecretString, ReadError> {
     read(path)
 }
 
-/// Reads a secret that nobody but its owner may read or write, not his group either.
+/// Reads a secret that nobody but its owner may read or write, not his group either; save for one of root's that a process
+/// of another user can only read by its group, as Kubernetes mounts secrets.
 pub(crate) fn read_own(path: &Path) -> Result<SecretString, ReadError> {
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt;
-        if std::fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+        use std::os::unix::fs::MetadataExt;
+        let file = std::fs::metadata(path)?;
+        if !is_own(file.mode(), file.uid(), our_uid()) {
             return Err(ReadError::NotOwn);
         }
     }
     read(path)
+}
+
+/// Whether a file of this mode and owner is for `us` alone, as far as the owner can see to it.
+#[cfg(unix)]
+fn is_own(mode: u32, owner: u32, us: Option<u32>) -> bool {
+    match mode & 0o077 {
+        0 => true,
+        0o040 => owner == ROOT && us.is_some_and(|us| us != ROOT),
+        _ => false,
+    }
+}
+
+/// As whom this process runs: it owns its entry among the processes. `None` where the system has no such list.
+#[cfg(unix)]
+fn our_uid() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").ok().map(|process| process.uid())
 }
 
 #[cfg(unix)]
@@ -103,6 +128,28 @@ mod tests {
         std::fs::set_permissions(&beside, PermissionsExt::from_mode(0o666)).unwrap();
         write(&file, &"hush again".into()).unwrap();
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_key_is_for_its_owner_alone_but_where_root_gives_it_to_our_group() {
+        const US: u32 = 1_000;
+        for (mode, owner, us, is_ours) in [
+            (0o600, US, Some(US), true),
+            (0o400, ROOT, Some(ROOT), true),
+            (0o400, US, None, true),
+            // As Kubernetes mounts it with an fsGroup.
+            (0o440, ROOT, Some(US), true),
+            (0o640, ROOT, Some(US), true),
+            (0o440, ROOT, Some(ROOT), false),
+            (0o440, ROOT, None, false),
+            (0o440, US, Some(US), false),
+            (0o440, 1_001, Some(US), false),
+            (0o460, ROOT, Some(US), false),
+            (0o444, ROOT, Some(US), false),
+            (0o604, ROOT, Some(US), false),
+        ] {
+            assert_eq!(is_own(0o100_000 | mode, owner, us), is_ours, "{mode:o} of {owner} for {us:?}");
+        }
     }
 
     #[test]

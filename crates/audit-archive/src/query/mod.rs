@@ -41,7 +41,7 @@ pub use reader::Reader;
 pub use scan::{Scan, ScanPosition};
 pub use select::{Frontier, FrontierEnd, Over, SelectedRow, Selection, SqlValue, Statement, WHOLE_ROWS_MAX};
 pub use status::{PartitionEnd, PartitionStatus, SignedHead, Status};
-pub use subject::{Concerned, SUBJECTS_MAX, Subjects};
+pub use subject::{Concerned, LeftOff, Looked, SUBJECTS_MAX, Subjects};
 
 #[cfg(test)]
 mod tests;

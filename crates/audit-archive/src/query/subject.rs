@@ -1,12 +1,16 @@
-//! Which records concern a person: read one after another, so that none is missed for want of an index.
+//! Which records concern a person: read one after another, so that none is missed for want of an index. A large archive is
+//! read piece by piece.
 
 use std::ops::Range;
 
 use audit_journal::Partition;
+use audit_proof::NodeHash;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::evidence::{EvidenceError, TreeHead};
 use super::reader::Reader;
+use super::status::PartitionEnd;
 use crate::erasure::ERASED_ACTION;
 
 /// Most names of one person.
@@ -14,6 +18,9 @@ pub const SUBJECTS_MAX: usize = 16;
 
 /// Messages read in one short session.
 const CHUNK_ROWS: u64 = 2_000;
+
+/// Bytes after which one is left for another: messages may be large, and a session has its time.
+const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 
 /// The ids, keys and e-mail addresses of one person; compared without regard to ASCII case.
 #[derive(Clone, Debug)]
@@ -42,6 +49,33 @@ impl Concerned {
     pub fn count(runs: &[Range<u64>]) -> u64 {
         runs.iter().map(|run| run.end - run.start).sum()
     }
+
+    fn is_empty(&self) -> bool {
+        self.leaves.is_empty() && self.mentions.is_empty()
+    }
+}
+
+/// Where the reading was left off: before a leaf of a tree. The tree is told by its root, so it means the same in every
+/// archive that has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOff {
+    /// The partition; those before it were read.
+    pub partition: Partition,
+    /// How many leaves the tree had …
+    pub size: u64,
+    /// … and its root then.
+    pub root: NodeHash,
+    /// The first leaf that was not read; trees before this one were.
+    pub leaf: u64,
+}
+
+/// What was read, and how far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// What was found, by partition.
+    pub found: Vec<Concerned>,
+    /// Where to go on; `None` where everything was read.
+    pub left_off: Option<LeftOff>,
 }
 
 impl Subjects {
@@ -93,31 +127,66 @@ impl Subjects {
 }
 
 impl Reader {
-    /// What of every tree of a partition concerns a person; those whose bodies were erased already aside. Reads every
-    /// record, in short sessions; `go_on` is asked between them.
+    /// What of every tree of every partition concerns a person; those whose bodies were erased already aside. Reads every
+    /// record, in short sessions, from where it was left off before. `is_enough` is asked between them, of what was found
+    /// so far: then it is left off there, but never before anything was read. A tree that it is left off in is read up to
+    /// where it was when its reading began, whatever came since. `None` where this archive has no such tree.
     pub fn concerning(
         &self,
-        partition: Partition,
         subjects: &Subjects,
-        mut go_on: impl FnMut() -> bool,
-    ) -> Result<Option<Vec<Concerned>>, EvidenceError> {
-        let mut found = Vec::new();
-        let trees = self.trees(partition)?;
-        let ends: Vec<u64> = trees.iter().map(|tree| tree.first_seq + tree.size).collect();
-        for (tree, end) in trees.into_iter().zip(ends) {
-            let mut concerned = Concerned { leaves: Vec::new(), mentions: Vec::new(), tree };
-            let mut next = concerned.tree.first_seq;
-            while next < end {
-                if !go_on() {
-                    return Ok(None);
-                }
-                next = self.look(partition, subjects, next..end, &mut concerned)?;
+        from: Option<&LeftOff>,
+        mut is_enough: impl FnMut(&[Concerned]) -> bool,
+    ) -> Result<Option<Looked>, EvidenceError> {
+        let mut found: Vec<Concerned> = Vec::new();
+        let mut has_read = false;
+        let ends = self.ends()?;
+        if from.is_some_and(|from| ends.iter().all(|end| end.partition != from.partition)) {
+            return Ok(None);
+        }
+        for PartitionEnd { partition, .. } in ends {
+            if from.is_some_and(|from| partition < from.partition) {
+                continue;
             }
-            if !concerned.leaves.is_empty() || !concerned.mentions.is_empty() {
-                found.push(concerned);
+            let mut trees = self.trees(partition)?;
+            let mut leaf = 0;
+            if let Some(from) = from.filter(|from| from.partition == partition) {
+                let Some(at) = self.tree_left_off(&trees, from)? else { return Ok(None) };
+                trees.drain(..at);
+                if let Some(tree) = trees.first_mut() {
+                    (tree.size, tree.root) = (from.size, from.root);
+                }
+                leaf = from.leaf.min(from.size);
+            }
+            for tree in trees {
+                let (first_seq, size, root) = (tree.first_seq, tree.size, tree.root);
+                let at_hand = found.len();
+                found.push(Concerned { tree, leaves: Vec::new(), mentions: Vec::new() });
+                let mut next = first_seq + std::mem::take(&mut leaf);
+                while next < first_seq + size {
+                    if has_read && is_enough(&found) {
+                        let left_off = Some(LeftOff { partition, size, root, leaf: next - first_seq });
+                        found.retain(|concerned| !concerned.is_empty());
+                        return Ok(Some(Looked { found, left_off }));
+                    }
+                    next = self.look(partition, subjects, next..first_seq + size, &mut found[at_hand])?;
+                    has_read = true;
+                }
             }
         }
-        Ok(Some(found))
+        found.retain(|concerned| !concerned.is_empty());
+        Ok(Some(Looked { found, left_off: None }))
+    }
+
+    /// Which of a partition's trees it is that the reading was left off in.
+    fn tree_left_off(&self, trees: &[TreeHead], from: &LeftOff) -> Result<Option<usize>, EvidenceError> {
+        for (at, tree) in trees.iter().enumerate().rev() {
+            match self.root_of(from.partition, tree.first_seq, from.size) {
+                Ok(root) if root == from.root => return Ok(Some(at)),
+                Ok(_) | Err(EvidenceError::NotInTree { .. } | EvidenceError::Hole { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Looks at the next messages; returns where to go on.
@@ -133,13 +202,15 @@ impl Reader {
         let first_seq = found.tree.first_seq;
         let mut read = || -> rusqlite::Result<u64> {
             let mut select = file.conn.prepare_cached(
-                "SELECT seq, json, raw FROM record WHERE seq >= ?1 AND seq < ?2 AND erased_by IS NULL ORDER BY seq LIMIT ?3",
+                "SELECT seq, json, raw FROM record WHERE seq >= ?1 AND seq < ?2 ORDER BY seq LIMIT ?3",
             )?;
             let mut rows = select.query((range.start, range.end, CHUNK_ROWS))?;
-            let (mut seen, mut next) = (0, range.end);
+            let (mut seen, mut bytes) = (0, 0);
             while let Some(row) = rows.next()? {
                 let seq: u64 = row.get(0)?;
-                let judged = match (row.get_ref(1)?.as_str_or_null()?, row.get_ref(2)?.as_bytes_or_null()?) {
+                let (json, raw) = (row.get_ref(1)?.as_str_or_null()?, row.get_ref(2)?.as_bytes_or_null()?);
+                // One that was erased has neither.
+                let judged = match (json, raw) {
                     (Some(json), _) => subjects.judge(json),
                     // What is no record concerns nobody, but may say the name.
                     (None, Some(raw)) => subjects.judge(&String::from_utf8_lossy(raw)).map(|_| false),
@@ -151,11 +222,12 @@ impl Reader {
                     None => {}
                 }
                 seen += 1;
-                if seen == CHUNK_ROWS {
-                    next = seq + 1;
+                bytes += json.map_or(0, str::len) + raw.map_or(0, <[u8]>::len);
+                if seen == CHUNK_ROWS || bytes >= CHUNK_BYTES {
+                    return Ok(seq + 1);
                 }
             }
-            Ok(next)
+            Ok(range.end)
         };
         Ok(read().map_err(|error| file.error(error))?)
     }

@@ -1,9 +1,11 @@
 //! Erasing: bodies are gone from the file, numbers, headers, proofs and checkpoints stay.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use audit_archive::{
-    Concerned, ERASED_ACTION, ErasureOrder, Order, Query, Reader, Subjects, check, rebuild, sql_session,
+    Concerned, ERASED_ACTION, ErasureOrder, LeftOff, Order, Query, Reader, Subjects, check, rebuild,
+    sql_session,
 };
 use audit_journal::{AppendOutcome, Journal, NewMessage, Placement, Topic};
 use audit_proof::{Leaf, leaf_hash, verify_inclusion};
@@ -46,11 +48,9 @@ fn subjects() -> Subjects {
 }
 
 fn find(reader: &Reader) -> Vec<Concerned> {
-    let partitions = reader.ends().expect("ends").len() as u32;
-    let found = |partition| {
-        reader.concerning(partition, &subjects(), || true).expect("an answer").expect("not stopped")
-    };
-    (0..partitions).flat_map(found).collect()
+    let looked = reader.concerning(&subjects(), None, |_| false).expect("an answer").expect("a beginning");
+    assert_eq!(looked.left_off, None);
+    looked.found
 }
 
 fn order(journal: &Journal, concerned: &Concerned, over: &Value) -> NewMessage {
@@ -206,6 +206,51 @@ fn check_erased(place: &Place, reader: &Reader) {
         );
         assert_eq!(count(&format!("SELECT count(*) FROM {partition}.orphan")), 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_is_left_off_again_and_again_finds_the_same_and_a_place_of_another_log_is_refused() {
+    let place = Place::new(2);
+    let journal = place.journal().await;
+    // More than are read at a time, in one partition.
+    let many = |range: std::ops::Range<u64>| -> Vec<AuditRecord> {
+        range.map(|n| record(&format!("m{n}"), "p", json!({}))).collect()
+    };
+    append(&journal, &many(0..2_500)).await;
+    filled(&journal).await;
+    let reader = place.reader();
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    let whole = find(&reader);
+    let (mut pieces, mut from): (Vec<Vec<Concerned>>, Option<LeftOff>) = (Vec::new(), None);
+    let mut left_off_within = 0;
+    loop {
+        let looked = reader.concerning(&subjects(), from.as_ref(), |_| true).expect("an answer");
+        let looked = looked.expect("this archive's own place");
+        pieces.push(looked.found);
+        let Some(left_off) = looked.left_off else { break };
+        assert_ne!(Some(&left_off), from.as_ref(), "it gets on");
+        left_off_within += usize::from(left_off.leaf > 0);
+        from = Some(left_off);
+        // What comes meanwhile moves nothing.
+        append(&journal, &many(5_000..5_001)).await;
+        covered(&reader, &journal).await;
+    }
+    assert!(pieces.len() > 1 && left_off_within > 0, "{pieces:?}");
+    let leaves = |found: &[Concerned]| {
+        let all = found.iter().flat_map(|concerned| {
+            let partition = concerned.tree.partition;
+            let (leaves, mentions) = (concerned.leaves.iter(), concerned.mentions.iter());
+            let all = leaves.map(|run| (true, run)).chain(mentions.map(|run| (false, run)));
+            all.flat_map(move |(concerns, run)| run.clone().map(move |leaf| (partition, leaf, concerns)))
+        });
+        all.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(leaves(&pieces.concat()), leaves(&whole));
+    let mut elsewhere = from.expect("the last place");
+    elsewhere.root = audit_proof::NodeHash::from_bytes([9; 32]);
+    assert_eq!(reader.concerning(&subjects(), Some(&elsewhere), |_| true).expect("an answer"), None);
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

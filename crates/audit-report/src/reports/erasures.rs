@@ -84,8 +84,12 @@ ORDER BY seq";
         let records = number("records");
         let tags = attribute("subject_tags").and_then(Value::as_array).into_iter().flatten();
         let tags = tags.filter_map(Value::as_str).map(str::to_owned).collect();
-        let part = number("part").zip(number("parts")).filter(|(_, parts)| *parts > 1);
-        let part = part.map(|(part, parts)| format!("{part} of {parts}"));
+        // Of a large archive it is not known before the last how many there are.
+        let part = match (number("part"), number("parts")) {
+            (Some(part), Some(parts)) if parts > 1 => Some(format!("{part} of {parts}")),
+            (Some(part), None) => Some(part.to_string()),
+            _ => None,
+        };
         let basis: Vec<&str> = text("legal_basis").into_iter().chain(draft.reason.as_deref()).collect();
         erased += records.unwrap_or(0);
         rows.push(vec![

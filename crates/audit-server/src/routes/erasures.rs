@@ -2,47 +2,42 @@
 //!
 //! The archive here is read for what concerns the person; what is found is put on the log as leaf indexes, in one
 //! transaction. Every archive follows when it reads that, this one among them.
+//!
+//! One request reads as much as it has time for, and has that erased; where something is left, its answer says where the
+//! next one goes on. Nothing is kept here between them: whoever stops half-way begins anew, and what was erased is passed
+//! over.
+
+mod cursor;
+mod look;
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
-use audit_archive::{
-    Concerned, ERASED_ACTION, ErasureOrder, ORDER_RUNS_MAX, PartitionEnd, SUBJECTS_MAX, Subjects,
-};
-use audit_journal::{AppendError, Bounds, NewMessage, Partition, Placement, Position, Topic};
+use audit_archive::{Concerned, ERASED_ACTION, ErasureOrder, ORDER_RUNS_MAX, SUBJECTS_MAX};
+use audit_journal::{AppendError, NewMessage, Partition, Placement, Position, Topic};
 use audit_record::{AuditRecord, Timestamp};
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now;
 use crate::problem::{Kind, Problem, ProblemBody};
-use crate::routes::evidence::not_shown;
-use crate::routes::records::on_archive;
 use crate::settings::change::Told;
+
+use self::cursor::Cursor;
+use self::look::{Time, covered, followed, look};
 
 /// Longest name of a person, in bytes: an e-mail address has 320 at most.
 const SUBJECT_BYTES_MAX: usize = 320;
 
 /// Longest reason or legal basis, in bytes.
 const REASON_BYTES_MAX: usize = 2_000;
-
-/// Most records that one erasure takes; they are one transaction.
-const RECORDS_MAX: usize = 50;
-
-/// How long the archive may take to get to where the log ended when the erasure was asked for, and afterwards to follow
-/// it.
-const ARCHIVE_WAIT_MAX: Duration = Duration::from_secs(20);
-
-/// Pause between two looks at the archive.
-const ARCHIVE_PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(erase))
@@ -66,12 +61,15 @@ struct ErasureRequest {
     /// Only say what would be erased.
     #[serde(default)]
     dry_run: bool,
+    /// `next` of the answer before, all else being the same.
+    cursor: Option<String>,
 }
 
-/// What an erasure came to.
+/// What one request of an erasure came to.
 #[derive(Serialize, ToSchema)]
 struct Erasure {
-    /// What it is called; absent in a dry run, or where there is nothing to erase.
+    /// What the erasure is called, the same in all of its requests; absent in a dry run, or where this request found
+    /// nothing to erase.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     /// Messages whose bodies are erased: records, and repeats of them.
@@ -84,6 +82,10 @@ struct Erasure {
     records: Vec<String>,
     /// Whether this machine's archive has followed already; the others do as they read the log.
     followed: bool,
+    /// Where to go on: more is left than one request reads. Ask again with it as `cursor` until an answer has none; until
+    /// then the erasure is not complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// What is erased of a partition.
@@ -105,31 +107,41 @@ struct ErasedPartition {
 /// or target of an override), and so do archives that are built anew; later exports leave them out and count them. The
 /// headers stay, and with them every proof and every checkpoint. On the log itself they last as long as its retention
 /// keeps them, and what was exported or delivered before is not undone.
+///
+/// Every record is read, for no index is complete. One request reads for ten seconds at most, and orders what it has found
+/// by then; where more is left it answers 202, and `next` is where to go on. Whoever stops half-way asks from the
+/// beginning: what was erased is passed over. What was on the log when the first request came is covered once there is
+/// no `next`.
 #[utoipa::path(
     post, path = "/v1/erasures", tag = "records", request_body = ErasureRequest,
     responses(
-        (status = 200, body = Erasure),
+        (status = 200, description = "Everything was read", body = Erasure),
+        (status = 202, description = "So far; `next` is where to go on", body = Erasure),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "More than one erasure can take", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The archive here has no such place as the cursor names", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many queries at a time", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The archive is behind the log, or the log takes nothing", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 async fn erase(
     State(app): State<App>,
     caller: Caller,
     Json(request): Json<ErasureRequest>,
-) -> Result<Json<Erasure>, Problem> {
+) -> Result<(StatusCode, Json<Erasure>), Problem> {
+    let time = Time::of_request(&app);
     check(&request)?;
+    let at = Cursor::of(&request)?;
     // What is on the log now is looked at: what comes later can be erased later.
     let log = app.journal().bounds(Topic::Records).await.map_err(|error| {
         Problem::new(Kind::Unavailable, "the log can't be read").retry_after_s(2).cause(error)
     })?;
-    if !covered(&app, &log).await? {
+    if !covered(&app, &log, time).await? {
         return Err(Problem::new(Kind::Unavailable, "the archive is behind the log, and might miss records")
             .hint("try again once /readyz?role=archive is ready")
             .retry_after_s(10));
     }
-    let found = find(&app, &request, &log).await?;
+    let looked = look(&app, &request, at.left_off.clone(), time).await?;
+    let found = looked.found;
     let count = |runs: fn(&Concerned) -> &Vec<Range<u64>>| {
         found.iter().map(|concerned| Concerned::count(runs(concerned))).sum::<u64>()
     };
@@ -140,18 +152,20 @@ async fn erase(
         partitions: found.iter().map(view).collect(),
         records: Vec::new(),
         followed: false,
+        next: None,
     };
-    if request.dry_run || answer.erased == 0 {
-        return Ok(Json(answer));
+    if !request.dry_run && answer.erased > 0 {
+        let records = orders(&app, &caller, &request, (&at, looked.left_off.is_none()), &found);
+        let positions = append(&app, &records).await?;
+        // If we crash here, this much is erased. Asked again from the same place, it is found to be.
+        tracing::info!(erasure = %at.id, messages = answer.erased, token = caller.name(), "records were erased");
+        answer.records = records.iter().map(|(_, record)| record.id().to_owned()).collect();
+        answer.id = Some(at.id.to_string());
+        answer.followed = followed(&app, &positions, time).await;
     }
-    let id = Uuid::now_v7().to_string();
-    let records = orders(&app, &caller, &request, &id, &found)?;
-    let positions = append(&app, &records).await?;
-    tracing::info!(erasure = id, messages = answer.erased, token = caller.name(), "records were erased");
-    answer.records = records.iter().map(|(_, record)| record.id().to_owned()).collect();
-    answer.id = Some(id);
-    answer.followed = followed(&app, &positions).await;
-    Ok(Json(answer))
+    answer.next = looked.left_off.map(|left_off| at.after(answer.records.len(), left_off).to_string());
+    let status = if answer.next.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((status, Json(answer)))
 }
 
 fn check(request: &ErasureRequest) -> Result<(), Problem> {
@@ -184,49 +198,6 @@ fn check(request: &ErasureRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Waits until the archive has everything before these ends.
-async fn covered(app: &App, log: &[Bounds]) -> Result<bool, Problem> {
-    let began = Instant::now();
-    loop {
-        let ends = log.to_vec();
-        let is_covered = on_archive(app, move |reader| reader.covers(&ends).map_err(super::records::refused));
-        if is_covered.await? {
-            return Ok(true);
-        }
-        if began.elapsed() > ARCHIVE_WAIT_MAX {
-            return Ok(false);
-        }
-        tokio::time::sleep(ARCHIVE_PAUSE).await;
-    }
-}
-
-/// What concerns the person; with what only mentions him among it, where that is asked for.
-async fn find(app: &App, request: &ErasureRequest, log: &[Bounds]) -> Result<Vec<Concerned>, Problem> {
-    let subjects = Subjects::new(&request.subject, request.source.clone());
-    let (with_mentions, shutdown) = (request.mentions, app.shutdown().clone());
-    let partitions: Vec<Partition> = log.iter().map(|bounds| bounds.partition).collect();
-    let found = on_archive(app, move |reader| {
-        let mut all = Vec::new();
-        for partition in partitions {
-            let found = reader
-                .concerning(partition, &subjects, || !shutdown.is_cancelled())
-                .map_err(not_shown)?
-                .ok_or_else(|| Problem::new(Kind::Unavailable, "the server is stopping"))?;
-            all.extend(found);
-        }
-        Ok(all)
-    });
-    let mut found = found.await?;
-    if with_mentions {
-        for concerned in &mut found {
-            let mentions = std::mem::take(&mut concerned.mentions);
-            concerned.leaves.extend(mentions);
-            concerned.leaves.sort_by_key(|run| run.start);
-        }
-    }
-    Ok(found)
-}
-
 fn view(concerned: &Concerned) -> ErasedPartition {
     let runs = |runs: &[Range<u64>]| runs.iter().map(|run| (run.start, run.end)).collect();
     ErasedPartition {
@@ -236,33 +207,28 @@ fn view(concerned: &Concerned) -> ErasedPartition {
     }
 }
 
-/// The records that order it, each for its partition.
+/// The records that order it, each for its partition. They are counted on from those of the requests before; how many
+/// there are is known with the last.
 fn orders(
     app: &App,
     caller: &Caller,
     request: &ErasureRequest,
-    id: &str,
+    (at, is_last): (&Cursor, bool),
     found: &[Concerned],
-) -> Result<Vec<(Partition, AuditRecord)>, Problem> {
+) -> Vec<(Partition, AuditRecord)> {
     let parts: Vec<(&Concerned, &[Range<u64>])> = found
         .iter()
         .flat_map(|concerned| concerned.leaves.chunks(ORDER_RUNS_MAX).map(move |runs| (concerned, runs)))
         .collect();
-    if parts.len() > RECORDS_MAX {
-        return Err(Problem::new(
-            Kind::Conflict,
-            "the person's records are spread over more places than one erasure lists",
-        )
-        .hint("erase them source by source"));
-    }
-    let at = now();
-    let total = parts.len();
+    let (id, asked_at) = (at.id.to_string(), now());
+    let total = is_last.then_some(at.parts.saturating_add(parts.len()));
     let order = |(number, (concerned, runs)): (usize, (&Concerned, &[Range<u64>]))| {
         let tree = &concerned.tree;
-        let order = ErasureOrder::new(id, tree.partition, (tree.size, tree.root), runs);
-        (tree.partition, record(app, caller, request, order, (number + 1, total), at))
+        let order = ErasureOrder::new(&id, tree.partition, (tree.size, tree.root), runs);
+        let part = (at.parts.saturating_add(number + 1), total);
+        (tree.partition, record(app, caller, request, order, part, asked_at))
     };
-    Ok(parts.into_iter().enumerate().map(order).collect())
+    parts.into_iter().enumerate().map(order).collect()
 }
 
 fn record(
@@ -270,7 +236,7 @@ fn record(
     caller: &Caller,
     request: &ErasureRequest,
     order: ErasureOrder,
-    (number, total): (usize, usize),
+    (number, total): (usize, Option<usize>),
     at: Timestamp,
 ) -> AuditRecord {
     let told = Told {
@@ -292,7 +258,9 @@ fn record(
     attributes.insert("erasure".to_owned(), json!(order));
     attributes.insert("subject_tags".to_owned(), json!(tags));
     attributes.insert("part".to_owned(), json!(number));
-    attributes.insert("parts".to_owned(), json!(total));
+    if let Some(total) = total {
+        attributes.insert("parts".to_owned(), json!(total));
+    }
     attributes.insert("mentions".to_owned(), json!(request.mentions));
     if let Some(basis) = &request.legal_basis {
         attributes.insert("legal_basis".to_owned(), json!(basis));
@@ -313,7 +281,7 @@ async fn append(app: &App, records: &[(Partition, AuditRecord)]) -> Result<Vec<P
     // If we crash before the answer, all are on the log or none: asked again, the archive finds what is left to erase.
     app.journal().append_together(messages).await.map_err(|error| match error {
         AppendError::NotAppended(cause) => {
-            Problem::new(Kind::Unavailable, "nothing was erased: the log does not take it now")
+            Problem::new(Kind::Unavailable, "this request erased nothing: the log does not take it now")
                 .retry_after_s(2)
                 .cause(cause)
         }
@@ -323,22 +291,4 @@ async fn append(app: &App, records: &[(Partition, AuditRecord)]) -> Result<Vec<P
                 .cause(cause)
         }
     })
-}
-
-/// Waits until the archive here has read the records; whether it has.
-async fn followed(app: &App, positions: &[Position]) -> bool {
-    let began = Instant::now();
-    let is_past = |ends: &[PartitionEnd]| {
-        positions.iter().all(|position| {
-            ends.iter().any(|end| end.partition == position.partition && end.next > position.offset)
-        })
-    };
-    while began.elapsed() < ARCHIVE_WAIT_MAX {
-        let ends = on_archive(app, |reader| reader.ends().map_err(super::records::refused)).await;
-        if ends.is_ok_and(|ends| is_past(&ends)) {
-            return true;
-        }
-        tokio::time::sleep(ARCHIVE_PAUSE).await;
-    }
-    false
 }

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use audit_archive::{EvidenceError, Inclusion, Reader, TreeHead};
-use audit_journal::{Partition, ReadLimit, Topic};
+use audit_journal::{Bounds, Partition, ReadLimit, Topic};
 use audit_proof::{Checkpoint, Sealed, SignedNote, TileId, TlogProof};
 use audit_record::Timestamp;
 use axum::Json;
@@ -92,6 +92,21 @@ fn anchored(reader: &Reader, partition: Partition) -> Result<Option<Anchored>, P
 struct Checkpoints {
     /// One a partition that was sealed, by partition.
     checkpoints: Vec<CheckpointView>,
+    /// The other partitions, as far as there are records in them: not sealed yet, or this archive bears out none of their
+    /// checkpoints that are at hand. One that the archive has not all of is among them.
+    unsealed: Vec<u32>,
+}
+
+/// Whether the archive has all of a partition, and that is nothing.
+fn is_empty(reader: &Reader, log: &Bounds) -> Result<bool, Problem> {
+    if !reader.covers(std::slice::from_ref(log)).map_err(refused)? {
+        return Ok(false);
+    }
+    match reader.trees(log.partition) {
+        Ok(trees) => Ok(trees.last().is_none_or(|newest| newest.size == 0)),
+        Err(EvidenceError::NoSuchPartition(_)) => Ok(log.end == 0),
+        Err(error) => Err(not_shown(error)),
+    }
 }
 
 /// The proof of one record.
@@ -260,25 +275,35 @@ fn not_proven(reader: &Reader, leaf: &Inclusion) -> Result<Problem, EvidenceErro
     ),
 )]
 async fn list_checkpoints(State(app): State<App>) -> Result<Json<Checkpoints>, Problem> {
-    let mut checkpoints = Vec::new();
+    let log = app.journal().bounds(Topic::Records).await.map_err(|error| {
+        Problem::new(Kind::Unavailable, "the log can't be read").retry_after_s(2).cause(error)
+    })?;
+    let (mut checkpoints, mut unsealed) = (Vec::new(), Vec::new());
     for partition in 0..app.journal().identity().partitions {
+        let log = log.iter().find(|log| log.partition == partition).copied();
         let heads = sealed_heads(&app, partition).await?;
         let found = on_archive(&app, move |reader| {
             let found = borne_out(reader, partition, heads, None).map_err(not_shown)?;
-            Ok((found, anchored(reader, partition)?))
+            let has_none = match &log {
+                Some(log) if found.is_none() => is_empty(reader, log)?,
+                _ => false,
+            };
+            Ok((found, anchored(reader, partition)?, has_none))
         });
-        if let (Some((checkpoint, note)), anchored) = found.await? {
-            checkpoints.push(CheckpointView {
+        match found.await? {
+            (Some((checkpoint, note)), anchored, _) => checkpoints.push(CheckpointView {
                 partition,
                 origin: checkpoint.origin,
                 size: checkpoint.size,
                 root: checkpoint.root.to_string(),
                 note: note.to_string(),
                 anchored,
-            });
+            }),
+            (None, _, false) => unsealed.push(partition),
+            (None, _, true) => {}
         }
     }
-    Ok(Json(Checkpoints { checkpoints }))
+    Ok(Json(Checkpoints { checkpoints, unsealed }))
 }
 
 /// Prove a record

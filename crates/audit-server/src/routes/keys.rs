@@ -1,6 +1,6 @@
 //! `/v1/keys`: which keys secrets are sealed with, and sealing all of them with the current one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use audit_archive::QueryError;
@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now;
-use crate::problem::{Kind, Problem, ProblemBody};
+use crate::problem::{ErrorItem, Kind, Problem, ProblemBody};
 use crate::routes::records::ask_archive;
 use crate::routes::{endpoints, sources};
 use crate::settings::change::{Told, author_of};
@@ -38,6 +38,9 @@ pub(crate) fn write_routes() -> OpenApiRouter<App> {
 
 /// Most scopes whose keys one request discloses.
 const DISCLOSED_MAX: usize = 100;
+
+/// Most scopes that the sentence of a refusal names; its list of errors has all of them.
+const NAMED_MAX: usize = 10;
 
 /// How long one request looks for them: shorter than a request may take.
 const DISCLOSED_LOOK_MAX: Duration = Duration::from_secs(20);
@@ -154,6 +157,12 @@ struct ScopeRequest {
     /// Of these organisations only.
     #[serde(default)]
     organisation: Vec<String>,
+    /// Of the scopes that these words lead to, only those named here, as an answer 409 names them.
+    #[serde(default)]
+    scope: Vec<String>,
+    /// Disclose the keys of all scopes that the words lead to, however many.
+    #[serde(default)]
+    all: bool,
 }
 
 /// A scope and its key.
@@ -167,17 +176,57 @@ struct DisclosedScope {
     key: String,
 }
 
+/// Which of the scopes that were found are disclosed: the only one, those that are named, or all where that is asked for.
+fn meant(found: BTreeSet<RoutingKey>, named: &[String], all: bool) -> Result<Vec<RoutingKey>, Problem> {
+    // Our own records of a project stand among those of all others: that key would tell of these, too.
+    let of_projects = found.into_iter().filter(|scope| *scope != RoutingKey::own());
+    let mut scopes: Vec<RoutingKey> = of_projects.collect();
+    if scopes.is_empty() {
+        return Err(Problem::new(Kind::NotFound, "no record of such a project is archived here"));
+    }
+    if let Some(other) = named.iter().find(|name| scopes.iter().all(|scope| scope.as_str() != **name)) {
+        return Err(Problem::new(Kind::NotFound, format!("the project has no scope {other:?} here"))
+            .hint("without `scope` those that it has are named, if there is more than one"));
+    }
+    if !named.is_empty() {
+        scopes.retain(|scope| named.iter().any(|name| name == scope.as_str()));
+    }
+    if scopes.len() > DISCLOSED_MAX {
+        return Err(Problem::new(Kind::Conflict, "these are more scopes than one request discloses")
+            .hint("name the source, or one project at a time"));
+    }
+    if scopes.len() > 1 && named.is_empty() && !all {
+        let each = scopes.iter().map(|scope| ErrorItem {
+            line: None,
+            field: Some("scope".to_owned()),
+            problem: format!("{scope} may be meant"),
+        });
+        let in_words = scopes.iter().take(NAMED_MAX).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let more = if scopes.len() > NAMED_MAX { ", …" } else { "" };
+        let detail = format!("it is more than one scope: {in_words}{more}; no key was disclosed");
+        return Err(Problem::new(Kind::Conflict, detail)
+            .with_errors(each.collect())
+            .hint("name the source, the organisation or the scope that is meant, or ask for all of them"));
+    }
+    Ok(scopes)
+}
+
 /// Disclose the keys of a project's tags
 ///
 /// For those who audit the project: with a scope's key they recompute which leaves are of it, and which of its environments,
 /// flags and authors each concerns. It tells nothing of other projects, and can't be taken back. That it was disclosed, and
 /// by whom, is on the record before it is answered.
+///
+/// A word may lead to several scopes: platforms count their projects from 1, and a name may have been another project's
+/// before. So where there is more than one, nothing is disclosed: 409 names them, and the request is made again with the
+/// source, the organisation or the `scope` that is meant, or with `all`.
 #[utoipa::path(
     post, path = "/v1/keys/scopes", tag = "keys", request_body = ScopeRequest,
     responses(
         (status = 200, body = Vec<DisclosedScope>),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No record of such a project is archived here", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is more than one scope: `errors` names each", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -189,24 +238,14 @@ async fn disclose(
     if request.project.is_empty() {
         return Err(Problem::field("project", "is empty: name at least one"));
     }
-    let ScopeRequest { project, source, organisation } = request;
+    let ScopeRequest { project, source, organisation, scope, all } = request;
     let filter = Filter { project, source, organisation, ..Filter::default() };
     let named = ask_archive(&app, move |reader| {
         let until = Instant::now() + DISCLOSED_LOOK_MAX;
         reader.named(&filter, &|| Instant::now() > until)?.ok_or(QueryError::TooLong)
     })
     .await?;
-    // Our own records of a project stand among those of all others: that key would tell of these, too.
-    let of_projects =
-        named.scopes.unwrap_or_default().into_iter().filter(|scope| *scope != RoutingKey::own());
-    let scopes: Vec<RoutingKey> = of_projects.collect();
-    if scopes.is_empty() {
-        return Err(Problem::new(Kind::NotFound, "no record of such a project is archived here"));
-    }
-    if scopes.len() > DISCLOSED_MAX {
-        return Err(Problem::new(Kind::Conflict, "these are more scopes than one request discloses")
-            .hint("name the source, or one project at a time"));
-    }
+    let scopes = meant(named.scopes.unwrap_or_default(), &scope, all)?;
     let told = |scope: &RoutingKey| {
         let told = Told {
             action: "flagtrail.key.disclosed",

@@ -30,12 +30,17 @@ struct Place {
     offset: u64,
     /// Its number in the partition, without holes.
     seq: u64,
+    /// Whether its body was erased: then what is shown is no whole record.
+    erased: bool,
 }
 
 /// A page of records.
 #[derive(Serialize, ToSchema)]
 struct RecordPage {
-    /// The records, byte for byte as they stand on the log.
+    /// The records, byte for byte as they stand on the log. Of one that was erased, what is left: `id`, `action`,
+    /// `occurred_at`, `recorded_at`, `related_object_type`, and as far as it had them `organisation`, `project`, `environment`,
+    /// `flag` and the `name` of its `source`; in `erased.by` the id of the record that ordered it. It has neither author nor
+    /// log, and does not fit the schema of records; `positions` tells which ones these are.
     #[schema(value_type = Vec<Object>)]
     records: Vec<Box<RawValue>>,
     /// Where each of them lies, in the same order.
@@ -52,7 +57,7 @@ struct RecordPage {
 /// A record and where it lies.
 #[derive(Serialize, ToSchema)]
 struct RecordView {
-    /// The record, byte for byte as it stands on the log.
+    /// The record, byte for byte as it stands on the log; of one that was erased, what is left of it, as in a list.
     #[schema(value_type = Object)]
     record: Box<RawValue>,
     /// Where it lies.
@@ -60,7 +65,7 @@ struct RecordView {
 }
 
 fn split(row: Row) -> Result<(Box<RawValue>, Place), Problem> {
-    let place = Place { partition: row.partition, offset: row.offset, seq: row.seq };
+    let place = Place { partition: row.partition, offset: row.offset, seq: row.seq, erased: row.erased };
     let record = RawValue::from_string(row.json)
         .map_err(|error| Problem::new(Kind::Internal, "an archived record can't be read").cause(error))?;
     Ok((record, place))
@@ -109,7 +114,8 @@ pub(crate) fn refused(error: QueryError) -> Problem {
 /// Query records
 ///
 /// Every condition must fit; of a condition that is given several times, one. Organisations, projects, environments,
-/// flags and objects fit by id, key or name, authors by id, e-mail or name.
+/// flags and objects fit by id, key or name, authors by id, e-mail or name. A record whose body was erased is found by what is
+/// left of it.
 #[utoipa::path(
     get, path = "/v1/records", tag = "records",
     params(

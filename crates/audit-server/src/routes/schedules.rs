@@ -13,11 +13,12 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemBody};
 use crate::routes::setting::{ChangeProblems, FindProblems, MakeProblems, current, made};
 use crate::settings::etag::if_match;
 use crate::settings::schedule::make;
 use crate::settings::stored::Stored;
+use crate::settings::token::Scope;
 
 pub(crate) fn read_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_schedules)).routes(routes!(get_schedule))
@@ -86,6 +87,7 @@ async fn get_schedule(State(app): State<App>, Path(name): Path<String>) -> Resul
     request_body(content = Object, content_type = "application/json"),
     responses(
         (status = 201, body = ScheduleView, headers(("ETag" = String), ("Location" = String))),
+        (status = 403, description = "It takes the scope `exports` beside `settings:write`: what a schedule brings away is asked for by whoever makes it", body = ProblemBody, content_type = "application/problem+json"),
         MakeProblems,
     ),
 )]
@@ -94,6 +96,7 @@ async fn create_schedule(
     caller: Caller,
     Json(new): Json<NewSchedule>,
 ) -> Result<Response, Problem> {
+    caller.must_have(Scope::Exports)?;
     let schedule = make(new)?;
     // A process that makes no exports can't tell which destinations those have that do.
     if let Ok(jobs) = app.exports()

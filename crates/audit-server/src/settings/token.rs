@@ -38,7 +38,7 @@ pub enum Scope {
     /// Reading sources, endpoints, tokens and rejected requests.
     #[serde(rename = "settings:read")]
     SettingsRead,
-    /// Changing them.
+    /// Changing them. To make a schedule of exports takes `exports`, too.
     #[serde(rename = "settings:write")]
     SettingsWrite,
     /// Asking for exports.

@@ -139,6 +139,25 @@ async fn a_partitions_tree_is_served_as_tiles_that_belong_to_its_checkpoint() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn partitions_that_nobody_seals_are_named_and_empty_ones_are_not() {
+    let server = Server::start_with(|wanted| {
+        wanted.archive = true;
+        // Who reads it is no record here.
+        wanted.config.record_reads = false;
+    })
+    .await;
+    let ids = append(&server, &["a", "b"]).await;
+    let placed = wait::some(SOON, "the record in the archive", || async {
+        let answer = server.call("GET", &format!("/v1/records/{}", ids[1]), None).await;
+        (answer.status == 200).then(|| answer.json()["position"]["partition"].clone())
+    })
+    .await;
+    let listed = server.call("GET", "/v1/checkpoints", None).await.expect(200);
+    assert_eq!((&listed["checkpoints"], &listed["unsealed"]), (&json!([]), &json!([placed])));
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_backup_was_put_back_what_is_on_the_log_is_proven_and_what_was_lost_is_told_so() {
     let keys = SealKeys::generate();

@@ -28,7 +28,8 @@ pub(crate) enum Command {
     Reseal,
     /// Disclose the keys under which a project's tags are made, for those who audit the project
     ///
-    /// With it they tell which leaves of the log are of the project, and count that none is missing. It is put on the record.
+    /// With it they tell which leaves of the log are of the project, and count that none is missing. It is put on the record, and
+    /// can't be taken back. Where the words lead to more than one scope, nothing is disclosed and they are named.
     Scope {
         /// The project, by id, key or name; may be given several times
         #[arg(long, required = true)]
@@ -39,6 +40,12 @@ pub(crate) enum Command {
         /// Of this organisation only
         #[arg(long)]
         organisation: Vec<String>,
+        /// Of the scopes that the words lead to, this one only; may be given several times
+        #[arg(long)]
+        scope: Vec<String>,
+        /// All scopes that the words lead to
+        #[arg(long)]
+        all: bool,
     },
     /// The keys that checkpoints of the log are signed with
     #[command(flatten)]
@@ -51,8 +58,10 @@ pub(crate) async fn run(context: Context, command: Command) -> Result<()> {
         Command::New { file } => new(&context, &file),
         Command::List => list(&context, &context.client()?.get("/v1/keys").await?),
         Command::Reseal => reseal(&context).await,
-        Command::Scope { project, source, organisation } => {
-            let body = json!({"project": project, "source": source, "organisation": organisation});
+        Command::Scope { project, source, organisation, scope, all } => {
+            let body = json!({
+                "project": project, "source": source, "organisation": organisation, "scope": scope, "all": all,
+            });
             let answer = context.client()?.send(Method::POST, "/v1/keys/scopes", &body).await?;
             if context.json {
                 return print::json(&answer);

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result};
 use audit_export::{ExportKey, SealKeys};
 use audit_proof::{Checkpoint, NoteVerifier, SignedNote, origin};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::exit::{Exit, Stop};
@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// from what a key of its file signed.
     ///
     /// --finish asks the server whether the latest checkpoint of every partition is signed with the new key, and changes nothing
-    /// where one is not.
+    /// where one is not, or where a partition that has records has none.
     Rotate {
         /// Leave the former key behind
         #[arg(long)]
@@ -99,12 +99,37 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
     }
 }
 
-/// Whether the latest checkpoint of every partition is signed with what is to be the only key.
+/// Refuses where not every partition is known to be sealed with what is to be the only key.
 async fn check_signed(context: &Context, keys: &SealKeys) -> Result<()> {
     let answer = context.client()?.get("/v1/checkpoints").await.context(
         "whether every partition was sealed with the new key is not known; --unchecked leaves the former one behind all the same",
     )?;
-    for checkpoint in answer["checkpoints"].as_array().into_iter().flatten() {
+    match not_signed(&answer, keys)? {
+        Some(problem) => Err(Stop::error(Exit::Failed, problem)),
+        None => Ok(()),
+    }
+}
+
+/// What of a server's list of the latest checkpoints stands against leaving the former key behind. A partition that it has
+/// none of does as well: what was signed last of that one is not known.
+fn not_signed(answer: &Value, keys: &SealKeys) -> Result<Option<String>> {
+    const MEND: &str = "start every sealer again and let it seal once";
+    let Some(unsealed) = answer["unsealed"].as_array() else {
+        let problem =
+            "the server does not say which partitions have no checkpoint: it is of an earlier release";
+        return Ok(Some(problem.to_owned()));
+    };
+    if !unsealed.is_empty() {
+        let partitions = unsealed.iter().map(print::cell).collect::<Vec<_>>().join(", ");
+        return Ok(Some(format!(
+            "the server has no checkpoint that its archive bears out of these partitions: {partitions}; {MEND}, and look at `flagtrail archive status`"
+        )));
+    }
+    let checkpoints = answer["checkpoints"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if checkpoints.is_empty() {
+        return Ok(Some(format!("nothing is sealed yet, with neither key: {MEND}")));
+    }
+    for checkpoint in checkpoints {
         let (origin, note) = (checkpoint["origin"].as_str(), checkpoint["note"].as_str());
         let (origin, note) = (origin.unwrap_or_default(), note.unwrap_or_default());
         let signers = keys.signers(origin).context("the names of the keys")?;
@@ -112,11 +137,48 @@ async fn check_signed(context: &Context, keys: &SealKeys) -> Result<()> {
         let is_signed = SignedNote::parse(note.as_bytes())
             .is_ok_and(|note| Checkpoint::open(&note, origin, &known).is_ok());
         if !is_signed {
-            let problem = format!(
-                "the latest checkpoint of {origin} is not signed with the new key yet: start every sealer again and let it seal once"
-            );
-            return Err(Stop::error(Exit::Failed, problem));
+            return Ok(Some(format!(
+                "the latest checkpoint of {origin} is not signed with the new key yet: {MEND}"
+            )));
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use audit_proof::NodeHash;
+
+    use super::*;
+
+    /// What a server lists of two partitions, each signed with all of these keys.
+    fn list(signed_with: [&SealKeys; 2]) -> Value {
+        let checkpoint = |(partition, keys): (u32, &SealKeys)| {
+            let origin = origin(&"deployment", partition, 0);
+            let root = NodeHash::from_bytes([7; 32]);
+            let mut note = Checkpoint { origin: origin.clone(), size: 3, root }.to_note().unwrap();
+            keys.signers(&origin).unwrap().iter().for_each(|signer| note.sign(signer));
+            json!({"partition": partition, "origin": origin, "note": note.to_string()})
+        };
+        let checkpoints: Vec<Value> = (0..).zip(signed_with).map(checkpoint).collect();
+        json!({"checkpoints": checkpoints, "unsealed": []})
+    }
+
+    #[test]
+    fn the_former_key_is_left_behind_once_every_partition_is_known_to_be_sealed_with_the_new_one() {
+        let former = SealKeys::generate();
+        let both = former.rotated().unwrap();
+        let new = both.without_former().unwrap();
+        let refusal = |answer: &Value| not_signed(answer, &new).unwrap().unwrap_or_default();
+        assert_eq!(refusal(&list([&both, &both])), "");
+        assert!(refusal(&list([&both, &former])).contains("records/1/0 is not signed with the new key"));
+        let mut partial = list([&both, &both]);
+        partial["unsealed"] = json!([2, 5]);
+        assert!(refusal(&partial).contains("partitions: 2, 5"), "{}", refusal(&partial));
+        assert!(refusal(&json!({"checkpoints": [], "unsealed": []})).contains("nothing is sealed yet"));
+        // One that does not know of partitions that are missing.
+        let mut earlier = list([&both, &both]);
+        earlier.as_object_mut().unwrap().remove("unsealed");
+        assert!(refusal(&earlier).contains("earlier release"));
+    }
 }

@@ -79,7 +79,10 @@ pub(crate) fn row(record: &Value) -> Vec<String> {
     let when = said(&record["occurred_at"]).unwrap_or_default();
     vec![
         when.get(..19).unwrap_or(&when).replace('T', " "),
-        who.unwrap_or_else(|| format!("({})", print::cell(&author["type"]))),
+        who.unwrap_or_else(|| match &record["erased"] {
+            Value::Object(_) => "(erased)".to_owned(),
+            _ => format!("({})", print::cell(&author["type"])),
+        }),
         print::cell(&record["action"]),
         thing(&record["flag"]),
         thing(&record["project"]),

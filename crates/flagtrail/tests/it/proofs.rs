@@ -273,6 +273,9 @@ async fn an_erased_persons_records_are_gone_from_answers_and_exports_and_their_p
     assert!(!order.to_string().to_lowercase().contains("ada@"), "{order}");
     let found = get(&node, "/v1/records/a").await.unwrap();
     assert_eq!(found["record"]["erased"]["by"], done["records"][0]);
+    assert_eq!((&found["position"]["erased"], &found["record"]["author"]), (&json!(true), &Value::Null));
+    let whole = get(&node, "/v1/records/b").await.unwrap();
+    assert_eq!(whole["position"]["erased"], json!(false));
     assert!(!found.to_string().contains("ada@"), "{found}");
     assert_eq!(get(&node, "/v1/records?text=ada").await.unwrap()["records"], json!([]));
     // The proof from before leads to the same root, and there is one now.
