@@ -136,3 +136,29 @@ fn draft(
         ..Draft::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::completed_whole;
+
+    #[test]
+    fn an_export_is_completed_by_our_own_record_alone_which_says_what_it_does_not_cover() {
+        let record = |organisation: &str, action: &str, attributes: &str| {
+            format!(
+                r#"{{"action":"{action}","organisation":{{"key":"{organisation}"}},"attributes":{attributes}}}"#
+            )
+        };
+        let completed = "flagtrail.export.completed";
+        let whole = record("~flagtrail", completed, r#"{"files":1}"#);
+        assert_eq!(completed_whole(&whole), Some(true));
+        let incomplete = record("~flagtrail", completed, r#"{"files":1,"incomplete":[2]}"#);
+        assert_eq!(completed_whole(&incomplete), Some(false));
+        for other in [
+            record("acme", completed, "{}"),
+            record("~flagtrail", "flagtrail.export.requested", "{}"),
+            String::new(),
+        ] {
+            assert_eq!(completed_whole(&other), None, "{other}");
+        }
+    }
+}

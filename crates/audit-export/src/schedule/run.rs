@@ -131,3 +131,54 @@ impl Run {
         Builder::from_unix_timestamp_millis(u64::try_from(due_ms).unwrap_or(0), &random).into_uuid()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use audit_record::Timestamp;
+
+    use super::*;
+    use crate::schedule::NewSchedule;
+
+    fn daily() -> Schedule {
+        let new: NewSchedule = serde_json::from_value(serde_json::json!({
+            "name": "daily", "cron": "0 6 * * *", "time_zone": "UTC", "destination": "vault",
+        }))
+        .expect("a schedule");
+        new.make(Timestamp::from_micros(0).expect("a time")).expect("a schedule")
+    }
+
+    #[test]
+    fn a_run_that_could_not_cover_everything_leaves_what_runs_hold_together_as_it_was() {
+        let schedule = daily();
+        let run = |last: Option<&Run>, due: &str, next| {
+            let reached = vec![LogPlace { partition: 0, epoch: 0, next }];
+            let window = Window { from: "1970-01-01T00:00:00Z".to_owned(), due: due.to_owned(), reached };
+            Run::claim(&schedule, last, window, Uuid::nil(), 0)
+        };
+        let first = run(None, "1970-01-01T06:00:00Z", 10).done(true);
+        let covered = Covered {
+            until: "1970-01-01T06:00:00Z".to_owned(),
+            reached: vec![LogPlace { partition: 0, epoch: 0, next: 10 }],
+        };
+        assert_eq!(first.covered, Some(covered.clone()));
+        let second = run(Some(&first), "1970-01-02T06:00:00Z", 20).done(false);
+        assert_eq!(second.covered, Some(covered));
+        let third = run(Some(&second), "1970-01-03T06:00:00Z", 30).done(true);
+        assert_eq!(third.covered.map(|covered| covered.until).as_deref(), Some("1970-01-03T06:00:00Z"));
+    }
+
+    #[test]
+    fn a_run_that_is_made_anew_is_another_export() {
+        let schedule = daily();
+        let window = Window {
+            from: "1970-01-01T00:00:00Z".to_owned(),
+            due: "1970-01-01T06:00:00Z".to_owned(),
+            reached: Vec::new(),
+        };
+        let first = Run::claim(&schedule, None, window.clone(), Uuid::nil(), 0);
+        let again = Run::claim(&schedule, Some(&first), window, Uuid::nil(), 0);
+        let id = |run: &Run| run.export_id(&schedule, Uuid::nil(), 21_600_000);
+        assert_eq!(id(&first), id(&first.clone().asked_for()));
+        assert_ne!(id(&first), id(&again));
+    }
+}
