@@ -113,9 +113,12 @@ impl Scheduler {
                     "a scheduled export does not cover every partition to its end: the next one makes up for it"
                 );
             }
-            if is_ours && self.has_failed(&id) {
-                // It was asked for twice, because it could not be written down that it was.
-                self.discard(&id).await?;
+            // It was asked for twice, because it could not be written down that it was.
+            if is_ours
+                && self.has_failed(&id)
+                && let Err(problem) = self.discard(&id).await
+            {
+                tracing::warn!(export = %id, problem, "what is left of an export that is done can't be removed");
             }
             let done = run.done(is_whole);
             return match self.write(&schedule.asked.name, &done, version).await {
