@@ -47,9 +47,10 @@ pub use query::{
 pub use query::{
     ATTEMPTS_PAGE_MAX, AttemptCursor, AttemptPage, AttemptQuery, AttemptRow, Behind, CHECKPOINTS_PAGE_MAX,
     CheckpointRow, Concerned, Cursor, CursorError, EvidenceError, Frontier, FrontierEnd, Inclusion,
-    LEAVES_MAX, LeafRow, Named, Order, Over, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus, ProgressEnd,
-    ProgressRow, Query, QueryError, Reader, Row, SUBJECTS_MAX, Scan, ScanPosition, SelectedRow, Selection,
-    SignedHead, SourceHeard, SqlValue, StableLabel, Statement, Status, Subjects, TreeHead, WHOLE_ROWS_MAX,
+    LEAVES_MAX, LeafRow, LogPlace, Named, Order, Over, PAGE_ROWS_MAX, Page, PartitionEnd, PartitionStatus,
+    ProgressEnd, ProgressRow, Query, QueryError, Reader, Row, SUBJECTS_MAX, Scan, ScanPosition, SelectedRow,
+    Selection, SignedHead, Since, SourceHeard, SqlValue, StableLabel, Statement, Status, Subjects, TreeHead,
+    WHOLE_ROWS_MAX,
 };
 pub use query::{LeftOff, Looked};
 pub use sql::{SYSTEM_SQLITE_FILES_MAX, SqlError, attach_script, shell, sql_session};

@@ -37,8 +37,9 @@ pub const JOBS_WAITING_MAX: usize = 16;
 /// removed by itself: whoever asked for an export may still be about to fetch it.
 pub const EXPORTS_KEPT_MAX: usize = 1_000;
 
-/// How long after a destination was away an export is brought there again.
-const DELIVER_AGAIN_AFTER: Duration = Duration::from_secs(300);
+/// How long after a destination was away an export is brought there again, and how long after it failed one is made again that
+/// is not kept here.
+const AGAIN_AFTER: Duration = Duration::from_secs(300);
 
 /// What the folder of a removed job begins with until all of it is deleted.
 const REMOVED_PREFIX: &str = ".removed-";
@@ -234,11 +235,11 @@ impl ExportRunner {
             self.remove(&id).await;
         }
         let unfinished: Vec<String> = self.shared.waiting();
-        let mut undelivered = Vec::new();
+        let mut failed = Vec::new();
         for id in unfinished {
-            undelivered.extend(self.make(&journal, &reader, &id, &shutdown).await.then_some(id));
+            failed.extend(self.make(&journal, &reader, &id, &shutdown).await.then_some(id));
         }
-        let mut again = tokio::time::interval(DELIVER_AGAIN_AFTER);
+        let mut again = tokio::time::interval(AGAIN_AFTER);
         again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         again.reset();
         loop {
@@ -246,19 +247,19 @@ impl ExportRunner {
                 () = shutdown.cancelled() => return,
                 asked = self.queue.recv() => {
                     let Some(id) = asked else { return };
-                    undelivered.extend(self.make(&journal, &reader, &id, &shutdown).await.then_some(id));
+                    failed.extend(self.make(&journal, &reader, &id, &shutdown).await.then_some(id));
                 }
-                _ = again.tick(), if !undelivered.is_empty() => {
-                    for id in std::mem::take(&mut undelivered) {
+                _ = again.tick(), if !failed.is_empty() => {
+                    for id in std::mem::take(&mut failed) {
                         self.shared.set(&id, ExportState::Waiting);
-                        undelivered.extend(self.make(&journal, &reader, &id, &shutdown).await.then_some(id));
+                        failed.extend(self.make(&journal, &reader, &id, &shutdown).await.then_some(id));
                     }
                 }
             }
         }
     }
 
-    /// Makes one. Whether it is made, but its destination was away, so that it is to be tried again.
+    /// Makes one. Whether it failed and is to be tried again: its destination was away, or nobody waits for it here.
     async fn make(&self, journal: &Journal, reader: &Reader, id: &str, shutdown: &CancellationToken) -> bool {
         let Some((request, ExportState::Waiting)) = self.shared.lock().get(id).cloned() else {
             return false;
@@ -301,7 +302,11 @@ impl ExportRunner {
             move |progress: Progress| shared.set(&name, ExportState::Running { records: progress.records });
         let vouching = Vouching { previous: self.shared.latest_done().await, ..self.vouching.clone() };
         let made = run_export_to(journal, reader, &job, &vouching, destination, told, shutdown.clone()).await;
-        let is_away = matches!(&made, Err(crate::ExportError::Destination(PutError::NotWritten { .. })));
+        let is_tried_again = match &made {
+            Err(crate::ExportError::Destination(PutError::NotWritten { .. })) => true,
+            Ok(_) | Err(crate::ExportError::Stopped) => false,
+            Err(_) => !request.is_kept,
+        };
         let state = match made {
             Ok(manifest) => {
                 tracing::info!(
@@ -324,7 +329,7 @@ impl ExportRunner {
         if is_done && !request.is_kept {
             self.remove(id).await;
         }
-        is_away
+        is_tried_again
     }
 }
 

@@ -42,8 +42,8 @@ pub use payload::{
 pub use request::{ExportOrder, ExportRequest, ExportState, StateSummary, SubmitError};
 pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export, run_export_to};
 pub use schedule::{
-    Asked as AskedSchedule, CLAIM_MAX, InvalidSchedule, NewSchedule, RUN_KIND, SCHEDULE_KIND, Schedule,
-    Scheduler,
+    Asked as AskedSchedule, CLAIM_MAX, InvalidSchedule, NewSchedule, RUN_KIND, RUN_MAX, SCHEDULE_KIND,
+    Schedule, Scheduler,
 };
 pub use seal::{
     KeyFileError, PublicKeys, SEALER_GROUP, SealKeys, Sealer, SealerConfig, WITNESSES_MAX, WitnessAnswer,

@@ -1,6 +1,7 @@
 //! `manifest.json`: what was asked, what is covered, what every file is.
 //! `schemas/export-manifest.v1.schema.json` is the contract.
 
+use audit_journal::Partition;
 use audit_record::Filter;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,13 @@ pub struct Manifest {
     /// What proves it. Exports of earlier releases have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+}
+
+impl Manifest {
+    /// The partitions that it does not cover to their end.
+    pub(crate) fn incomplete(&self) -> Vec<Partition> {
+        self.partitions.iter().filter(|entry| !entry.complete).map(|entry| entry.partition).collect()
+    }
 }
 
 /// A query in words of the interface.

@@ -4,18 +4,19 @@ use audit_journal::{AppendOutcome, Journal};
 use audit_record::{
     Action, AuditRecord, Authenticated, Author, AuthorKind, Draft, ObjectRef, Ref, Source, Timestamp,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::error::ExportError;
 use crate::job::ExportJob;
+use crate::manifest::Manifest;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Moment {
+pub(crate) enum Moment<'m> {
     Requested,
-    /// With the number of records and of files.
-    Completed(u64, usize),
+    /// With what it came to.
+    Completed(&'m Manifest),
 }
 
 /// Appends the record of this moment. Its id comes from the job and the moment: a job that is resumed, or
@@ -24,7 +25,7 @@ pub(crate) enum Moment {
 pub(crate) async fn put_on_record(
     journal: &Journal,
     job: &ExportJob,
-    moment: Moment,
+    moment: Moment<'_>,
     sent_to: Option<&str>,
 ) -> Result<(), ExportError> {
     let refuse = |problem: String| ExportError::NotOnRecord(problem);
@@ -41,25 +42,57 @@ pub(crate) async fn put_on_record(
 /// The action of the record that an export is asked for.
 pub(crate) const REQUESTED: &str = "flagtrail.export.requested";
 
-impl Moment {
+/// The action of the record that an export is completed.
+const COMPLETED: &str = "flagtrail.export.completed";
+
+/// The organisation of what Flagtrail says itself; nobody else's records can have it.
+const OWN: &str = "~flagtrail";
+
+/// The attribute that names the partitions which an export does not cover to their end, where there are any.
+const INCOMPLETE: &str = "incomplete";
+
+impl Moment<'_> {
     fn action(self) -> &'static str {
         match self {
             Self::Requested => REQUESTED,
-            Self::Completed(..) => "flagtrail.export.completed",
+            Self::Completed(_) => COMPLETED,
         }
     }
 }
 
 /// The id of the record of this moment.
-pub(crate) fn record_id(namespace: Uuid, job: &ExportJob, moment: Moment) -> Uuid {
-    Uuid::new_v5(&namespace, format!("{}/{}", moment.action(), job.id).as_bytes())
+pub(crate) fn record_id(namespace: Uuid, job: &ExportJob, moment: Moment<'_>) -> Uuid {
+    id_of(namespace, moment.action(), &job.id)
 }
 
-fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, sent_to: Option<&str>, now: Timestamp) -> Draft {
+/// The id of the record that the export `id` is completed.
+pub(crate) fn completion_id(namespace: Uuid, id: &str) -> Uuid {
+    id_of(namespace, COMPLETED, id)
+}
+
+fn id_of(namespace: Uuid, action: &str, id: &str) -> Uuid {
+    Uuid::new_v5(&namespace, format!("{action}/{id}").as_bytes())
+}
+
+/// Of the record of a completed export: whether that covers every partition to its end. `None` of any other.
+pub(crate) fn completed_whole(json: &str) -> Option<bool> {
+    let record: Value = serde_json::from_str(json).ok()?;
+    let is_own = record["organisation"]["key"] == OWN && record["action"] == COMPLETED;
+    is_own.then(|| record["attributes"][INCOMPLETE].is_null())
+}
+
+fn draft(
+    namespace: Uuid,
+    job: &ExportJob,
+    moment: Moment<'_>,
+    sent_to: Option<&str>,
+    now: Timestamp,
+) -> Draft {
     let action = moment.action();
     let log = match moment {
         Moment::Requested => format!("export {} was asked for", job.id),
-        Moment::Completed(records, files) => {
+        Moment::Completed(manifest) => {
+            let (records, files) = (manifest.records, manifest.files.len());
             format!("export {} was written: {records} records in {files} files", job.id)
         }
     };
@@ -72,9 +105,13 @@ fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, sent_to: Option<&str>
     if let Some(destination) = sent_to {
         attributes.insert("destination".to_owned(), json!(destination));
     }
-    if let Moment::Completed(records, files) = moment {
-        attributes.insert("records".to_owned(), json!(records));
-        attributes.insert("files".to_owned(), json!(files));
+    if let Moment::Completed(manifest) = moment {
+        attributes.insert("records".to_owned(), json!(manifest.records));
+        attributes.insert("files".to_owned(), json!(manifest.files.len()));
+        let incomplete = manifest.incomplete();
+        if !incomplete.is_empty() {
+            attributes.insert(INCOMPLETE.to_owned(), json!(incomplete));
+        }
     }
     Draft {
         id: Some(record_id(namespace, job, moment).to_string()),
@@ -83,7 +120,7 @@ fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, sent_to: Option<&str>
         occurred_at: Some(now),
         recorded_at: Some(now),
         author: Some(Author { name: Some(job.asked_by.clone()), ..Author::new(AuthorKind::Service) }),
-        organisation: Some(Ref::by_key("~flagtrail")),
+        organisation: Some(Ref::by_key(OWN)),
         related_object_type: Some("FLAGTRAIL_EXPORT".to_owned()),
         related_object: ObjectRef { uuid: None, what: Ref::by_id(job.id.clone()) },
         source: Some(Source {
@@ -97,5 +134,31 @@ fn draft(namespace: Uuid, job: &ExportJob, moment: Moment, sent_to: Option<&str>
         }),
         attributes,
         ..Draft::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::completed_whole;
+
+    #[test]
+    fn an_export_is_completed_by_our_own_record_alone_which_says_what_it_does_not_cover() {
+        let record = |organisation: &str, action: &str, attributes: &str| {
+            format!(
+                r#"{{"action":"{action}","organisation":{{"key":"{organisation}"}},"attributes":{attributes}}}"#
+            )
+        };
+        let completed = "flagtrail.export.completed";
+        let whole = record("~flagtrail", completed, r#"{"files":1}"#);
+        assert_eq!(completed_whole(&whole), Some(true));
+        let incomplete = record("~flagtrail", completed, r#"{"files":1,"incomplete":[2]}"#);
+        assert_eq!(completed_whole(&incomplete), Some(false));
+        for other in [
+            record("acme", completed, "{}"),
+            record("~flagtrail", "flagtrail.export.requested", "{}"),
+            String::new(),
+        ] {
+            assert_eq!(completed_whole(&other), None, "{other}");
+        }
     }
 }

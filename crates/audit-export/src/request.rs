@@ -79,7 +79,8 @@ pub enum ExportState {
         /// What it holds.
         manifest: Box<Manifest>,
     },
-    /// Given up; a restart of the process tries again, and where only the destination was away, so does this one.
+    /// Given up; a restart of the process tries again. So does this one where only the destination was away, or where the
+    /// export is not kept here: then nobody waits for it who would ask again.
     Failed {
         /// Why, and the mend.
         problem: String,
@@ -104,7 +105,8 @@ pub enum StateSummary {
         /// The partitions that it does not cover to their end.
         incomplete: Vec<Partition>,
     },
-    /// Given up; a restart of the process tries again, and where only the destination was away, so does this one.
+    /// Given up; a restart of the process tries again. So does this one where only the destination was away, or where the
+    /// export is not kept here: then nobody waits for it who would ask again.
     Failed {
         /// Why, and the mend.
         problem: String,
@@ -116,15 +118,9 @@ impl ExportState {
         match self {
             Self::Waiting => StateSummary::Waiting,
             Self::Running { records } => StateSummary::Running { records: *records },
-            Self::Done { manifest } => StateSummary::Done {
-                records: manifest.records,
-                incomplete: manifest
-                    .partitions
-                    .iter()
-                    .filter(|entry| !entry.complete)
-                    .map(|entry| entry.partition)
-                    .collect(),
-            },
+            Self::Done { manifest } => {
+                StateSummary::Done { records: manifest.records, incomplete: manifest.incomplete() }
+            }
             Self::Failed { problem } => StateSummary::Failed { problem: problem.clone() },
         }
     }

@@ -74,8 +74,7 @@ pub async fn run_export_to(
     if let Some(destination) = destination {
         send_bag(destination, &job.id, &job.destination, &stop).await?;
     }
-    let completed = Moment::Completed(manifest.records, manifest.files.len());
-    put_on_record(journal, job, completed, sent_to).await?;
+    put_on_record(journal, job, Moment::Completed(&manifest), sent_to).await?;
     Ok(manifest)
 }
 

@@ -188,7 +188,8 @@ impl System {
         let (jobs, runner) = exports.unzip();
         let settings_of_keys = control.clone();
         let namespace = journal.identity().namespace;
-        let scheduler = jobs.clone().map(|jobs| Scheduler::new(control.clone(), jobs, namespace));
+        let scheduler = (jobs.clone().zip(reader.clone()))
+            .map(|(jobs, reader)| Scheduler::new(control.clone(), jobs, reader, namespace));
         let parts = Parts {
             journal: journal.clone(),
             control: control.clone(),

@@ -18,6 +18,7 @@ mod progress;
 mod reader;
 mod scan;
 mod select;
+mod since;
 mod status;
 mod subject;
 mod walk;
@@ -40,6 +41,7 @@ pub use progress::{Behind, ProgressEnd, ProgressRow};
 pub use reader::Reader;
 pub use scan::{Scan, ScanPosition};
 pub use select::{Frontier, FrontierEnd, Over, SelectedRow, Selection, SqlValue, Statement, WHOLE_ROWS_MAX};
+pub use since::{LogPlace, Since};
 pub use status::{PartitionEnd, PartitionStatus, SignedHead, Status};
 pub use subject::{Concerned, LeftOff, Looked, SUBJECTS_MAX, Subjects};
 

@@ -1,14 +1,23 @@
 //! Exports that are made again and again: at the times of a cron expression, read in a named time zone.
 //!
 //! A schedule is a setting. One process makes each of its runs: whoever is first writes to `control` that the run is his,
-//! naming the version before, and of several the first in log order is. The export's id comes from schedule and due time, so
-//! however often the run is asked for, it is one export. If we crash after the claim, the same process finds it on its next
-//! start and goes on; if it does not come back, another takes the run over after [`CLAIM_MAX`].
+//! naming the version before, and of several the first in log order is. The export's id comes from the claim, so however often
+//! a process asks for it, it is one export. If we crash after the claim, the same process finds it on its next start and goes on;
+//! if it does not come back, another claims the run anew after [`CLAIM_MAX`].
 //!
-//! Runs that were missed are caught up once: by one export, for the latest due time, which covers everything since the run
-//! before. Where a clock is put forward over a due time, the run is due right after the gap; where it is put back, a time
-//! that comes twice is due once, the first time.
+//! A run is done when the log says that its export is: that record is appended once the bag is at its destination. Until then
+//! none follows. One that is not done [`RUN_MAX`] after its claim is made anew, as another export, by whoever looks first: its
+//! machine may be gone. If that one comes back and ends its export all the same, there are two that hold the same.
+//!
+//! **Runs of a schedule together hold every record that it asks for.** Each begins where the last that is done ended, or
+//! earlier: at the oldest record that came to the log since that one was claimed (see [`late`]). So exports may overlap, and what
+//! each covers is in its manifest. Runs that were missed, or came to nothing, are made up for by one export, for the latest due time.
+//! A schedule that says how much each run `covers` is taken at its word instead.
+//!
+//! Where a clock is put forward over a due time, the run is due right after the gap; where it is put back, a time that comes
+//! twice is due once, the first time.
 
+mod late;
 mod run;
 mod scheduler;
 mod times;
@@ -20,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::payload::{Compression, Format};
 
-pub use self::run::{CLAIM_MAX, RUN_KIND};
+pub use self::run::{CLAIM_MAX, RUN_KIND, RUN_MAX};
 pub use self::scheduler::Scheduler;
 use self::times::{InvalidTimes, Times};
 
@@ -33,7 +42,7 @@ const SCHEDULE_VERSION: u32 = 1;
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Longest that one run may cover: a hundred years.
+/// Longest that one run may cover: a hundred years. None begins before 1970.
 const COVERS_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// A schedule to be made.
@@ -54,7 +63,8 @@ pub struct NewSchedule {
     /// Words that must all occur.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// How long before its due time a run begins to cover, such as `30d`. Absent: where the run before ended.
+    /// How long before its due time a run begins to cover, such as `30d`. Absent: where the last run that is done ended, or
+    /// earlier, where records came late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covers: Option<String>,
     /// The format.

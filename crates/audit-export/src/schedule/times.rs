@@ -3,7 +3,7 @@
 //! The expression is about what a clock on the wall shows, and is searched as that; when a clock of the zone shows it is
 //! decided here. So every time of the day is due once, and due times are in order.
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, NaiveDateTime, SubsecRound, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -62,7 +62,7 @@ impl Times {
 
     /// The first due time after a moment.
     pub(super) fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Tz>> {
-        let mut local = after.with_timezone(&self.zone).naive_local();
+        let mut local = self.local(after);
         for _ in 0..STEPS_MAX {
             local = self.cron.find_next_occurrence(&local.and_utc(), false).ok()?.naive_utc();
             let due = self.moment(local)?;
@@ -81,7 +81,7 @@ impl Times {
             return None;
         }
         // From beyond any hour that comes twice: what was due in it the first time may have a later time of the day.
-        let mut local = until.with_timezone(&self.zone).naive_local() + PUT_BACK_MAX;
+        let mut local = self.local(until) + PUT_BACK_MAX;
         for _ in 0..STEPS_MAX {
             let Ok(before) = self.cron.find_previous_occurrence(&local.and_utc(), false) else { break };
             local = before.naive_utc();
@@ -91,6 +91,11 @@ impl Times {
             }
         }
         Some(first)
+    }
+
+    /// What the clocks of the zone show: whole seconds, for croner leaves what is below a second in what it finds.
+    fn local(&self, at: DateTime<Utc>) -> NaiveDateTime {
+        at.with_timezone(&self.zone).naive_local().trunc_subsecs(0)
     }
 
     /// When the clocks of the zone first show a time; right after the gap, where they are put forward over it.
@@ -169,6 +174,20 @@ mod tests {
         let due = nights.latest(utc("2026-03-28T12:00:00Z"), utc("2026-03-29T01:10:00Z"));
         assert_eq!(due, Some(utc("2026-03-29T01:00:00Z")));
         assert_eq!(nights.latest(utc("2026-03-29T01:00:00Z"), utc("2026-03-29T12:00:00Z")), None);
+    }
+
+    #[test]
+    fn due_times_are_on_whole_seconds_though_they_are_searched_from_between_two() {
+        let times = Times::read("0 6 * * *", "UTC").expect("times");
+        let next = |after| times.next_after(utc(after)).map(|due| due.to_rfc3339());
+        let second = Some("2026-11-02T06:00:00+00:00".to_owned());
+        assert_eq!(next("2026-11-01T06:00:00.483920Z"), second);
+        assert_eq!(next("2026-11-02T05:59:59.999999Z"), second);
+        let latest = |until| times.latest(utc("2026-11-01T09:00:00.483920Z"), utc(until));
+        assert_eq!(latest("2026-11-02T05:59:59.999Z"), None);
+        for until in ["2026-11-02T06:00:00Z", "2026-11-02T06:00:00.25Z", "2026-11-02T17:00:00.75Z"] {
+            assert_eq!(latest(until), Some(utc("2026-11-02T06:00:00Z")), "{until}");
+        }
     }
 
     #[test]

@@ -36,8 +36,10 @@ struct ScheduleView {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     schedule: Schedule,
-    /// When an export was due last that was asked for.
+    /// When an export was due last that is being made or is done.
     last_due: Option<String>,
+    /// Up to when the exports that are done hold everything together; what came to the log later is in the next one.
+    covered_until: Option<String>,
     /// When one is due next, in the schedule's time zone.
     next_due: Option<String>,
     /// Also the `ETag`.
@@ -53,10 +55,12 @@ struct ScheduleList {
 
 fn view(app: &App, stored: Stored<Schedule>) -> ScheduleView {
     let Stored { id, version, setting: schedule } = stored;
-    let run = app.control().get(RUN_KIND, &id);
-    let last_due = run.and_then(|run| run.value.get("due")?.as_str().map(str::to_owned));
+    // One of the same name that was deleted may have left its run, which is forgotten soon.
+    let run = app.control().get(RUN_KIND, &id).filter(|run| run.value["of"] == schedule.created_at.as_str());
+    let said = |pointer: &str| run.as_ref()?.value.pointer(pointer)?.as_str().map(str::to_owned);
+    let (last_due, covered_until) = (said("/due"), said("/covered/until"));
     let next_due = schedule.next_due(now());
-    ScheduleView { schedule, last_due, next_due, version }
+    ScheduleView { schedule, last_due, covered_until, next_due, version }
 }
 
 /// List schedules
@@ -80,8 +84,9 @@ async fn get_schedule(State(app): State<App>, Path(name): Path<String>) -> Resul
 /// Make a schedule
 ///
 /// From then on, exports are made at its times and brought to its destination: `name`, `cron` (five fields), `time_zone` (an IANA
-/// name) and `destination` are needed; `filter`, `text`, `covers` (such as `30d`; by default, what came since the run before)
-/// and `format` say which records and how.
+/// name) and `destination` are needed; `filter`, `text`, `covers` and `format` say which records and how. Without `covers`, each
+/// export begins where the last that is done ended, or earlier, so that what came late is in it too: together they hold every
+/// record. With `covers`, such as `30d`, each holds what happened so long before its due time, and nothing else.
 #[utoipa::path(
     post, path = "/v1/schedules", tag = "exports",
     request_body(content = Object, content_type = "application/json"),

@@ -13,7 +13,7 @@ use crate::print;
 pub(crate) enum Command {
     /// Make a schedule
     Create(Box<Create>),
-    /// List schedules, with when each was due and is due next
+    /// List schedules, with when each was due, up to when its exports that are done hold everything, and when it is due next
     List,
     /// Delete a schedule; what it has exported stays
     Delete {
@@ -36,7 +36,8 @@ pub(crate) struct Create {
     /// Name of the destination in the server's configuration that exports are brought to
     #[arg(long, value_name = "DESTINATION")]
     destination: String,
-    /// How long before its due time an export begins, such as 30d; by default where the one before ended
+    /// How long before its due time an export begins, such as 30d; by default where the last that is done ended, or earlier, so
+    /// that what came late is in it too
     #[arg(long, value_name = "DURATION")]
     covers: Option<String>,
     #[command(flatten)]
@@ -84,9 +85,11 @@ fn list(context: &Context, answer: &Value) -> Result<()> {
     if context.json {
         return print::json(answer);
     }
-    const COLUMNS: [&str; 7] = ["name", "cron", "time_zone", "destination", "format", "last_due", "next_due"];
+    const COLUMNS: [&str; 8] =
+        ["name", "cron", "time_zone", "destination", "format", "last_due", "covered_until", "next_due"];
     let row = |schedule: &Value| COLUMNS.map(|column| print::cell(&schedule[column])).to_vec();
     let rows = answer["schedules"].as_array().into_iter().flatten().map(row).collect();
-    let header = ["name", "cron", "time zone", "destination", "format", "last due", "next due"];
+    let header =
+        ["name", "cron", "time zone", "destination", "format", "last due", "covered until", "next due"];
     print::table(&header, rows, "no schedules; make one with `flagtrail schedule create`")
 }
