@@ -5,6 +5,7 @@
 //! moment the export exists. A kill anywhere leaves `<destination>.unfinished`, from which the same job goes on.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use audit_archive::{PartitionEnd, Query, Reader, ScanPosition};
@@ -33,6 +34,10 @@ const ARCHIVE_POLL: Duration = Duration::from_millis(100);
 
 /// Progress is told once in so many records.
 const PROGRESS_RECORDS: u64 = 1_000;
+
+/// How often an export is begun anew because bodies were erased while it was made: erasures are seldom, and each goes by
+/// within a moment.
+const MADE_ANEW_MAX: u32 = 3;
 
 /// How far an export is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,7 +84,7 @@ pub async fn run_export_to(
     Ok(manifest)
 }
 
-/// Makes the bag, or finds it made.
+/// Makes the bag, or finds it made. Where bodies are erased while it is made, nothing of it is kept and it is made anew.
 async fn make(
     journal: &Journal,
     reader: &Reader,
@@ -90,6 +95,39 @@ async fn make(
     stop: CancellationToken,
 ) -> Result<Manifest, ExportError> {
     job.format.fits(job.compression)?;
+    let progress = Arc::new(progress);
+    let mut anew = 0;
+    loop {
+        let progress = Arc::clone(&progress);
+        let made = make_once(journal, reader, job, vouching, sent_to, progress, stop.clone()).await;
+        match made {
+            Err(ExportError::ErasedMeanwhile { partition }) if anew < MADE_ANEW_MAX => {
+                anew += 1;
+                tracing::info!(
+                    export = job.id,
+                    partition,
+                    "export: bodies were erased meanwhile, it is made anew"
+                );
+                // If we crash before the state is gone, the same job finds the same, and comes here again. Once it is gone,
+                // the files go with the next beginning.
+                let root = unfinished(&job.destination);
+                blocking(move || State::remove(&root).map_err(ExportError::from)).await?;
+            }
+            made => return made,
+        }
+    }
+}
+
+/// Makes the bag, going on with what an earlier run left of it.
+async fn make_once(
+    journal: &Journal,
+    reader: &Reader,
+    job: &ExportJob,
+    vouching: &Vouching,
+    sent_to: Option<&str>,
+    progress: Arc<impl Fn(Progress) + Send + Sync + 'static>,
+    stop: CancellationToken,
+) -> Result<Manifest, ExportError> {
     let root = unfinished(&job.destination);
     let (folder, asked) = (root.clone(), job.clone());
     let state = match blocking(move || left(&folder, &asked)).await? {
@@ -109,7 +147,7 @@ async fn make(
     };
     let (archive, asked, folder, told_to_stop) = (reader.clone(), job.clone(), root.clone(), stop.clone());
     let state =
-        blocking(move || write_payload(&folder, state, &archive, &asked, &progress, &told_to_stop)).await?;
+        blocking(move || write_payload(&folder, state, &archive, &asked, &*progress, &told_to_stop)).await?;
     // If we crash from here to the end, the same job writes its last payload file and all that follows again.
     let gathered = evidence::gather(journal, reader, job, &state, vouching, &stop).await?;
     let (log, archive, asked, vouching) = (journal.clone(), reader.clone(), job.clone(), vouching.clone());

@@ -206,8 +206,8 @@ fn borne_out(
                     "the archive's tree is not the one that was signed: one of the two was altered"
                 );
             }
-            // The archive is not that far yet.
-            Err(EvidenceError::NotInTree { .. }) => {}
+            // The archive is not that far yet, or was taken up later than that.
+            Err(EvidenceError::NotInTree { .. } | EvidenceError::Hole { .. }) => {}
             Err(error) => return Err(error),
         }
     }
