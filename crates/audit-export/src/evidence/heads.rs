@@ -184,14 +184,14 @@ impl Look<'_> {
         Ok(None)
     }
 
-    /// The latest checkpoint that was signed before `from`, of the same name as `end` and not beyond it: whatever it covers
-    /// was appended before that.
+    /// The latest checkpoint that was signed before `from`, of the same name as `covering` and not beyond it: whatever it
+    /// covers was appended before that.
     async fn before(
         &self,
         end: Offset,
         from: Timestamp,
         covered: u64,
-        end: Option<&SealedHead>,
+        covering: Option<&SealedHead>,
     ) -> Result<Option<SealedHead>, ExportError> {
         let bounds = self.journal.bounds(Topic::Checkpoints).await?;
         let partition = self.tree.partition;
@@ -203,7 +203,7 @@ impl Look<'_> {
             let Checkpoint { origin, size, .. } = &head.checkpoint;
             at_s.is_some_and(|at_s| at_s < from.micros() / 1_000_000)
                 && *size <= covered
-                && end.is_none_or(|end| end.checkpoint.origin == *origin && end.checkpoint.size >= *size)
+                && covering.is_none_or(|end| end.checkpoint.origin == *origin && end.checkpoint.size >= *size)
         };
         let mut heads = self.window(bounds.start, end.min(bounds.end)).await?;
         heads.retain(is_before);
