@@ -1,5 +1,6 @@
 //! Checks what proves an export: signatures, checkpoints, leaf headers, and that every leaf in scope is delivered.
 
+mod beginning;
 mod claim;
 mod lines;
 mod marks;
@@ -44,7 +45,8 @@ impl Evident<'_> {
 
     fn look(&self, evidence: &Evidence, report: &mut Report) {
         let keys = Keys::of(self.dir, self.trust, report);
-        if let Some(signer) = check_manifest(self.dir, self.bytes, &keys, report) {
+        let deployment = &self.manifest.deployment;
+        if let Some(signer) = check_manifest(self.dir, self.bytes, deployment, &keys, report) {
             report
                 .proven
                 .push(format!("the manifest, and with it every file under data/, is signed with {signer}"));
@@ -65,6 +67,7 @@ impl Evident<'_> {
         let mut totals = Totals::default();
         let mut sum = Sum::default();
         let asked_at = Timestamp::parse(&self.manifest.asked_at).ok();
+        let from = self.manifest.query.from.as_deref().and_then(|from| Timestamp::parse(from).ok());
         self.partitions_are_told_apart(evidence, report);
         // The records stand in the order of the partitions that the manifest lists, with evidence or without.
         for listed in &self.manifest.partitions {
@@ -90,7 +93,20 @@ impl Evident<'_> {
                 marks.tell(part, report);
             }
             sum.add(part, &outcome, &marks);
-            sum.unsure.extend(marks.is_older_than(asked_at).then_some(part.partition));
+            beginning::tell(part, marks.start_at_s, &keys, from, report);
+            if let Some(beyond) = marks.beyond(part, asked_at) {
+                report.find_gap(
+                    "manifest.json",
+                    format!(
+                        "covers {} leaves of partition {}, which had {beyond} before the export was asked for, as the log's cosigner says",
+                        part.covered_size, part.partition
+                    ),
+                );
+            }
+            // An empty partition has no checkpoint, and nor has one whose records are kept back.
+            let is_unsure =
+                marks.is_older_than(asked_at) || (marks.sealed.is_none() && part.covered_size == 0);
+            sum.unsure.extend(is_unsure.then_some(part.partition));
         }
         Self::nothing_is_left(&mut payload, report);
         if !report.is_damaged() && totals != evidence.totals {
@@ -111,6 +127,15 @@ impl Evident<'_> {
                 && !is_of(origin, &self.manifest.deployment, partition)
             {
                 let problem = format!("gives the tree of {origin} out as that of partition {partition}");
+                report.find("manifest.json", problem);
+            }
+            let PartitionEvidence { start_size, covered_size, end_size, sealed_size, .. } = *part;
+            // What a checkpoint signs beyond the headers, or before them, would be compared with nothing.
+            let is_reached = sealed_size == 0 || (start_size..=end_size).contains(&sealed_size);
+            if start_size > covered_size || covered_size > end_size || !is_reached {
+                let problem = format!(
+                    "says of partition {partition} that leaves {start_size} to {end_size} are here, that {covered_size} are covered and {sealed_size} signed: that can't be"
+                );
                 report.find("manifest.json", problem);
             }
             if self.manifest.partitions.iter().all(|listed| listed.partition != partition) {
@@ -196,7 +221,9 @@ impl Evident<'_> {
                 "that the keys are the operator's: they were taken from the export itself; give those that you have from elsewhere".to_owned(),
             );
         }
-        report.asserted.extend(evidence.asserted.iter().cloned());
+        let told = claim::asserted(&evidence.provable, &self.manifest.query);
+        let more = evidence.asserted.iter().filter(|said| !told.contains(said)).cloned().collect::<Vec<_>>();
+        report.asserted.extend(told.into_iter().chain(more));
         if !has_payload {
             report.asserted.push(format!(
                 "that the rows in {} say what the records say: only NDJSON is compared with the log",
@@ -209,7 +236,7 @@ impl Evident<'_> {
         if !sum.unsure.is_empty() {
             let partitions: Vec<String> = sum.unsure.iter().map(ToString::to_string).collect();
             report.asserted.push(format!(
-                "that nothing came to partition {} between its last checkpoint and the moment when the export was asked for",
+                "that nothing came to partition {} between its last checkpoint, if it has one, and the moment when the export was asked for",
                 partitions.join(", ")
             ));
         }
@@ -232,15 +259,14 @@ impl Evident<'_> {
             ));
         }
         for part in &evidence.partitions {
-            if part.start_size > 0 {
-                report.not_covered.push(format!(
-                    "the first {} leaves of partition {}, which were appended before the period",
-                    part.start_size, part.partition
-                ));
-            }
             if part.former_records > 0 {
+                let whence = if part.base_size.is_some() {
+                    "from before its archive's tree begins, or from a log that was replaced since"
+                } else {
+                    "from a log that was replaced since"
+                };
                 report.not_covered.push(format!(
-                    "{} records of partition {} from a log that was replaced since",
+                    "{} records of partition {} {whence}",
                     part.former_records, part.partition
                 ));
             }

@@ -34,12 +34,20 @@ impl Keys {
         }
         Self { known: copies.keys, are_copies: true }
     }
+
+    /// Whether keys of logs are among those that were brought along, and not those of exports alone.
+    pub(super) fn are_of_logs(&self) -> bool {
+        let is_of_exports = |key: &NoteVerifier| key.name().ends_with("/export");
+        !self.are_copies && !self.known.iter().all(is_of_exports)
+    }
 }
 
-/// Checks both signatures of a manifest. Returns the key's text where they are good.
+/// Checks both signatures of a manifest, which the key of its own deployment's exports must have made. Returns the key's
+/// text where they are good.
 pub(super) fn check_manifest(
     dir: &Path,
     manifest: &[u8],
+    deployment: &str,
     keys: &Keys,
     report: &mut Report,
 ) -> Option<String> {
@@ -75,8 +83,9 @@ pub(super) fn check_manifest(
         return None;
     }
     let signer = &keys.known[verified.first()?.verifier];
-    if signer.kind() != SignatureKind::Ed25519 || !signer.name().ends_with("/export") {
-        report.find("manifest.note", format!("is signed with {}, which is no export key", signer.name()));
+    if signer.kind() != SignatureKind::Ed25519 || signer.name() != format!("flagtrail/{deployment}/export") {
+        let problem = format!("is signed with {}, which is no export key of {deployment}", signer.name());
+        report.find("manifest.note", problem);
         return None;
     }
     let Ok(bytes) = std::fs::read(dir.join("manifest.json.sig")) else {
