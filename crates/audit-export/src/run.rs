@@ -24,7 +24,7 @@ use crate::manifest::{MANIFEST_VERSION, Manifest, PartitionEntry};
 use crate::payload::{Format, PayloadFile, unfinished};
 use crate::record::{Moment, put_on_record};
 use crate::sending::send_bag;
-use crate::state::{Cut, State};
+use crate::state::{Cut, STATE_FILE, State};
 
 /// How long the archive may take to pass the log's end.
 pub const ARCHIVE_WAIT_MAX: Duration = Duration::from_secs(600);
@@ -152,6 +152,7 @@ async fn make_once(
     let gathered = evidence::gather(journal, reader, job, &state, vouching, &stop).await?;
     let (log, archive, asked, vouching) = (journal.clone(), reader.clone(), job.clone(), vouching.clone());
     blocking(move || {
+        sweep(&root, &state)?;
         let evidence = EvidenceWriter {
             root: &root,
             journal: &log,
@@ -322,6 +323,28 @@ fn write_payload(
     Ok(state)
 }
 
+/// Removes what an earlier run left beside the payload: what proves the export is written anew, and need not have the same
+/// files. One that nothing names would be damage to whoever checks.
+fn sweep(root: &Path, state: &State) -> std::io::Result<()> {
+    for (folder, prefix) in [(root.to_owned(), ""), (root.join("data"), "data/")] {
+        let entries = std::fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+        for entry in entries {
+            let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let is_kept = ["data", STATE_FILE].contains(&path.as_str())
+                || state.files.iter().any(|file| file.path == path);
+            if is_kept {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn finish(
     root: &Path,
     state: &State,
@@ -379,20 +402,48 @@ mod tests {
     use super::*;
     use crate::payload::Compression;
 
-    #[test]
-    fn a_stop_is_heeded_though_nothing_matches() {
-        let dir = tempfile::tempdir().expect("a directory");
-        std::fs::create_dir(dir.path().join("data")).expect("made");
-        let job = ExportJob {
+    /// Of nothing.
+    fn job(dir: &Path) -> ExportJob {
+        ExportJob {
             id: "nothing".to_owned(),
             filter: Filter::default(),
             period: Period::default(),
             text: None,
             format: Format::Ndjson,
             compression: Compression::None,
-            destination: dir.path().join("bag"),
+            destination: dir.join("bag"),
             asked_by: "a test".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_an_interrupted_run_left_beside_the_payload_is_swept_away() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (root, reader) = (dir.path(), Reader::open(dir.path()));
+        std::fs::create_dir_all(root.join("data/proofs/0")).expect("made");
+        let state = State::begin(&job(root), now(), Vec::new());
+        state.write(root).expect("written");
+        let (nobody, stop) = (|_: Progress| {}, CancellationToken::new());
+        let state = write_payload(root, state, &reader, &job(root), &nobody, &stop).expect("written");
+        for left in ["data/proofs/0/checkpoint-start", "data/records-00002.ndjson", "manifest.note"] {
+            std::fs::write(root.join(left), "of an earlier run").expect("written");
+        }
+        sweep(root, &state).expect("swept");
+        let names = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).expect("listed").map(|entry| entry.expect("an entry"));
+            let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+            names.sort();
+            names
         };
+        assert_eq!(names(root), ["data", "state.json"]);
+        assert_eq!(names(&root.join("data")), ["records-00001.ndjson"]);
+    }
+
+    #[test]
+    fn a_stop_is_heeded_though_nothing_matches() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(dir.path().join("data")).expect("made");
+        let job = job(dir.path());
         let (stop, reader) = (CancellationToken::new(), Reader::open(dir.path()));
         let write = || {
             let state = State::begin(&job, now(), Vec::new());

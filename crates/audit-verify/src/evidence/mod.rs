@@ -91,6 +91,14 @@ impl Evident<'_> {
             let outcome = check.run();
             if outcome.is_whole {
                 marks.tell(part, report);
+                let told = part.former_records.saturating_add(outcome.population.delivered);
+                if told != listed.records {
+                    let problem = format!(
+                        "counts {} records of partition {}, its evidence tells of {told}",
+                        listed.records, listed.partition
+                    );
+                    report.find("manifest.json", problem);
+                }
             }
             sum.add(part, &outcome, &marks);
             beginning::tell(part, marks.start_at_s, &keys, from, report);
