@@ -68,7 +68,7 @@ impl Evident<'_> {
         let mut sum = Sum::default();
         let asked_at = Timestamp::parse(&self.manifest.asked_at).ok();
         let from = self.manifest.query.from.as_deref().and_then(|from| Timestamp::parse(from).ok());
-        self.partitions_are_told_apart(evidence, report);
+        self.partitions_are_told_apart(evidence, &keys, report);
         // The records stand in the order of the partitions that the manifest lists, with evidence or without.
         for listed in &self.manifest.partitions {
             let Some(part) = evidence.partitions.iter().find(|part| part.partition == listed.partition)
@@ -124,7 +124,7 @@ impl Evident<'_> {
     }
 
     /// Each tree is that of its own partition, and what was kept is of one of them.
-    fn partitions_are_told_apart(&self, evidence: &Evidence, report: &mut Report) {
+    fn partitions_are_told_apart(&self, evidence: &Evidence, keys: &Keys, report: &mut Report) {
         let mut seen = BTreeSet::new();
         for part in &evidence.partitions {
             let partition = part.partition;
@@ -157,6 +157,16 @@ impl Evident<'_> {
             if !listed.insert(partition) {
                 report.find("manifest.json", format!("lists partition {partition} twice"));
             }
+        }
+        // Whoever leaves out a whole partition can't take back its key.
+        let of_keys = keys.known.iter().filter(|_| !keys.are_copies);
+        let unlisted: BTreeSet<u32> = of_keys
+            .filter_map(|key| partition_of(key.name(), &self.manifest.deployment))
+            .filter(|partition| !listed.contains(partition))
+            .collect();
+        for partition in unlisted {
+            let problem = format!("lists no partition {partition}, of which a key was given");
+            report.find_gap("manifest.json", problem);
         }
         for kept in &self.trust.kept {
             let Ok(checkpoint) = Checkpoint::parse(kept.note.text()) else { continue };
@@ -288,6 +298,10 @@ impl Evident<'_> {
                 part.partition, part.records
             ));
         }
+        report.not_covered.push(format!(
+            "whether the log has other partitions than the {} that the manifest lists",
+            self.manifest.partitions.len()
+        ));
         report.not_covered.push("whether a platform sent everything that happened in it".to_owned());
         if self.trust.kept.is_empty() {
             report.not_covered.push(
@@ -311,8 +325,15 @@ fn skip(records: u64, too_few: &str, payload: &mut Option<Payload>, report: &mut
 
 /// Whether an origin, `flagtrail/<deployment>/<topic>/<partition>/<epoch>`, is that of a deployment's partition.
 fn is_of(origin: &str, deployment: &str, partition: u32) -> bool {
+    partition_of(origin, deployment) == Some(partition)
+}
+
+/// The partition in an origin of a deployment; `None` where it is none, or another deployment's.
+fn partition_of(origin: &str, deployment: &str) -> Option<u32> {
     let parts: Vec<&str> = origin.split('/').collect();
-    matches!(parts[..], [_, of, _, number, _] if of == deployment && number == partition.to_string())
+    let [_, of, _, number, _] = parts[..] else { return None };
+    let partition: u32 = number.parse().ok()?;
+    (of == deployment && number == partition.to_string()).then_some(partition)
 }
 
 /// The signature vouches for the manifest, the manifest for every file.

@@ -195,7 +195,7 @@ async fn what_is_signed_beyond_the_headers_and_what_lies_before_them_is_not_take
         });
     });
     found(&short, "manifest.json", "that can't be");
-    let later = after(&bag, &trust, |bag| of_it(bag, &|part| part["start_size"] = 5.into()));
+    let later = after(&bag, &trust, |bag| of_it(bag, &|part| part["start_size"] = serde_json::json!(5)));
     found(&later, "headers.ndjson", "no checkpoint shows that they were appended before the period");
     sealed.end().await;
 }
@@ -284,6 +284,15 @@ async fn a_partition_without_evidence_is_told_of_and_the_others_are_checked_all_
         resign(bag, &sealed.export);
     });
     found(&unlisted, "manifest.json", "which is not among its partitions");
+    let concealed = after(&bag, &trust(&manifest), |bag| {
+        restate(bag, |manifest| {
+            let listed = manifest["partitions"].as_array_mut().unwrap();
+            listed.retain(|part| part["partition"] != number);
+        });
+        without(bag);
+    });
+    let key = format!("lists no partition {number}, of which a key was given");
+    found(&concealed, "manifest.json", &key);
     sealed.end().await;
 }
 
