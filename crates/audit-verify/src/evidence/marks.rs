@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use audit_proof::{Checkpoint, NodeHash, SignedNote, verify_consistency};
+use audit_proof::{Checkpoint, NodeHash, NoteVerifier, SignedNote, verify_consistency};
 use audit_record::Timestamp;
 
 use super::partition::{CLOCKS_APART_US_MAX, Mark};
@@ -53,6 +53,7 @@ impl Marks {
             return marks;
         };
         let folder = format!("data/proofs/{}", part.partition);
+        let known = keys.of_log(origin);
         let mut found = [None, None];
         for (place, (name, wanted)) in
             [("checkpoint-start", part.start_size), ("checkpoint-end", part.sealed_size)]
@@ -63,7 +64,7 @@ impl Marks {
             if wanted == 0 {
                 continue;
             }
-            let opened = open(&dir.join(&path), origin, keys);
+            let opened = open(&dir.join(&path), origin, &known);
             match opened {
                 Err(problem) => report.find(path, problem),
                 Ok(None) if keys.are_of_logs() => report.find_gap(
@@ -111,7 +112,7 @@ impl Marks {
             }
         }
         for kept in &trust.kept {
-            marks.hold_against(kept, part, origin, keys, asked_at, report);
+            marks.hold_against(kept, part, origin, &known, asked_at, report);
         }
         marks
     }
@@ -122,7 +123,7 @@ impl Marks {
         kept: &Kept,
         part: &PartitionEvidence,
         origin: &str,
-        keys: &Keys,
+        known: &[NoteVerifier],
         asked_at: Option<Timestamp>,
         report: &mut Report,
     ) {
@@ -132,7 +133,7 @@ impl Marks {
         if checkpoint.origin != *origin {
             return;
         }
-        let at_s = match Checkpoint::open(&kept.note, origin, &keys.known) {
+        let at_s = match Checkpoint::open(&kept.note, origin, known) {
             Ok((_, at_s)) => at_s,
             Err(error) => {
                 return report.find(&kept.name, format!("is not one that the log's keys vouch for: {error}"));
@@ -218,16 +219,16 @@ struct Opened {
 }
 
 /// Opens a checkpoint: `None` where no known key is among those that signed it.
-fn open(path: &Path, origin: &str, keys: &Keys) -> Result<Option<Opened>, String> {
+fn open(path: &Path, origin: &str, known: &[NoteVerifier]) -> Result<Option<Opened>, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("can't be read: {error}"))?;
     let note = SignedNote::parse(&bytes).map_err(|error| format!("is no signed note: {error}"))?;
-    let is_known = note.signatures().iter().any(|signature| keys.known.iter().any(|key| key.made(signature)));
+    let is_known = note.signatures().iter().any(|signature| known.iter().any(|key| key.made(signature)));
     if !is_known {
         return Ok(None);
     }
-    let (checkpoint, at_s) = Checkpoint::open(&note, origin, &keys.known)
+    let (checkpoint, at_s) = Checkpoint::open(&note, origin, known)
         .map_err(|error| format!("is not a checkpoint of the log: {error}"))?;
-    let verified = note.verify(&keys.known).unwrap_or_default();
+    let verified = note.verify(known).unwrap_or_default();
     let first_at_s = verified.iter().filter_map(|by| by.at_s).min();
     Ok(Some(Opened { checkpoint, at_s, first_at_s }))
 }

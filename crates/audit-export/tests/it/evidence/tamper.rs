@@ -201,10 +201,17 @@ async fn what_is_signed_beyond_the_headers_and_what_lies_before_them_is_not_take
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_another_log_vouch_for_no_headers() {
+async fn a_key_of_the_log_vouches_for_all_partitions_and_that_of_another_log_for_none() {
     let (sealed, manifest, bag) = made().await;
+    let keys = manifest.evidence.unwrap().keys;
+    let mut one = Trust::default();
+    one.add_keys(&keys.log[0]).unwrap();
+    one.add_keys(keys.export.as_ref().unwrap()).unwrap();
+    let of_one = verify_export_with(&bag, &one).unwrap();
+    assert!(of_one.passes(), "{:#?}", of_one.findings);
+    assert!(!says(&of_one.asserted, "the key that signed it is not known"), "{:#?}", of_one.asserted);
     let mut given = Trust::default();
-    given.add_keys(manifest.evidence.unwrap().keys.export.as_ref().unwrap()).unwrap();
+    given.add_keys(keys.export.as_ref().unwrap()).unwrap();
     let of_exports = verify_export_with(&bag, &given).unwrap();
     assert!(of_exports.passes(), "{:#?}", of_exports.findings);
     assert!(says(&of_exports.asserted, "the key that signed it is not known"), "{:#?}", of_exports.asserted);
