@@ -70,6 +70,14 @@ pub enum ExportError {
         /// The number in it.
         seq: u64,
     },
+    /// Bodies were erased between the payload and what proves it: the payload has them still.
+    #[error(
+        "records of partition {partition} were erased while the export was made: ask again, and it is made anew without them"
+    )]
+    ErasedMeanwhile {
+        /// The partition.
+        partition: u32,
+    },
     /// The record that tells of the export could not be appended: nothing leaves without it.
     #[error("the export could not be put on the record: {0}")]
     NotOnRecord(String),

@@ -5,6 +5,7 @@
 //! moment the export exists. A kill anywhere leaves `<destination>.unfinished`, from which the same job goes on.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use audit_archive::{PartitionEnd, Query, Reader, ScanPosition};
@@ -23,7 +24,7 @@ use crate::manifest::{MANIFEST_VERSION, Manifest, PartitionEntry};
 use crate::payload::{Format, PayloadFile, unfinished};
 use crate::record::{Moment, put_on_record};
 use crate::sending::send_bag;
-use crate::state::{Cut, State};
+use crate::state::{Cut, STATE_FILE, State};
 
 /// How long the archive may take to pass the log's end.
 pub const ARCHIVE_WAIT_MAX: Duration = Duration::from_secs(600);
@@ -33,6 +34,10 @@ const ARCHIVE_POLL: Duration = Duration::from_millis(100);
 
 /// Progress is told once in so many records.
 const PROGRESS_RECORDS: u64 = 1_000;
+
+/// How often an export is begun anew because bodies were erased while it was made: erasures are seldom, and each goes by
+/// within a moment.
+const MADE_ANEW_MAX: u32 = 3;
 
 /// How far an export is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +83,7 @@ pub async fn run_export_to(
     Ok(manifest)
 }
 
-/// Makes the bag, or finds it made.
+/// Makes the bag, or finds it made. Where bodies are erased while it is made, nothing of it is kept and it is made anew.
 async fn make(
     journal: &Journal,
     reader: &Reader,
@@ -89,6 +94,39 @@ async fn make(
     stop: CancellationToken,
 ) -> Result<Manifest, ExportError> {
     job.format.fits(job.compression)?;
+    let progress = Arc::new(progress);
+    let mut anew = 0;
+    loop {
+        let progress = Arc::clone(&progress);
+        let made = make_once(journal, reader, job, vouching, sent_to, progress, stop.clone()).await;
+        match made {
+            Err(ExportError::ErasedMeanwhile { partition }) if anew < MADE_ANEW_MAX => {
+                anew += 1;
+                tracing::info!(
+                    export = job.id,
+                    partition,
+                    "export: bodies were erased meanwhile, it is made anew"
+                );
+                // If we crash before the state is gone, the same job finds the same, and comes here again. Once it is gone,
+                // the files go with the next beginning.
+                let root = unfinished(&job.destination);
+                blocking(move || State::remove(&root).map_err(ExportError::from)).await?;
+            }
+            made => return made,
+        }
+    }
+}
+
+/// Makes the bag, going on with what an earlier run left of it.
+async fn make_once(
+    journal: &Journal,
+    reader: &Reader,
+    job: &ExportJob,
+    vouching: &Vouching,
+    sent_to: Option<&str>,
+    progress: Arc<impl Fn(Progress) + Send + Sync + 'static>,
+    stop: CancellationToken,
+) -> Result<Manifest, ExportError> {
     let root = unfinished(&job.destination);
     let (folder, asked) = (root.clone(), job.clone());
     let state = match blocking(move || left(&folder, &asked)).await? {
@@ -108,11 +146,12 @@ async fn make(
     };
     let (archive, asked, folder, told_to_stop) = (reader.clone(), job.clone(), root.clone(), stop.clone());
     let state =
-        blocking(move || write_payload(&folder, state, &archive, &asked, &progress, &told_to_stop)).await?;
+        blocking(move || write_payload(&folder, state, &archive, &asked, &*progress, &told_to_stop)).await?;
     // If we crash from here to the end, the same job writes its last payload file and all that follows again.
     let gathered = evidence::gather(journal, reader, job, &state, vouching, &stop).await?;
     let (log, archive, asked, vouching) = (journal.clone(), reader.clone(), job.clone(), vouching.clone());
     blocking(move || {
+        sweep(&root, &state)?;
         let evidence = EvidenceWriter {
             root: &root,
             journal: &log,
@@ -283,6 +322,28 @@ fn write_payload(
     Ok(state)
 }
 
+/// Removes what an earlier run left beside the payload: what proves the export is written anew, and need not have the same
+/// files. One that nothing names would be damage to whoever checks.
+fn sweep(root: &Path, state: &State) -> std::io::Result<()> {
+    for (folder, prefix) in [(root.to_owned(), ""), (root.join("data"), "data/")] {
+        let entries = std::fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+        for entry in entries {
+            let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let is_kept = ["data", STATE_FILE].contains(&path.as_str())
+                || state.files.iter().any(|file| file.path == path);
+            if is_kept {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn finish(
     root: &Path,
     state: &State,
@@ -340,20 +401,48 @@ mod tests {
     use super::*;
     use crate::payload::Compression;
 
-    #[test]
-    fn a_stop_is_heeded_though_nothing_matches() {
-        let dir = tempfile::tempdir().expect("a directory");
-        std::fs::create_dir(dir.path().join("data")).expect("made");
-        let job = ExportJob {
+    /// Of nothing.
+    fn job(dir: &Path) -> ExportJob {
+        ExportJob {
             id: "nothing".to_owned(),
             filter: Filter::default(),
             period: Period::default(),
             text: None,
             format: Format::Ndjson,
             compression: Compression::None,
-            destination: dir.path().join("bag"),
+            destination: dir.join("bag"),
             asked_by: "a test".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_an_interrupted_run_left_beside_the_payload_is_swept_away() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (root, reader) = (dir.path(), Reader::open(dir.path()));
+        std::fs::create_dir_all(root.join("data/proofs/0")).expect("made");
+        let state = State::begin(&job(root), now(), Vec::new());
+        state.write(root).expect("written");
+        let (nobody, stop) = (|_: Progress| {}, CancellationToken::new());
+        let state = write_payload(root, state, &reader, &job(root), &nobody, &stop).expect("written");
+        for left in ["data/proofs/0/checkpoint-start", "data/records-00002.ndjson", "manifest.note"] {
+            std::fs::write(root.join(left), "of an earlier run").expect("written");
+        }
+        sweep(root, &state).expect("swept");
+        let names = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).expect("listed").map(|entry| entry.expect("an entry"));
+            let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+            names.sort();
+            names
         };
+        assert_eq!(names(root), ["data", "state.json"]);
+        assert_eq!(names(&root.join("data")), ["records-00001.ndjson"]);
+    }
+
+    #[test]
+    fn a_stop_is_heeded_though_nothing_matches() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(dir.path().join("data")).expect("made");
+        let job = job(dir.path());
         let (stop, reader) = (CancellationToken::new(), Reader::open(dir.path()));
         let write = || {
             let state = State::begin(&job, now(), Vec::new());

@@ -12,6 +12,9 @@ use crate::job::ExportJob;
 use crate::manifest::{FileEntry, QueryText};
 use crate::payload::{Compression, Format};
 
+/// Its name in the folder of the unfinished export.
+pub(crate) const STATE_FILE: &str = "state.json";
+
 /// The version of this document; a later one is not resumed.
 pub(crate) const STATE_VERSION: u32 = 1;
 
@@ -109,7 +112,7 @@ impl State {
 }
 
 fn place(root: &Path) -> PathBuf {
-    root.join("state.json")
+    root.join(STATE_FILE)
 }
 
 #[cfg(test)]

@@ -100,6 +100,9 @@ pub(crate) struct PartitionEvidence {
     pub(crate) end_size: u64,
     pub(crate) end_root: NodeHash,
     pub(crate) sealed_size: u64,
+    /// Where the tree of the export's archive begins, if it lacks what retention removed.
+    #[serde(default)]
+    pub(crate) base_size: Option<u64>,
     pub(crate) former_records: u64,
     pub(crate) population: Population,
 }

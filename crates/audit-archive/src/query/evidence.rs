@@ -1,7 +1,7 @@
 //! What the archive's trees show: heads, proofs, tiles, entries.
 
 use audit_journal::Partition;
-use audit_proof::{Leaf, NodeHash, ProofError, TILE_WIDTH, Tile, TileId, write_bundle};
+use audit_proof::{Frontier, Leaf, NodeHash, ProofError, TILE_WIDTH, Tile, TileId, write_bundle};
 use rusqlite::Connection;
 
 use super::page::QueryError;
@@ -83,6 +83,17 @@ impl Reader {
         let file = session.files.first().ok_or(EvidenceError::NoSuchPartition(partition))?;
         let trees = stored_trees(&file.conn).map_err(|error| file.error(error))?;
         Ok(trees.iter().map(|tree| head(partition, tree)).collect())
+    }
+
+    /// The right edge at which the tree whose leaf 0 is message `first_seq` was taken up from a checkpoint, because
+    /// retention had removed what stood before; empty where the archive has seen every leaf. Of leaves before it the
+    /// archive may have messages, and proves nothing.
+    pub fn base_of(&self, partition: Partition, first_seq: u64) -> Result<Frontier, EvidenceError> {
+        let session = self.pool.session(Some(partition))?;
+        let file = session.files.first().ok_or(EvidenceError::NoSuchPartition(partition))?;
+        let trees = stored_trees(&file.conn).map_err(|error| file.error(error))?;
+        let tree = trees.into_iter().find(|tree| tree.first_seq == first_seq);
+        tree.map(|tree| tree.base).ok_or(EvidenceError::NotInTree { partition, size: 0, asked: 0 })
     }
 
     /// Proves that message `seq` of a partition (as [`super::Row::seq`] has it) is in the tree of the first `size`

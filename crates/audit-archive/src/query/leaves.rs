@@ -32,7 +32,8 @@ pub struct LeafRow {
 
 impl Reader {
     /// The first [`LEAVES_MAX`] leaves among those numbered `leaves` in the tree whose leaf 0 is message `first_seq`, in
-    /// order. Fewer than that: the archive holds no more of them.
+    /// order. Fewer than that: the archive holds no more of them. An archive that begins after a retention lacks the first
+    /// ones, so what comes first is not always what was asked for first: [`LeafRow::leaf`] says which it is.
     pub fn leaves(
         &self,
         partition: Partition,

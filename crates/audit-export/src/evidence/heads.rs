@@ -1,8 +1,9 @@
-//! Which checkpoints an export rests on: one that covers all of it, and one from before its period.
+//! Which checkpoints an export rests on: one that covers all of it, and one from before its period, or the one at which
+//! the archive's tree was taken up.
 
 use std::time::{Duration, Instant};
 
-use audit_archive::{EvidenceError, Reader, TreeHead};
+use audit_archive::{CheckpointRow, EvidenceError, Reader, TreeHead};
 use audit_journal::{Journal, Offset, Partition, ReadLimit, Topic};
 use audit_proof::{Checkpoint, Frontier, Sealed, SignedNote};
 use audit_record::Timestamp;
@@ -44,6 +45,9 @@ pub(super) struct Heads {
     pub(super) tree: TreeHead,
     /// How many of its leaves the export covers.
     pub(super) covered: u64,
+    /// The checkpoint at which the archive's tree was taken up, where retention had removed what stood before: there are
+    /// no headers left of it.
+    pub(super) base: Option<SealedHead>,
     /// The latest checkpoint from before the period.
     pub(super) start: Option<SealedHead>,
     /// The first checkpoint that covers everything, else the last there is.
@@ -67,6 +71,7 @@ pub(super) async fn find(
     };
     loop {
         let mut found = Vec::new();
+        let mut is_base_missing = false;
         for cut in cuts {
             let newest = {
                 let (reader, partition) = (reader.clone(), cut.partition);
@@ -75,25 +80,48 @@ pub(super) async fn find(
             let Some(tree) = newest.filter(|tree| tree.first_seq <= cut.seq) else { continue };
             let covered = cut.seq - tree.first_seq;
             let look = Look { journal, reader, keys, tree: &tree };
+            let base = match look.base(covered).await? {
+                Base::AtStart => None,
+                Base::At(head) => Some(*head),
+                // What the export covers ends before it: nothing of that has a leaf.
+                Base::BehindTheCut => continue,
+                Base::Unknown => {
+                    is_base_missing = true;
+                    continue;
+                }
+            };
             let end = look.covering(covered).await?;
             let start = match &began_at {
                 Some((from, offsets)) => {
                     let offset = offsets.iter().find(|at| at.partition == cut.partition).map(|at| at.offset);
-                    look.before(offset.unwrap_or(0), *from, covered).await?
+                    look.before(offset.unwrap_or(0), *from, covered, end.as_ref()).await?
                 }
                 None => None,
             };
-            found.push(Heads { partition: cut.partition, tree, covered, start, end });
+            found.push(Heads { partition: cut.partition, tree, covered, base, start, end });
         }
         let is_covered =
             |heads: &Heads| heads.end.as_ref().map_or(0, |end| end.checkpoint.size) >= heads.covered;
-        if keys.is_none() || found.iter().all(is_covered) || began.elapsed() > SEAL_WAIT_MAX {
+        let is_complete = !is_base_missing && (keys.is_none() || found.iter().all(is_covered));
+        if is_complete || began.elapsed() > SEAL_WAIT_MAX {
             return Ok(found);
         }
         if stop.run_until_cancelled(tokio::time::sleep(SEAL_POLL)).await.is_none() {
             return Err(ExportError::Stopped);
         }
     }
+}
+
+/// Where the archive's tree was taken up.
+enum Base {
+    /// Nowhere: it has every leaf.
+    AtStart,
+    /// At this checkpoint.
+    At(Box<SealedHead>),
+    /// After all that the export covers.
+    BehindTheCut,
+    /// At one that the archive has not followed yet, or that the log's keys don't vouch for.
+    Unknown,
 }
 
 /// What is looked through for one partition.
@@ -105,32 +133,65 @@ struct Look<'l> {
 }
 
 impl Look<'_> {
-    /// The smallest checkpoint that covers so many leaves; else the largest at hand.
+    /// Where the tree was taken up: the archive keeps that checkpoint, as it does all that its tree bears out.
+    async fn base(&self, covered: u64) -> Result<Base, ExportError> {
+        let TreeHead { partition, first_seq, .. } = *self.tree;
+        let reader = self.reader.clone();
+        let base = off_thread(move || reader.base_of(partition, first_seq)).await?;
+        let size = base.size();
+        if size == 0 {
+            return Ok(Base::AtStart);
+        }
+        if size > covered {
+            return Ok(Base::BehindTheCut);
+        }
+        let reader = self.reader.clone();
+        let covering = move || reader.checkpoint_covering(partition, size).map_err(EvidenceError::from);
+        let row = off_thread(covering).await?;
+        let is_base = |row: &CheckpointRow| row.size == Some(size) && row.root == Some(base.root());
+        let note = row.filter(is_base).and_then(|row| SignedNote::parse(row.note?.as_bytes()).ok());
+        let read = note.and_then(|note| Some((Checkpoint::parse(note.text()).ok()?, note)));
+        let Some((checkpoint, note)) = read else { return Ok(Base::Unknown) };
+        Ok(match self.vouched(&note, &checkpoint) {
+            Some(at_s) => Base::At(Box::new(SealedHead { checkpoint, note, frontier: base, at_s })),
+            None => Base::Unknown,
+        })
+    }
+
+    /// The smallest checkpoint that covers so many leaves; else the largest at hand. Those of the log's present name come
+    /// first: the former one may have signed the same tree, where a log was copied.
     async fn covering(&self, covered: u64) -> Result<Option<SealedHead>, ExportError> {
         let bounds = self.journal.bounds(Topic::Checkpoints).await?;
         let partition = self.tree.partition;
         let Some(bounds) = bounds.into_iter().find(|bounds| bounds.partition == partition) else {
             return Ok(None);
         };
-        let mut heads = self.window(bounds.start, bounds.end).await?;
-        heads.sort_by_key(|head| head.checkpoint.size);
-        let enough = heads.iter().position(|head| head.checkpoint.size >= covered).unwrap_or(heads.len());
-        // From the first that is enough up, then from there down.
-        let after = heads.split_off(enough);
-        for head in after.into_iter().chain(heads.into_iter().rev()) {
-            if self.bears_out(&head).await? {
-                return Ok(Some(head));
+        let heads = self.window(bounds.start, bounds.end).await?;
+        let present = heads.last().map(|head| head.checkpoint.origin.clone());
+        let is_present = |head: &SealedHead| Some(&head.checkpoint.origin) == present.as_ref();
+        let (named, others): (Vec<_>, Vec<_>) = heads.into_iter().partition(is_present);
+        for mut heads in [named, others] {
+            heads.sort_by_key(|head| head.checkpoint.size);
+            let enough = heads.iter().position(|head| head.checkpoint.size >= covered).unwrap_or(heads.len());
+            // From the first that is enough up, then from there down.
+            let after = heads.split_off(enough);
+            for head in after.into_iter().chain(heads.into_iter().rev()) {
+                if self.bears_out(&head).await? {
+                    return Ok(Some(head));
+                }
             }
         }
         Ok(None)
     }
 
-    /// The latest checkpoint that was signed before `from`: whatever it covers was appended before that.
+    /// The latest checkpoint that was signed before `from`, of the same name as `covering` and not beyond it: whatever it
+    /// covers was appended before that.
     async fn before(
         &self,
         end: Offset,
         from: Timestamp,
         covered: u64,
+        covering: Option<&SealedHead>,
     ) -> Result<Option<SealedHead>, ExportError> {
         let bounds = self.journal.bounds(Topic::Checkpoints).await?;
         let partition = self.tree.partition;
@@ -139,7 +200,10 @@ impl Look<'_> {
         };
         let is_before = |head: &SealedHead| {
             let at_s = head.at_s.and_then(|at_s| i64::try_from(at_s).ok());
-            at_s.is_some_and(|at_s| at_s < from.micros() / 1_000_000) && head.checkpoint.size <= covered
+            let Checkpoint { origin, size, .. } = &head.checkpoint;
+            at_s.is_some_and(|at_s| at_s < from.micros() / 1_000_000)
+                && *size <= covered
+                && covering.is_none_or(|end| end.checkpoint.origin == *origin && end.checkpoint.size >= *size)
         };
         let mut heads = self.window(bounds.start, end.min(bounds.end)).await?;
         heads.retain(is_before);
@@ -177,11 +241,11 @@ impl Look<'_> {
         Ok(heads)
     }
 
-    /// Whether the log's keys, where they are known, have signed it, and when.
+    /// Whether the log's keys, where they are known, former ones among them, have signed it, and when.
     fn vouched(&self, note: &SignedNote, checkpoint: &Checkpoint) -> Option<Option<u64>> {
         let deployment: Uuid = self.journal.identity().deployment;
         let Some(keys) = self.keys else { return Some(None) };
-        let known = keys.verifiers(&checkpoint.origin, &deployment).ok()?;
+        let known = keys.log_keys().verifiers(&checkpoint.origin, &deployment).ok()?;
         let (_, at_s) = Checkpoint::open(note, &checkpoint.origin, &known).ok()?;
         Some(at_s)
     }
@@ -192,8 +256,11 @@ impl Look<'_> {
         let (reader, size) = (self.reader.clone(), head.checkpoint.size);
         match off_thread(move || reader.root_of(partition, first_seq, size)).await {
             Ok(root) if root == head.checkpoint.root => Ok(true),
-            // Of a former tree, or the archive is not that far yet.
-            Ok(_) | Err(ExportError::Evidence(EvidenceError::NotInTree { .. })) => Ok(false),
+            // Of a former tree, or the archive is not that far yet, or was taken up later.
+            Ok(_)
+            | Err(ExportError::Evidence(EvidenceError::NotInTree { .. } | EvidenceError::Hole { .. })) => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

@@ -88,7 +88,8 @@ pub struct PartitionEvidence {
     pub origin: Option<String>,
     /// The archive's number of leaf 0: `seq` in CSV files is this plus the leaf's number.
     pub first_seq: u64,
-    /// The leaves before are not covered: they were appended before the period began.
+    /// The leaves before are not covered: they were appended before the period began, or the archive has none of their
+    /// headers.
     pub start_size: u64,
     /// The root of the tree of these leaves.
     pub start_root: NodeHash,
@@ -109,7 +110,11 @@ pub struct PartitionEvidence {
     /// When `checkpoint-start` was signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_at_s: Option<u64>,
-    /// Records delivered from trees before this one, which nothing here proves.
+    /// Where the archive's tree begins, because retention had removed messages from the log before the archive was made.
+    /// Absent where it has every leaf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_size: Option<u64>,
+    /// Records delivered from trees before this one, or from before `base_size`, which nothing here proves.
     pub former_records: u64,
     /// What became of the leaves.
     pub population: Population,

@@ -124,7 +124,7 @@ impl EvidenceWriter<'_> {
         let mut delivered = Delivered::new(reader.scan(&query, ends.collect(), None)?, stop);
         let mut partitions = Vec::new();
         for cut in &state.cuts {
-            match heads.iter().find(|heads| heads.partition == cut.partition) {
+            let delivered_of_it = match heads.iter().find(|heads| heads.partition == cut.partition) {
                 Some(heads) => {
                     let writer = PartitionWriter {
                         root,
@@ -134,10 +134,17 @@ impl EvidenceWriter<'_> {
                         totals: &mut totals,
                         files: &mut files,
                     };
-                    partitions.push(writer.write(&mut delivered)?);
+                    let part = writer.write(&mut delivered)?;
+                    let records = part.former_records + part.population.delivered;
+                    partitions.push(part);
+                    records
                 }
                 // Its tree began after the cut: nothing here proves these.
-                None => drop(delivered.skip_to(cut.partition, u64::MAX)?),
+                None => delivered.skip_to(cut.partition, u64::MAX)?,
+            };
+            // What matched once matches again, unless it was erased in between: then its body is in the files.
+            if delivered_of_it != cut.records {
+                return Err(ExportError::ErasedMeanwhile { partition: cut.partition });
             }
         }
         let keys = public_keys(&partitions, deployment, vouching)?;
@@ -190,7 +197,7 @@ fn public_keys(
     }
     if let Some(log) = &vouching.log {
         for origin in partitions.iter().filter_map(|partition| partition.origin.as_ref()) {
-            for verifier in log.verifiers(origin, &deployment).map_err(unusable)? {
+            for verifier in log.log_keys().verifiers(origin, &deployment).map_err(unusable)? {
                 let verifier = verifier.to_string();
                 if !keys.log.contains(&verifier) {
                     keys.log.push(verifier);
@@ -258,7 +265,7 @@ fn not_proven(partitions: &[PartitionEvidence], state: &State, keys: &EvidenceKe
         said.push("The log's keys are not known where the export was made: its checkpoints were not checked, and their keys are not here.".to_owned());
     }
     for part in partitions {
-        let PartitionEvidence { partition, start_size, covered_size, sealed_size, .. } = part;
+        let PartitionEvidence { partition, start_size, covered_size, sealed_size, base_size, .. } = part;
         if *sealed_size == 0 && *covered_size > 0 {
             said.push(format!("No checkpoint of partition {partition} is at hand: that its headers are those of the log is asserted."));
         } else if sealed_size < covered_size {
@@ -268,10 +275,26 @@ fn not_proven(partitions: &[PartitionEvidence], state: &State, keys: &EvidenceKe
             ));
         }
         if *start_size > 0 {
-            said.push(format!("Leaves 0 to {} of partition {partition} are not looked at: a checkpoint says that they were appended before the period began.", start_size - 1));
+            let why = if *base_size == Some(*start_size) {
+                "retention had removed messages from the log when the archive was made, and its tree begins with the checkpoint that ends there"
+            } else {
+                "a checkpoint says that they were appended before the period began"
+            };
+            said.push(format!(
+                "Leaves 0 to {} of partition {partition} are not looked at: {why}.",
+                start_size - 1
+            ));
         }
         if part.former_records > 0 {
-            said.push(format!("{} records of partition {partition} come from a log that was replaced since: nothing here proves them.", part.former_records));
+            let whence = if base_size.is_some() {
+                "come from before the archive's tree begins, or from a log that was replaced since"
+            } else {
+                "come from a log that was replaced since"
+            };
+            said.push(format!(
+                "{} records of partition {partition} {whence}: nothing here proves them.",
+                part.former_records
+            ));
         }
     }
     for cut in state.cuts.iter().filter(|cut| !partitions.iter().any(|part| part.partition == cut.partition))

@@ -95,13 +95,19 @@ pub(super) struct PartitionWriter<'p> {
 impl PartitionWriter<'_> {
     /// Writes `data/proofs/<partition>/`.
     pub(super) fn write(mut self, delivered: &mut Delivered<'_>) -> Result<PartitionEvidence, ExportError> {
-        let Heads { partition, tree, covered, start, end } = self.heads;
+        let Heads { partition, tree, covered, base, start, end } = self.heads;
         let (partition, covered) = (*partition, *covered);
         let first_seq = tree.first_seq;
-        let former_records = delivered.skip_to(partition, first_seq)?;
+        let base_size = base.as_ref().map(|base| base.checkpoint.size);
+        let of_former_trees = delivered.skip_to(partition, first_seq)?;
+        let before_base = delivered.skip_to(partition, first_seq + base_size.unwrap_or(0))?;
         // An event may be dated later than it was appended: then what was appended before the period matters, too.
-        let first = delivered.peek(partition)?.map_or(covered, |seq| seq - first_seq);
-        let start = start.as_ref().filter(|start| start.checkpoint.size <= first);
+        let first = match delivered.peek(partition)? {
+            Some(seq) if before_base == 0 => seq - first_seq,
+            None if before_base == 0 => covered,
+            _ => base_size.unwrap_or(0),
+        };
+        let start = start.as_ref().filter(|start| start.checkpoint.size <= first).or(base.as_ref());
         let start_size = start.map_or(0, |start| start.checkpoint.size);
         let sealed_size = end.as_ref().map_or(0, |end| end.checkpoint.size);
         let end_size = covered.max(sealed_size);
@@ -136,7 +142,8 @@ impl PartitionWriter<'_> {
             sealed_size,
             sealed_at_s: end.as_ref().and_then(|end| end.at_s),
             start_at_s: start.and_then(|start| start.at_s),
-            former_records,
+            base_size,
+            former_records: of_former_trees + before_base,
             population,
         })
     }
@@ -164,12 +171,19 @@ impl PartitionWriter<'_> {
                 return Err(ExportError::Corrupt { partition, seq: first_seq + next });
             }
             for row in rows {
+                // The rows of an archive have no holes: one that has is told of, not numbered over.
+                if row.leaf.seq != next {
+                    return Err(ExportError::Corrupt { partition, seq: first_seq + next });
+                }
                 header.clear();
                 row.leaf.write_header(&mut header);
                 header.push(b'\n');
                 headers.write_all(&header)?;
                 if row.leaf.seq < covered {
                     let is_delivered = delivered.take(partition, first_seq + row.leaf.seq)?;
+                    if is_delivered && row.is_erased {
+                        return Err(ExportError::ErasedMeanwhile { partition });
+                    }
                     if let Some(line) = self.account(&row, is_delivered, &mut population) {
                         let mut json = serde_json::to_vec(&line).map_err(std::io::Error::from)?;
                         json.push(b'\n');

@@ -221,8 +221,8 @@ fn borne_out(
                     "the archive's tree is not the one that was signed: one of the two was altered"
                 );
             }
-            // The archive is not that far yet.
-            Err(EvidenceError::NotInTree { .. }) => {}
+            // The archive is not that far yet, or was taken up later than that.
+            Err(EvidenceError::NotInTree { .. } | EvidenceError::Hole { .. }) => {}
             Err(error) => return Err(error),
         }
     }
@@ -245,6 +245,18 @@ pub(crate) fn not_shown(error: EvidenceError) -> Problem {
             Problem::new(Kind::Unavailable, "the archive's tree has a hole").cause(error)
         }
     }
+}
+
+/// Whether a message stands before the checkpoint from which its tree was taken up.
+fn is_before_tree(reader: &Reader, partition: Partition, seq: u64) -> Result<bool, EvidenceError> {
+    let tree = reader.trees(partition)?.into_iter().rev().find(|tree| tree.first_seq <= seq);
+    let Some(tree) = tree else { return Ok(false) };
+    Ok(seq - tree.first_seq < reader.base_of(partition, tree.first_seq)?.size())
+}
+
+fn before_tree() -> Problem {
+    let detail = "the record stands before the place where this archive's tree begins: a retention had removed what is left of it";
+    Problem::new(Kind::NotFound, detail).hint("an archive that has the whole log proves it")
 }
 
 fn not_sealed() -> Problem {
@@ -309,7 +321,8 @@ async fn list_checkpoints(State(app): State<App>) -> Result<Json<Checkpoints>, P
 /// Prove a record
 ///
 /// That it is in the log, at its place, as it was when it was appended. 503 until the next checkpoint covers it; 404 for a
-/// record of a log that was replaced, once no checkpoint of that one is at hand.
+/// record of a log that was replaced, once no checkpoint of that one is at hand, and for one from before the tree of an
+/// archive that was made after a retention.
 #[utoipa::path(
     get, path = "/v1/proofs/{id}", tag = "proofs",
     params(("id" = String, Path, description = "The record's id")),
@@ -333,7 +346,14 @@ async fn prove_record(
     let (partition, seq, erased) = (row.partition, row.seq, row.erased);
     let heads = sealed_heads(&app, partition).await?;
     let view = on_archive(&app, move |reader| {
-        let whole = reader.prove_inclusion(partition, seq, None).map_err(not_shown)?;
+        let whole = match reader.prove_inclusion(partition, seq, None) {
+            Err(EvidenceError::Hole { .. })
+                if is_before_tree(reader, partition, seq).map_err(not_shown)? =>
+            {
+                return Err(before_tree());
+            }
+            shown => shown.map_err(not_shown)?,
+        };
         let Some((checkpoint, note)) =
             borne_out(reader, partition, heads, Some(&whole)).map_err(not_shown)?
         else {

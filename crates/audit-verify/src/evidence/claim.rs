@@ -1,8 +1,9 @@
 //! The query again, over leaf headers: which leaves the export has to account for.
 //!
 //! What the manifest claims to be provable is taken at its word only as far as it follows from what was asked: actions,
-//! object types and times are compared with the query itself. Scopes and subjects are the exporter's reading of the
-//! query's words; whether that reading can leave anything else out is [`Claim::is_exact`].
+//! object types and times must be those of the query itself: with fewer of them, leaves that are asked for could be
+//! left out as if they were not. Scopes and subjects are the exporter's reading of the query's words; whether that reading
+//! can leave anything else out is [`Claim::is_exact`], and what has to be believed for it [`asserted`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -44,10 +45,12 @@ impl Claim {
     /// Reads a claim; `keys` is what `data/keys/scopes.ndjson` holds. An `Err` names what is wrong with it.
     pub(super) fn read(provable: &Provable, query: &Query, keys: Option<&str>) -> Result<Self, String> {
         let filter = &query.filter;
-        let asked: Vec<&str> = filter.action.iter().map(ActionPattern::as_str).collect();
+        let actions: Vec<&str> = filter.action.iter().map(ActionPattern::as_str).collect();
+        // A list of none would admit nothing.
+        let asked = (!actions.is_empty()).then_some(actions);
         let claimed: Option<Vec<&str>> =
             provable.actions.as_ref().map(|actions| actions.iter().map(String::as_str).collect());
-        let types = &filter.related_object_type;
+        let types = Some(&filter.related_object_type).filter(|types| !types.is_empty());
         let unasked = [
             (&provable.environments, &filter.environment),
             (&provable.flags, &filter.flag),
@@ -55,13 +58,13 @@ impl Claim {
         ];
         let names_no_scope =
             filter.organisation.is_empty() && filter.source.is_empty() && filter.project.is_empty();
-        let is_narrower = (provable.scopes.is_some() && names_no_scope)
+        let is_other = (provable.scopes.is_some() && names_no_scope)
             || unasked.iter().any(|(claimed, words)| claimed.is_some() && words.is_empty())
-            || claimed.is_some_and(|claimed| claimed != asked)
-            || provable.related_object_types.as_ref().is_some_and(|claimed| claimed != types)
-            || (provable.from.is_some() && provable.from != query.from)
-            || (provable.to.is_some() && provable.to != query.to);
-        if is_narrower {
+            || claimed != asked
+            || provable.related_object_types.as_ref() != types
+            || provable.from != query.from
+            || provable.to != query.to;
+        if is_other {
             return Err("what it calls provable is not what its query asks for".to_owned());
         }
         let moment = |text: &Option<String>| {
@@ -159,6 +162,41 @@ impl Scope {
             .map(|all| all.iter().filter_map(author).filter_map(|author| key.author(&author)).collect());
         Self { key, routing, environments, flags, authors }
     }
+}
+
+/// What only the exporter's word stands for, by what the query asks; the manifest may say so itself, or not.
+pub(super) fn asserted(provable: &Provable, query: &Query) -> Vec<String> {
+    let filter = &query.filter;
+    let mut said = Vec::new();
+    if query.text.is_some() {
+        said.push("which records hold the words of the text".to_owned());
+    }
+    if !filter.object.is_empty() {
+        said.push("which records concern the related object".to_owned());
+    }
+    if !(filter.organisation.is_empty() && filter.source.is_empty() && filter.project.is_empty()) {
+        said.push(if provable.scopes.is_some() {
+            "that the scopes listed are all that organisation, source and project of the query stand for"
+                .to_owned()
+        } else {
+            "which records are of the organisation, source and project of the query".to_owned()
+        });
+    }
+    for (what, words, claimed) in [
+        ("environment", &filter.environment, &provable.environments),
+        ("flag", &filter.flag, &provable.flags),
+        ("author", &filter.author, &provable.authors),
+    ] {
+        if words.is_empty() {
+            continue;
+        }
+        said.push(if claimed.is_some() {
+            format!("that each {what} of the query is one of those listed by stable label, and is called so")
+        } else {
+            format!("which records concern the {what} of the query: only a query that names a project has that proven")
+        });
+    }
+    said
 }
 
 fn is_among(tag: Option<Tag>, wanted: Option<&HashSet<Tag>>) -> bool {

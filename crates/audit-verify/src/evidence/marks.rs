@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use audit_proof::{Checkpoint, NodeHash, SignedNote, verify_consistency};
+use audit_proof::{Checkpoint, NodeHash, NoteVerifier, SignedNote, verify_consistency};
 use audit_record::Timestamp;
 
-use super::partition::Mark;
+use super::partition::{CLOCKS_APART_US_MAX, Mark};
 use super::signature::Keys;
 use crate::manifest::PartitionEvidence;
 use crate::report::Report;
@@ -21,6 +21,8 @@ pub(super) struct Marks {
     pub(super) sealed: Option<u64>,
     /// When it was signed, in seconds since 1970.
     sealed_at_s: Option<u64>,
+    /// When the checkpoint over what comes before the range was signed at the latest, likewise.
+    pub(super) start_at_s: Option<u64>,
     /// Checkpoints that were kept and lie within the range.
     kept: Vec<(String, u64)>,
 }
@@ -51,6 +53,7 @@ impl Marks {
             return marks;
         };
         let folder = format!("data/proofs/{}", part.partition);
+        let known = keys.of_log(origin);
         let mut found = [None, None];
         for (place, (name, wanted)) in
             [("checkpoint-start", part.start_size), ("checkpoint-end", part.sealed_size)]
@@ -61,19 +64,26 @@ impl Marks {
             if wanted == 0 {
                 continue;
             }
-            let opened = open(&dir.join(&path), origin, keys);
+            let opened = open(&dir.join(&path), origin, &known);
             match opened {
                 Err(problem) => report.find(path, problem),
+                Ok(None) if keys.are_of_logs() => report.find_gap(
+                    path,
+                    "is signed by none of the keys that were given, so none of them vouches for the headers",
+                ),
                 Ok(None) => report.asserted.push(format!(
                     "that {path} is the log's: the key that signed it is not known; ask the operator for the log's verifier keys"
                 )),
-                Ok(Some((checkpoint, at_s))) if checkpoint.size == wanted => {
+                Ok(Some(Opened { checkpoint, at_s, first_at_s })) if checkpoint.size == wanted => {
+                    if place == 0 {
+                        marks.start_at_s = first_at_s;
+                    }
                     marks.sealed = Some(checkpoint.size);
                     marks.sealed_at_s = at_s;
                     marks.at.entry(wanted).or_default().push(Mark { root: checkpoint.root, kept: None, file: path });
                     found[place] = Some(checkpoint);
                 }
-                Ok(Some((checkpoint, _))) => {
+                Ok(Some(Opened { checkpoint, .. })) => {
                     report.find(path, format!("signs {} leaves, the manifest says {wanted}", checkpoint.size));
                 }
             }
@@ -102,7 +112,7 @@ impl Marks {
             }
         }
         for kept in &trust.kept {
-            marks.hold_against(kept, part, origin, keys, asked_at, report);
+            marks.hold_against(kept, part, origin, &known, asked_at, report);
         }
         marks
     }
@@ -113,7 +123,7 @@ impl Marks {
         kept: &Kept,
         part: &PartitionEvidence,
         origin: &str,
-        keys: &Keys,
+        known: &[NoteVerifier],
         asked_at: Option<Timestamp>,
         report: &mut Report,
     ) {
@@ -123,7 +133,7 @@ impl Marks {
         if checkpoint.origin != *origin {
             return;
         }
-        let at_s = match Checkpoint::open(&kept.note, origin, &keys.known) {
+        let at_s = match Checkpoint::open(&kept.note, origin, known) {
             Ok((_, at_s)) => at_s,
             Err(error) => {
                 return report.find(&kept.name, format!("is not one that the log's keys vouch for: {error}"));
@@ -167,6 +177,15 @@ impl Marks {
         self.sealed.is_some() && sealed_at_s.zip(moment_s).is_none_or(|(sealed, moment)| sealed < moment)
     }
 
+    /// How many leaves the log had well before a moment, where that is more than an export covers.
+    pub(super) fn beyond(&self, part: &PartitionEvidence, moment: Option<Timestamp>) -> Option<u64> {
+        let sealed_at_us = self.sealed_at_s.and_then(|at_s| i64::try_from(at_s).ok()?.checked_mul(1_000_000));
+        let is_earlier = sealed_at_us
+            .zip(moment)
+            .is_some_and(|(sealed, moment)| sealed < moment.micros() - CLOCKS_APART_US_MAX);
+        self.sealed.filter(|sealed| is_earlier && *sealed > part.covered_size)
+    }
+
     /// What the marks show, once the tree has borne them out.
     pub(super) fn tell(&self, part: &PartitionEvidence, report: &mut Report) {
         for (name, size) in &self.kept {
@@ -190,17 +209,28 @@ impl Marks {
     }
 }
 
+/// A checkpoint that known keys have signed.
+struct Opened {
+    checkpoint: Checkpoint,
+    /// When, as the latest cosigner says, in seconds since 1970.
+    at_s: Option<u64>,
+    /// When, as the first one says: it was there by then.
+    first_at_s: Option<u64>,
+}
+
 /// Opens a checkpoint: `None` where no known key is among those that signed it.
-fn open(path: &Path, origin: &str, keys: &Keys) -> Result<Option<(Checkpoint, Option<u64>)>, String> {
+fn open(path: &Path, origin: &str, known: &[NoteVerifier]) -> Result<Option<Opened>, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("can't be read: {error}"))?;
     let note = SignedNote::parse(&bytes).map_err(|error| format!("is no signed note: {error}"))?;
-    let is_known = note.signatures().iter().any(|signature| keys.known.iter().any(|key| key.made(signature)));
+    let is_known = note.signatures().iter().any(|signature| known.iter().any(|key| key.made(signature)));
     if !is_known {
         return Ok(None);
     }
-    Checkpoint::open(&note, origin, &keys.known)
-        .map(Some)
-        .map_err(|error| format!("is not a checkpoint of the log: {error}"))
+    let (checkpoint, at_s) = Checkpoint::open(&note, origin, known)
+        .map_err(|error| format!("is not a checkpoint of the log: {error}"))?;
+    let verified = note.verify(known).unwrap_or_default();
+    let first_at_s = verified.iter().filter_map(|by| by.at_s).min();
+    Ok(Some(Opened { checkpoint, at_s, first_at_s }))
 }
 
 /// The proof that the later tree begins with the earlier one. The headers show that too; it is here for other tools.

@@ -1,5 +1,6 @@
 //! Checks what proves an export: signatures, checkpoints, leaf headers, and that every leaf in scope is delivered.
 
+mod beginning;
 mod claim;
 mod lines;
 mod marks;
@@ -44,7 +45,8 @@ impl Evident<'_> {
 
     fn look(&self, evidence: &Evidence, report: &mut Report) {
         let keys = Keys::of(self.dir, self.trust, report);
-        if let Some(signer) = check_manifest(self.dir, self.bytes, &keys, report) {
+        let deployment = &self.manifest.deployment;
+        if let Some(signer) = check_manifest(self.dir, self.bytes, deployment, &keys, report) {
             report
                 .proven
                 .push(format!("the manifest, and with it every file under data/, is signed with {signer}"));
@@ -65,7 +67,8 @@ impl Evident<'_> {
         let mut totals = Totals::default();
         let mut sum = Sum::default();
         let asked_at = Timestamp::parse(&self.manifest.asked_at).ok();
-        self.partitions_are_told_apart(evidence, report);
+        let from = self.manifest.query.from.as_deref().and_then(|from| Timestamp::parse(from).ok());
+        self.partitions_are_told_apart(evidence, &keys, report);
         // The records stand in the order of the partitions that the manifest lists, with evidence or without.
         for listed in &self.manifest.partitions {
             let Some(part) = evidence.partitions.iter().find(|part| part.partition == listed.partition)
@@ -88,9 +91,30 @@ impl Evident<'_> {
             let outcome = check.run();
             if outcome.is_whole {
                 marks.tell(part, report);
+                let told = part.former_records.saturating_add(outcome.population.delivered);
+                if told != listed.records {
+                    let problem = format!(
+                        "counts {} records of partition {}, its evidence tells of {told}",
+                        listed.records, listed.partition
+                    );
+                    report.find("manifest.json", problem);
+                }
             }
             sum.add(part, &outcome, &marks);
-            sum.unsure.extend(marks.is_older_than(asked_at).then_some(part.partition));
+            beginning::tell(part, marks.start_at_s, &keys, from, report);
+            if let Some(beyond) = marks.beyond(part, asked_at) {
+                report.find_gap(
+                    "manifest.json",
+                    format!(
+                        "covers {} leaves of partition {}, which had {beyond} before the export was asked for, as the log's cosigner says",
+                        part.covered_size, part.partition
+                    ),
+                );
+            }
+            // An empty partition has no checkpoint, and nor has one whose records are kept back.
+            let is_unsure =
+                marks.is_older_than(asked_at) || (marks.sealed.is_none() && part.covered_size == 0);
+            sum.unsure.extend(is_unsure.then_some(part.partition));
         }
         Self::nothing_is_left(&mut payload, report);
         if !report.is_damaged() && totals != evidence.totals {
@@ -100,7 +124,7 @@ impl Evident<'_> {
     }
 
     /// Each tree is that of its own partition, and what was kept is of one of them.
-    fn partitions_are_told_apart(&self, evidence: &Evidence, report: &mut Report) {
+    fn partitions_are_told_apart(&self, evidence: &Evidence, keys: &Keys, report: &mut Report) {
         let mut seen = BTreeSet::new();
         for part in &evidence.partitions {
             let partition = part.partition;
@@ -111,6 +135,15 @@ impl Evident<'_> {
                 && !is_of(origin, &self.manifest.deployment, partition)
             {
                 let problem = format!("gives the tree of {origin} out as that of partition {partition}");
+                report.find("manifest.json", problem);
+            }
+            let PartitionEvidence { start_size, covered_size, end_size, sealed_size, .. } = *part;
+            // What a checkpoint signs beyond the headers, or before them, would be compared with nothing.
+            let is_reached = sealed_size == 0 || (start_size..=end_size).contains(&sealed_size);
+            if start_size > covered_size || covered_size > end_size || !is_reached {
+                let problem = format!(
+                    "says of partition {partition} that leaves {start_size} to {end_size} are here, that {covered_size} are covered and {sealed_size} signed: that can't be"
+                );
                 report.find("manifest.json", problem);
             }
             if self.manifest.partitions.iter().all(|listed| listed.partition != partition) {
@@ -124,6 +157,16 @@ impl Evident<'_> {
             if !listed.insert(partition) {
                 report.find("manifest.json", format!("lists partition {partition} twice"));
             }
+        }
+        // Whoever leaves out a whole partition can't take back its key.
+        let of_keys = keys.known.iter().filter(|_| !keys.are_copies);
+        let unlisted: BTreeSet<u32> = of_keys
+            .filter_map(|key| partition_of(key.name(), &self.manifest.deployment))
+            .filter(|partition| !listed.contains(partition))
+            .collect();
+        for partition in unlisted {
+            let problem = format!("lists no partition {partition}, of which a key was given");
+            report.find_gap("manifest.json", problem);
         }
         for kept in &self.trust.kept {
             let Ok(checkpoint) = Checkpoint::parse(kept.note.text()) else { continue };
@@ -196,7 +239,9 @@ impl Evident<'_> {
                 "that the keys are the operator's: they were taken from the export itself; give those that you have from elsewhere".to_owned(),
             );
         }
-        report.asserted.extend(evidence.asserted.iter().cloned());
+        let told = claim::asserted(&evidence.provable, &self.manifest.query);
+        let more = evidence.asserted.iter().filter(|said| !told.contains(said)).cloned().collect::<Vec<_>>();
+        report.asserted.extend(told.into_iter().chain(more));
         if !has_payload {
             report.asserted.push(format!(
                 "that the rows in {} say what the records say: only NDJSON is compared with the log",
@@ -209,7 +254,7 @@ impl Evident<'_> {
         if !sum.unsure.is_empty() {
             let partitions: Vec<String> = sum.unsure.iter().map(ToString::to_string).collect();
             report.asserted.push(format!(
-                "that nothing came to partition {} between its last checkpoint and the moment when the export was asked for",
+                "that nothing came to partition {} between its last checkpoint, if it has one, and the moment when the export was asked for",
                 partitions.join(", ")
             ));
         }
@@ -232,15 +277,14 @@ impl Evident<'_> {
             ));
         }
         for part in &evidence.partitions {
-            if part.start_size > 0 {
-                report.not_covered.push(format!(
-                    "the first {} leaves of partition {}, which were appended before the period",
-                    part.start_size, part.partition
-                ));
-            }
             if part.former_records > 0 {
+                let whence = if part.base_size.is_some() {
+                    "from before its archive's tree begins, or from a log that was replaced since"
+                } else {
+                    "from a log that was replaced since"
+                };
                 report.not_covered.push(format!(
-                    "{} records of partition {} from a log that was replaced since",
+                    "{} records of partition {} {whence}",
                     part.former_records, part.partition
                 ));
             }
@@ -254,6 +298,10 @@ impl Evident<'_> {
                 part.partition, part.records
             ));
         }
+        report.not_covered.push(format!(
+            "whether the log has other partitions than the {} that the manifest lists",
+            self.manifest.partitions.len()
+        ));
         report.not_covered.push("whether a platform sent everything that happened in it".to_owned());
         if self.trust.kept.is_empty() {
             report.not_covered.push(
@@ -277,8 +325,15 @@ fn skip(records: u64, too_few: &str, payload: &mut Option<Payload>, report: &mut
 
 /// Whether an origin, `flagtrail/<deployment>/<topic>/<partition>/<epoch>`, is that of a deployment's partition.
 fn is_of(origin: &str, deployment: &str, partition: u32) -> bool {
+    partition_of(origin, deployment) == Some(partition)
+}
+
+/// The partition in an origin of a deployment; `None` where it is none, or another deployment's.
+fn partition_of(origin: &str, deployment: &str) -> Option<u32> {
     let parts: Vec<&str> = origin.split('/').collect();
-    matches!(parts[..], [_, of, _, number, _] if of == deployment && number == partition.to_string())
+    let [_, of, _, number, _] = parts[..] else { return None };
+    let partition: u32 = number.parse().ok()?;
+    (of == deployment && number == partition.to_string()).then_some(partition)
 }
 
 /// The signature vouches for the manifest, the manifest for every file.

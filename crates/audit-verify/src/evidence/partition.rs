@@ -22,7 +22,7 @@ const BODY_BYTES_MAX: usize = 1_024;
 const REPEATED_MAX: usize = 100_000;
 
 /// How far clocks may be apart: those of who appends and who exports, in microseconds.
-const CLOCKS_APART_US_MAX: i64 = 10 * 60 * 1_000_000;
+pub(super) const CLOCKS_APART_US_MAX: i64 = 10 * 60 * 1_000_000;
 
 /// Most things that are wrong which are named one by one in a partition.
 const NAMED_MAX: usize = 20;

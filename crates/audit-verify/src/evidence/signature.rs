@@ -34,12 +34,39 @@ impl Keys {
         }
         Self { known: copies.keys, are_copies: true }
     }
+
+    /// Those that check the checkpoints of one log. A key that was given for a partition and an epoch is that of all of the
+    /// deployment's: each time it signs under the log's own name, which makes another verifier key of it.
+    pub(super) fn of_log(&self, origin: &str) -> Vec<NoteVerifier> {
+        let of_others = self.known.iter().filter(|key| {
+            let is_of_it = deployment_of(key.name()).is_some_and(|of| Some(of) == deployment_of(origin));
+            is_of_it && key.kind() == SignatureKind::Ed25519 && key.name() != origin
+        });
+        let of_others = of_others
+            .filter_map(|key| NoteVerifier::of_key(origin, SignatureKind::Ed25519, &key.key_bytes()).ok());
+        self.known.iter().cloned().chain(of_others).collect()
+    }
+
+    /// Whether keys of logs are among those that were brought along, and not those of exports alone.
+    pub(super) fn are_of_logs(&self) -> bool {
+        let is_of_exports = |key: &NoteVerifier| key.name().ends_with("/export");
+        !self.are_copies && !self.known.iter().all(is_of_exports)
+    }
 }
 
-/// Checks both signatures of a manifest. Returns the key's text where they are good.
+/// What of a log's name, `flagtrail/<deployment>/<topic>/<partition>/<epoch>`, all partitions have in common.
+fn deployment_of(name: &str) -> Option<&str> {
+    let (rest, _epoch) = name.rsplit_once('/')?;
+    let (rest, _partition) = rest.rsplit_once('/')?;
+    (rest.split('/').count() == 3).then_some(rest)
+}
+
+/// Checks both signatures of a manifest, which the key of its own deployment's exports must have made. Returns the key's
+/// text where they are good.
 pub(super) fn check_manifest(
     dir: &Path,
     manifest: &[u8],
+    deployment: &str,
     keys: &Keys,
     report: &mut Report,
 ) -> Option<String> {
@@ -75,8 +102,9 @@ pub(super) fn check_manifest(
         return None;
     }
     let signer = &keys.known[verified.first()?.verifier];
-    if signer.kind() != SignatureKind::Ed25519 || !signer.name().ends_with("/export") {
-        report.find("manifest.note", format!("is signed with {}, which is no export key", signer.name()));
+    if signer.kind() != SignatureKind::Ed25519 || signer.name() != format!("flagtrail/{deployment}/export") {
+        let problem = format!("is signed with {}, which is no export key of {deployment}", signer.name());
+        report.find("manifest.note", problem);
         return None;
     }
     let Ok(bytes) = std::fs::read(dir.join("manifest.json.sig")) else {

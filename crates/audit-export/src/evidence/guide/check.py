@@ -92,6 +92,10 @@ for entry in manifest["partitions"]:
         assert size not in signed or signed[size] == root(peaks), f"{folder}: the headers are not what was signed"
     assert size == part["end_size"] and root(peaks) == b64(part["end_root"]), f"{folder}: the headers are not the manifest's"
     assert body is None, f"{folder}: a record has no header"
+    reached = all(part["start_size"] <= n <= size for n in signed)
+    assert reached and part["covered_size"] <= size, f"{folder}: the headers do not reach what was signed"
+    if part["start_size"]:
+        print(f"partition {part['partition']}: its first {part['start_size']} leaves are not looked at")
     print(f"partition {part['partition']}: {size - part['start_size']} headers lead to the root; signed sizes: {sorted(signed)}")
 without_a_leaf = next(payload, None) is not None or delivered + unproven > manifest["records"]
 assert not without_a_leaf, "there are records without a leaf"

@@ -9,17 +9,17 @@ use super::forge::{folder, partition, read, rehash, restate, write};
 use super::{Sealed, copied, everything};
 
 /// The commands, step by step.
-fn steps(bag: &Path) -> Vec<String> {
+pub(super) fn steps(bag: &Path) -> Vec<String> {
     let guide = read(bag, "VERIFY.md");
     let blocks = guide.split("```sh\n").skip(1);
     blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
 }
 
-fn run(clients: &Clients, bag: &Path, commands: &str) -> Output {
+pub(super) fn run(clients: &Clients, bag: &Path, commands: &str) -> Output {
     clients.shell().args(["-eu", "-c", commands]).current_dir(bag).output().unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(super) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 

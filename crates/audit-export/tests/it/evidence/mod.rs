@@ -1,8 +1,10 @@
 //! Exports that prove themselves: made over a sealed log, checked by `audit-verify` and by the commands of their own
 //! `VERIFY.md`, and tampered with in every way that there is.
 
+mod erased;
 mod forge;
 mod guide;
+mod late;
 mod tamper;
 
 use std::path::{Path, PathBuf};
@@ -78,6 +80,14 @@ fn of_one_project(bench: &Bench, name: &str) -> ExportJob {
         period: Period { from: Timestamp::parse("2026-01-01T00:00:00Z").ok(), to: None },
         ..bench.job(name, Format::Ndjson)
     }
+}
+
+/// Of what happens now.
+fn dated(number: usize) -> AuditRecord {
+    let mut value: serde_json::Value = serde_json::from_slice(record(number).canonical()).unwrap();
+    let at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    (value["id"], value["occurred_at"]) = (format!("later-{number}").into(), at.into());
+    AuditRecord::from_json(value.to_string().as_bytes()).unwrap()
 }
 
 /// A copy of an export, to be tampered with.
@@ -227,12 +237,6 @@ async fn a_period_rests_on_the_checkpoint_before_it_and_names_what_it_does_not_l
     // Everything so far is sealed, and then the period begins.
     sealed.export(&everything(&sealed.bench, "before")).await;
     let from = Timestamp::parse(&wait::next_moment().await).unwrap();
-    let dated = |number: usize| {
-        let mut value: serde_json::Value = serde_json::from_slice(record(number).canonical()).unwrap();
-        let at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-        (value["id"], value["occurred_at"]) = (format!("later-{number}").into(), at.into());
-        AuditRecord::from_json(value.to_string().as_bytes()).unwrap()
-    };
     let records: Vec<AuditRecord> = (0..40).map(dated).collect();
     sealed.bench.journal.append_records(&records).await;
     let job = ExportJob {

@@ -148,6 +148,78 @@ async fn records_that_an_exporter_leaves_out_are_missed_whatever_he_says_of_them
         resign(bag, &sealed.export);
     });
     found(&restricted, "manifest.json", "what it calls provable is not what its query asks for");
+    // With less that is provable, what is asked for could be left out as if it were not.
+    for part in ["actions", "from"] {
+        let less = after(&job.destination, &trust, |bag| {
+            restate(bag, |manifest| {
+                drop(manifest["evidence"]["provable"].as_object_mut().unwrap().remove(part));
+            });
+            resign(bag, &sealed.export);
+        });
+        found(&less, "manifest.json", "what it calls provable is not what its query asks for");
+    }
+    let of_no_type = after(&job.destination, &trust, |bag| {
+        restate(bag, |manifest| {
+            manifest["evidence"]["provable"]["related_object_types"] = serde_json::json!([]);
+        });
+        resign(bag, &sealed.export);
+    });
+    found(&of_no_type, "manifest.json", "what it calls provable is not what its query asks for");
+    let unsaid = after(&job.destination, &trust, |bag| {
+        restate(bag, |manifest| manifest["evidence"]["asserted"] = serde_json::json!([]));
+        resign(bag, &sealed.export);
+    });
+    assert!(says(&unsaid.asserted, "that the scopes listed are all"), "{:#?}", unsaid.asserted);
+    sealed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_signed_beyond_the_headers_and_what_lies_before_them_is_not_taken_for_granted() {
+    let (sealed, manifest, bag) = made().await;
+    let trust = trust(&manifest);
+    let number = partition(&bag)["partition"].clone();
+    let of_it = |bag: &Path, alter: &dyn Fn(&mut serde_json::Value)| {
+        restate(bag, |manifest| {
+            let parts = manifest["evidence"]["partitions"].as_array_mut().unwrap();
+            alter(parts.iter_mut().find(|part| part["partition"] == number).unwrap());
+        });
+        resign(bag, &sealed.export);
+    };
+    // Fewer headers than the checkpoint signs: they would never be compared with its root.
+    let short = after(&bag, &trust, |bag| {
+        let headers = format!("{}/headers.ndjson", folder(&partition(bag)));
+        lines(bag, &headers, |lines| drop(lines.pop()));
+        of_it(bag, &|part| {
+            let size = part["end_size"].as_u64().unwrap() - 1;
+            (part["covered_size"], part["end_size"]) = (size.into(), size.into());
+        });
+    });
+    found(&short, "manifest.json", "that can't be");
+    let later = after(&bag, &trust, |bag| of_it(bag, &|part| part["start_size"] = serde_json::json!(5)));
+    found(&later, "headers.ndjson", "no checkpoint shows that they were appended before the period");
+    sealed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_the_log_vouches_for_all_partitions_and_that_of_another_log_for_none() {
+    let (sealed, manifest, bag) = made().await;
+    let keys = manifest.evidence.unwrap().keys;
+    let mut one = Trust::default();
+    one.add_keys(&keys.log[0]).unwrap();
+    one.add_keys(keys.export.as_ref().unwrap()).unwrap();
+    let of_one = verify_export_with(&bag, &one).unwrap();
+    assert!(of_one.passes(), "{:#?}", of_one.findings);
+    assert!(!says(&of_one.asserted, "the key that signed it is not known"), "{:#?}", of_one.asserted);
+    let mut given = Trust::default();
+    given.add_keys(keys.export.as_ref().unwrap()).unwrap();
+    let of_exports = verify_export_with(&bag, &given).unwrap();
+    assert!(of_exports.passes(), "{:#?}", of_exports.findings);
+    assert!(says(&of_exports.asserted, "the key that signed it is not known"), "{:#?}", of_exports.asserted);
+    let stranger = audit_proof::NoteSigner::new("another/log", &[7; 32]).unwrap();
+    given.add_keys(&stranger.verifier().to_string()).unwrap();
+    let of_another = verify_export_with(&bag, &given).unwrap();
+    assert!(!of_another.is_damaged(), "{:#?}", of_another.findings);
+    found(&of_another, "checkpoint-end", "by none of the keys that were given");
     sealed.end().await;
 }
 
@@ -219,6 +291,15 @@ async fn a_partition_without_evidence_is_told_of_and_the_others_are_checked_all_
         resign(bag, &sealed.export);
     });
     found(&unlisted, "manifest.json", "which is not among its partitions");
+    let concealed = after(&bag, &trust(&manifest), |bag| {
+        restate(bag, |manifest| {
+            let listed = manifest["partitions"].as_array_mut().unwrap();
+            listed.retain(|part| part["partition"] != number);
+        });
+        without(bag);
+    });
+    let key = format!("lists no partition {number}, of which a key was given");
+    found(&concealed, "manifest.json", &key);
     sealed.end().await;
 }
 
