@@ -97,7 +97,8 @@ CREATE TABLE tree (                         -- the Merkle tree over the messages
   size INTEGER NOT NULL,                    -- how many leaves; message first_seq + n is leaf n
   peaks BLOB NOT NULL,                      -- its right edge: the roots of its perfect subtrees, the largest first
   base_size INTEGER NOT NULL DEFAULT 0,     -- how many leaves it had, and its edge, where it was taken up from a
-  base_peaks BLOB NOT NULL DEFAULT x''      -- checkpoint because retention had removed what stood before
+  base_peaks BLOB NOT NULL DEFAULT x'',     -- checkpoint because retention had removed what stood before
+  origin TEXT                               -- the name under which it is signed, by a checkpoint that agreed with it
 ) STRICT;
 INSERT INTO tree (first_seq, epoch, size, peaks) VALUES (0, 0, 0, x'');
 
@@ -256,7 +257,8 @@ CREATE TABLE checkpoint (                   -- signed heads as they stand on the
 --          unreadable  no checkpoint at all
 
 CREATE INDEX checkpoint_pending ON checkpoint (size) WHERE verdict = 'pending';
-CREATE INDEX checkpoint_size ON checkpoint (size) WHERE verdict IN ('agrees', 'unsigned');
+CREATE INDEX checkpoint_size ON checkpoint (origin, size) WHERE verdict IN ('agrees', 'unsigned');
+CREATE INDEX checkpoint_witnessed ON checkpoint (origin, seq) WHERE verdict = 'agrees' AND witnesses IS NOT NULL;
 CREATE INDEX checkpoint_alarm ON checkpoint (seq) WHERE verdict NOT IN ('agrees', 'unsigned', 'pending', 'before');
 CREATE INDEX checkpoint_untold ON checkpoint (seq) WHERE told = 0;
 

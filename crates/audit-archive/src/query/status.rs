@@ -3,6 +3,7 @@
 use audit_journal::{Offset, Partition};
 use rusqlite::OptionalExtension;
 
+use super::checkpoints::OF_THIS_TREE;
 use super::page::QueryError;
 use super::pool::{File, Session};
 use crate::schema::RECORDS;
@@ -40,7 +41,7 @@ pub struct PartitionStatus {
     pub unindexed: bool,
     /// Why the writer stopped or paused this partition; absent while it goes on.
     pub stopped: Option<String>,
-    /// The largest signed head that its tree bears out; absent where none does yet.
+    /// The largest signed head of its tree, as it grows now, that the tree bears out; absent where none does yet.
     pub signed: Option<SignedHead>,
     /// What is wrong with its checkpoints: one with another root than its tree, whenever that was; or that the latest one
     /// is not as it should be. Absent while nothing is.
@@ -119,10 +120,10 @@ pub(crate) fn partition_status(file: &File) -> Result<PartitionStatus, QueryErro
 fn checkpoints(file: &File) -> rusqlite::Result<(Option<SignedHead>, Option<String>, u64)> {
     let signed = file
         .conn
-        .prepare_cached(
-            "SELECT size, signed_at_s FROM checkpoint WHERE verdict IN ('agrees', 'unsigned') ORDER BY size DESC, seq DESC
-             LIMIT 1",
-        )?
+        .prepare_cached(&format!(
+            "SELECT size, signed_at_s FROM checkpoint WHERE verdict IN ('agrees', 'unsigned') AND {OF_THIS_TREE}
+             ORDER BY size DESC, seq DESC LIMIT 1"
+        ))?
         .query_row((), |row| Ok(SignedHead { size: row.get(0)?, at_s: row.get(1)? }))
         .optional()?;
     let alarms =
