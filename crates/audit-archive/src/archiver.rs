@@ -77,6 +77,7 @@ impl Archiver {
                 partitions: identity.partitions,
                 full_text: config.full_text,
                 log_keys: config.log_keys.clone(),
+                tag_key: journal.identity().tag_key(),
             };
             let path = partition_file(&config.dir, partition);
             let store = Store::open(&path, &identity).map_err(|error| refusal(&path, error))?;

@@ -13,6 +13,8 @@ CREATE TABLE archive (                      -- one row: what this file is
   indexed INTEGER NOT NULL DEFAULT 0,       -- 1 once the secondary indexes stand
   unscrubbed INTEGER NOT NULL DEFAULT 0,    -- 1 while the write-ahead log may still hold what was erased
   first_seq INTEGER NOT NULL DEFAULT 0,     -- the number of the first message that the log still had when the file was made
+  unfollowed INTEGER NOT NULL DEFAULT 0,    -- how many orders to erase were not followed …
+  unfollowed_why TEXT,                      -- … and why the last of them was not
   stopped TEXT                              -- why the writer pauses or stopped, while it does
 ) STRICT;
 

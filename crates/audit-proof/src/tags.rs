@@ -25,6 +25,9 @@ const SCOPE_KEY_LABEL: &[u8] = b"flagtrail scope key v1\0";
 /// Precedes a person's name where a tag is made of it.
 const PERSON_LABEL: &[u8] = b"flagtrail person v1\0";
 
+/// Precedes an order to erase where what vouches for it is made of it.
+const ORDER_LABEL: &[u8] = b"flagtrail erasure order v1\0";
+
 /// Precedes the secret's own use here, so that no other use of the same secret gives the same key.
 const TAG_KEY_LABEL: &[u8] = b"flagtrail tag key v1";
 
@@ -100,6 +103,17 @@ impl TagKey {
         let mut tag = [0; TAG_BYTES];
         tag.copy_from_slice(&whole[..TAG_BYTES]);
         Tag(tag)
+    }
+
+    /// What vouches for an order to erase: nobody makes it who has not the deployment's secret.
+    pub fn order_mac(&self, order: &[u8]) -> [u8; 32] {
+        sealed(&self.0, &[ORDER_LABEL, order])
+    }
+
+    /// Whether this vouches for that order.
+    pub fn vouches_for_order(&self, order: &[u8], mac: &[u8]) -> bool {
+        let keyed = self.0.clone().chain_update(ORDER_LABEL).chain_update(order);
+        keyed.verify_slice(mac).is_ok()
     }
 
     /// The key of one scope.

@@ -28,6 +28,7 @@ pub(crate) mod node;
 
 pub(crate) use event::Reach;
 pub(crate) use fold::{AccessUpdate, fold_all};
+pub(crate) use names::forget_names;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,11 @@
 //! Unlike a [thing](crate::things), which is a snapshot of how something was called, a holder is one identity: whatever else a
 //! record calls it, it is the same one.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::event::{Event, Scope, Subject, filled};
 
@@ -87,11 +91,59 @@ fn holder(conn: &Connection, source: &str, subject: &Subject) -> rusqlite::Resul
             conn.last_insert_rowid()
         }
     };
+    label_holder(conn, holder, subject)?;
+    Ok(holder)
+}
+
+fn label_holder(conn: &Connection, holder: i64, subject: &Subject) -> rusqlite::Result<()> {
     let lower = filled(subject.email.as_ref()).map(str::to_lowercase);
     let labels = [&subject.id, &subject.email, &subject.name].into_iter();
     let labels = labels.filter_map(|label| filled(label.as_ref())).chain(lower.as_deref());
-    label(conn, "subject", holder, labels)?;
-    Ok(holder)
+    label(conn, "subject", holder, labels)
+}
+
+#[derive(Deserialize)]
+struct Told {
+    access: Whose,
+}
+
+#[derive(Deserialize)]
+struct Whose {
+    subject: Subject,
+}
+
+/// Takes from holders the names that nothing but erased records gave them. One whom nothing else names has a number in
+/// place of an identity from then on: that somebody held it, from when, until when, stays, and whatever is said of that
+/// person later is another holder's.
+pub(crate) fn forget_names(conn: &Connection, holders: &BTreeSet<i64>) -> rusqlite::Result<()> {
+    if holders.is_empty() {
+        return Ok(());
+    }
+    conn.prepare_cached(
+        "DELETE FROM access_label WHERE kind = 'subject' AND number IN (SELECT value FROM json_each(?1))",
+    )?
+    .execute([json!(holders).to_string()])?;
+    let mut select = conn.prepare_cached(
+        "SELECT r.json FROM access_event e JOIN record r ON r.seq = e.seq WHERE e.holder = ?1 AND r.erased_by IS NULL",
+    )?;
+    for holder in holders {
+        let mut is_named = false;
+        let mut rows = select.query([holder])?;
+        while let Some(row) = rows.next()? {
+            is_named = true;
+            if let Ok(told) = serde_json::from_str::<Told>(row.get_ref(0)?.as_str()?) {
+                label_holder(conn, *holder, &told.access.subject)?;
+            }
+        }
+        if !is_named {
+            conn.prepare_cached(
+                "UPDATE access_holder SET identity = 'erased:' || holder
+                 WHERE holder = ?1 AND identity <> '' AND identity NOT GLOB 'erased:*'",
+            )?
+            .execute([holder])?;
+        }
+    }
+    Ok(())
 }
 
 fn scope(

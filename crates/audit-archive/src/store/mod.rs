@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use audit_journal::{Anchor, Bookmark, Message, MessageHash, Offset, Partition};
-use audit_proof::{Frontier, LogKeys};
+use audit_proof::{Frontier, LogKeys, TagKey};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use self::checkpoints::{Alarm, Judge};
@@ -20,7 +20,7 @@ use self::heard::HeardUpdate;
 use self::rows::{Counts, RowWriter};
 use self::tree::TreeWriter;
 use crate::access::AccessUpdate;
-use crate::erasure::{ERASED_ACTION, ErasureOrder};
+use crate::erasure::{ERASED_ACTION, ErasureOrder, NoOrder};
 use crate::layout::{remove_if_there, side_files};
 use crate::schema::{self, ATTEMPTS, CHECKPOINTS, FileIdentity, PROGRESS, RECORDS};
 use crate::spans::SpanUpdate;
@@ -77,6 +77,8 @@ pub(crate) struct StoreIdentity {
     pub(crate) full_text: bool,
     /// By which checkpoints are checked.
     pub(crate) log_keys: LogKeys,
+    /// With which orders to erase are vouched for.
+    pub(crate) tag_key: TagKey,
 }
 
 /// Where one topic goes on.
@@ -119,6 +121,7 @@ pub(crate) struct Store {
     progress: Place,
     checkpoints: Place,
     judge: Judge,
+    tag_key: TagKey,
     /// Whether nothing of an erased body can be left in the write-ahead log.
     is_scrubbed: bool,
     /// The number of the first message that this file can have.
@@ -217,6 +220,7 @@ impl Store {
             progress,
             checkpoints,
             judge,
+            tag_key: identity.tag_key.clone(),
             is_scrubbed: !unscrubbed,
             first_seq,
             full_text: identity.full_text,
@@ -269,12 +273,30 @@ impl Store {
     }
 
     /// Archives consecutive messages: rows, things, spans, access, tree and position in one transaction, and the words too
-    /// where full text is level. Messages of this epoch before the position are archived already and are
-    /// passed over.
+    /// where full text is level; in several, each of which ends with an order to erase, where there are any. Messages of
+    /// this epoch before the position are archived already and are passed over.
     ///
-    /// If we crash before the commit, nothing of it is there and the log brings it again; after it, all is
+    /// If we crash before a commit, nothing of it is there and the log brings it again; after it, all is
     /// there and the position is past it.
     pub(crate) fn append(
+        &mut self,
+        messages: &[Message],
+        epoch: u32,
+        log_end: Offset,
+    ) -> Result<(), StoreError> {
+        let mut rest = messages;
+        while !rest.is_empty() {
+            // What an archive comes to must not depend on where its transactions ended.
+            let end = rest.iter().position(erasure::may_be_order).map_or(rest.len(), |order| order + 1);
+            let (now, later) = rest.split_at(end);
+            self.append_together(now, epoch, log_end)?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Archives messages in one transaction; none but the last may be an order to erase.
+    fn append_together(
         &mut self,
         messages: &[Message],
         epoch: u32,
@@ -379,7 +401,7 @@ impl Store {
         }
         let leaves_before = tree.size();
         let mut counts = Counts::default();
-        let mut orders = Vec::new();
+        let mut order = None;
         {
             let mut text = if inline_text { Some(TextWriter::new(&tx)?) } else { None };
             let mut spans = SpanUpdate::default();
@@ -394,8 +416,8 @@ impl Store {
             };
             for (seq, message) in (from.seq..).zip(messages) {
                 let Some(fields) = rows.write(seq, message)? else { continue };
-                if fields.action == ERASED_ACTION && erasure::is_own(&message.key) {
-                    orders.push((seq, ErasureOrder::of_record(fields.json)));
+                if fields.action == ERASED_ACTION && erasure::may_be_order(message) {
+                    order = Some((seq, ErasureOrder::of_record(fields.json, &self.tag_key)));
                 }
                 spans.add(seq, fields.occurred_at);
                 access.add(&tx, seq, &fields)?;
@@ -411,23 +433,10 @@ impl Store {
         if inline_text {
             tx.prepare_cached("UPDATE archive SET text_seq = ?1")?.execute([to.seq])?;
         }
-        let mut erased = 0;
-        let first_order = orders.first().map(|(by, _)| *by);
-        for (by, order) in orders {
-            let followed = match order {
-                Ok(order) => erasure::follow(&tx, self.partition, by, &order)?,
-                Err(problem) => Err(problem),
-            };
-            match followed {
-                Ok(dropped) => erased += dropped,
-                Err(problem) => {
-                    tracing::error!(file = %self.path.display(), seq = by, problem, "archive: an erasure is not followed");
-                }
-            }
-        }
-        if let Some(first_order) = first_order {
-            erased += erasure::drop_repeats(&tx, first_order)?;
-        }
+        let erased = match order {
+            Some((by, order)) => follow_order(&tx, &self.path, (self.partition, by), order)?,
+            None => 0,
+        };
         move_position(&tx, from, to, log_end, counts)?;
         tx.commit()?;
         self.is_scrubbed &= erased == 0 && counts.erased == 0;
@@ -550,6 +559,33 @@ impl Store {
     /// The file's name, for messages.
     pub(crate) fn name(&self) -> String {
         self.path.display().to_string()
+    }
+}
+
+/// Follows the order of message `by`, if it is one. Returns how many bodies were dropped.
+fn follow_order(
+    conn: &Connection,
+    path: &Path,
+    (partition, by): (Partition, u64),
+    order: Result<ErasureOrder, NoOrder>,
+) -> Result<u64, StoreError> {
+    let file = path.display();
+    let followed = match order {
+        Ok(order) => erasure::follow(conn, partition, by, &order)?,
+        Err(NoOrder::Unreadable(why)) => Err(why),
+        Err(NoOrder::Unvouched) => {
+            // Whoever may append to the records can put any number of them there: it is no duty of ours.
+            tracing::error!(%file, seq = by, "archive: a record that orders an erasure was not made with this log's secret");
+            return Ok(0);
+        }
+    };
+    match followed {
+        Ok(dropped) => Ok(dropped),
+        Err(why) => {
+            tracing::error!(%file, seq = by, why, "archive: an erasure is not followed");
+            erasure::not_followed(conn, by, &why)?;
+            Ok(0)
+        }
     }
 }
 
