@@ -21,6 +21,7 @@ use self::rows::{Counts, RowWriter};
 use self::tree::TreeWriter;
 use crate::access::AccessUpdate;
 use crate::erasure::{ERASED_ACTION, ErasureOrder, NoOrder};
+use crate::former::move_aside;
 use crate::layout::{remove_if_there, side_files};
 use crate::schema::{self, ATTEMPTS, CHECKPOINTS, FileIdentity, PROGRESS, RECORDS};
 use crate::spans::SpanUpdate;
@@ -108,10 +109,17 @@ impl Place {
     }
 }
 
+/// A file that an earlier release wrote.
+struct Earlier {
+    version: i64,
+}
+
 /// A partition's file, open for writing.
 #[derive(Debug)]
 pub(crate) struct Store {
     path: PathBuf,
+    /// What an earlier release wrote, where it was moved when this file was opened.
+    former: Option<PathBuf>,
     partition: Partition,
     conn: Connection,
     things: Things,
@@ -141,13 +149,15 @@ impl Store {
             make(path, identity)?;
         }
         let mut store = match Self::open_existing(path, identity)? {
-            Some(store) => store,
-            // Written by an earlier release: the log has all that stood in it.
-            None => {
-                remove(path)?;
+            Ok(store) => store,
+            Err(Earlier { version }) => {
+                // If we crash behind this, the file is missing, and made next time.
+                let former =
+                    move_aside(path, version).map_err(|error| StoreError::Broken(error.to_string()))?;
                 make(path, identity)?;
-                Self::open_existing(path, identity)?
-                    .ok_or_else(|| StoreError::Broken("a new file has an old version".to_owned()))?
+                let new = Self::open_existing(path, identity)?;
+                let new = new.map_err(|_| StoreError::Broken("a new file has an old version".to_owned()))?;
+                Self { former: Some(former), ..new }
             }
         };
         store.set_stopped(None)?;
@@ -155,7 +165,7 @@ impl Store {
         Ok(store)
     }
 
-    fn open_existing(path: &Path, identity: &StoreIdentity) -> Result<Option<Self>, StoreError> {
+    fn open_existing(path: &Path, identity: &StoreIdentity) -> Result<Result<Self, Earlier>, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(path, flags)?;
         let found = schema::version(&conn)?;
@@ -163,7 +173,7 @@ impl Store {
             return Err(StoreError::Newer { found });
         }
         if found < schema::SCHEMA_VERSION {
-            return Ok(None);
+            return Ok(Err(Earlier { version: found }));
         }
         conn.busy_timeout(BUSY_TIMEOUT)?;
         // NORMAL: after a power cut the last transactions may be gone, but whole, rows and position together,
@@ -209,8 +219,9 @@ impl Store {
         let tree = TreeWriter::read(&conn, records.seq)?;
         let (progress, checkpoints) = (Place::read(&conn, PROGRESS)?, Place::read(&conn, CHECKPOINTS)?);
         let judge = Judge::open(&conn, &identity.deployment, identity.partition, &identity.log_keys)?;
-        Ok(Some(Self {
+        Ok(Ok(Self {
             path: path.to_owned(),
+            former: None,
             partition,
             conn,
             things: Things::default(),
@@ -244,6 +255,11 @@ impl Store {
     /// Where the checkpoints go on.
     pub(crate) fn checkpoints_bookmark(&self) -> Bookmark {
         self.checkpoints.bookmark
+    }
+
+    /// Where the file of an earlier release is that stood in the place of this one, told once.
+    pub(crate) fn take_former(&mut self) -> Option<PathBuf> {
+        self.former.take()
     }
 
     /// Whether no message was archived yet.
@@ -534,7 +550,7 @@ impl Store {
     /// done now.
     pub(crate) fn clear_up(&mut self) -> Result<bool, StoreError> {
         // Without its indexes, whether a row names a thing is a question to the whole file.
-        if self.is_scrubbed || !self.indexed {
+        if !self.is_to_be_cleared_up() {
             return Ok(false);
         }
         let more = erasure::forget_orphans(&mut self.conn)?;
@@ -545,6 +561,11 @@ impl Store {
         }
         self.is_scrubbed = erasure::scrub(&self.conn)?;
         Ok(false)
+    }
+
+    /// Whether anything of erased bodies may be left that [`Store::clear_up`] does away with.
+    pub(crate) fn is_to_be_cleared_up(&self) -> bool {
+        !self.is_scrubbed && self.indexed
     }
 
     /// Writes down why the writer does not go on, for readers in any process; `None`: it does.
