@@ -139,7 +139,8 @@ CREATE TABLE access_holder (                -- whose access, at one source
   source TEXT NOT NULL,
   type TEXT NOT NULL,                       -- user, group, api_key, …
   identity TEXT NOT NULL,                   -- id:…, else email:… in lower case, else name:…; '' where nothing was said;
-                                            -- erased:… where every record that named them was erased
+                                            -- erased:… where every record that named them was erased: what is said of
+                                            -- them afterwards is of another holder, and ends none of its intervals
   UNIQUE (source, type, identity)
 ) STRICT;
 
