@@ -215,3 +215,6 @@ pub(super) fn scrub(conn: &Connection) -> rusqlite::Result<bool> {
     }
     Ok(!is_busy)
 }
+
+#[cfg(test)]
+mod tests;
