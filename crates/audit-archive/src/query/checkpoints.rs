@@ -147,3 +147,6 @@ pub(super) fn read_row(partition: Partition, row: &Row<'_>) -> rusqlite::Result<
         note: row.get(10)?,
     })
 }
+
+#[cfg(test)]
+mod tests;
