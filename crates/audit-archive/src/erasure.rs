@@ -55,7 +55,7 @@ impl ErasureOrder {
 
     /// How many leaves it names.
     pub fn count(&self) -> u64 {
-        self.leaves.iter().fold(0, |count, (start, end)| count.saturating_add(end.saturating_sub(*start)))
+        self.leaves.iter().fold(0_u64, |count, (start, end)| count.saturating_add(end.saturating_sub(*start)))
     }
 
     /// As it stands in the record, with what vouches for it: roots are public, so without that whoever may append to the

@@ -143,7 +143,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the file, making it where it is missing. The caller holds the directory's lock.
+    /// Opens the file, making it where it is missing; one of an earlier release is moved aside first (see
+    /// [`Store::take_former`]). The caller holds the directory's lock.
     pub(crate) fn open(path: &Path, identity: &StoreIdentity) -> Result<Self, StoreError> {
         if !path.exists() {
             make(path, identity)?;

@@ -271,6 +271,32 @@ async fn an_archive_waits_while_it_cannot_be_told_where_the_log_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_partition_whose_log_contradicts_its_checkpoint_is_stopped_by_name_and_numbers_nothing() {
+    let place = Place::new(1);
+    let journal = place.journal().await;
+    append(&journal, &records(0..100)).await;
+    let mut frontier = Frontier::new();
+    (0..3).for_each(|n| frontier.append(NodeHash::from_bytes([n; 32]), |_, _| {}));
+    let keys = signer(&journal).keys();
+    // Three leaves in all, it says, though forty messages are kept before its end.
+    signer(&journal).publish(signer(&journal).sign(&frontier, 90, 0).to_json()).await;
+    journal.close().await;
+    drop(journal);
+    remove_before(&place, 50);
+
+    let journal = place.journal().await;
+    let late = Reader::open(place.beside("late"));
+    let running = Running::start(config(&place, "late", keys), &journal);
+    wait::until(CAUGHT_UP_WITHIN, "the partition is stopped", || async {
+        let stopped = late.status().ok().and_then(|status| status.partitions.first()?.stopped.clone());
+        stopped.is_some_and(|why| why.contains("40 messages are kept before the end of the checkpoint of 3"))
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(late.status().expect("a status").partitions[0].messages, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_an_earlier_release_stays_where_the_log_no_longer_has_everything() {
     let place = Place::new(1);
     let journal = place.journal().await;

@@ -35,10 +35,10 @@ fn of_others(offset: u64) -> Message {
     message(offset, &record(&format!("other{offset}"), json!({})))
 }
 
-/// An order over leaves of the tree as it is now.
-fn order(dir: &Path, leaves: &[Range<u64>]) -> ErasureOrder {
+/// An order over a run of leaves of the tree as it is now.
+fn order(dir: &Path, leaves: Range<u64>) -> ErasureOrder {
     let tree = Reader::open(dir).tree_heads().expect("heads").remove(0);
-    ErasureOrder::new("request", 0, (tree.size, tree.root), leaves)
+    ErasureOrder::new("request", 0, (tree.size, tree.root), slice::from_ref(&leaves))
 }
 
 /// The record that gives it.
@@ -86,7 +86,7 @@ fn an_archive_that_was_there_and_one_that_is_built_anew_come_to_the_same() {
     ];
     let mut store_there = store(there);
     store_there.append(&log, 0, 3).expect("appended");
-    log.push(given(3, &order(there, &[0..2])));
+    log.push(given(3, &order(there, 0..2)));
     log.push(access(4, "removed", &json!({"type": "user", "id": "z-1"}), "admin"));
     for message in &log[3..] {
         store_there.append(slice::from_ref(message), 0, 5).expect("appended");
@@ -110,7 +110,7 @@ fn a_repeat_that_came_between_the_look_and_the_order_is_erased_too() {
     let mut log = vec![of_zaphod(0, "one", EMAIL), of_others(1)];
     let mut store_there = store(there);
     store_there.append(&log, 0, 2).expect("appended");
-    let order = order(there, &[0..1]);
+    let order = order(there, 0..1);
     log.extend([of_zaphod(2, "one", EMAIL), of_others(3), given(4, &order), of_zaphod(5, "one", EMAIL)]);
     for message in &log[2..] {
         store_there.append(slice::from_ref(message), 0, 6).expect("appended");
@@ -127,7 +127,7 @@ fn a_repeat_in_a_former_tree_keeps_its_leaf() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut store = store(dir.path());
     store.append(&[of_zaphod(0, "one", EMAIL), of_others(1)], 0, 2).expect("appended");
-    let order = order(dir.path(), &[0..1]);
+    let order = order(dir.path(), 0..1);
     store.append(&[of_zaphod(2, "one", EMAIL)], 0, 3).expect("appended");
     // The log begins again; the order is about the tree before, and so is one of the repeats.
     store.append(&[of_others(0), of_zaphod(1, "one", EMAIL), given(2, &order)], 1, 3).expect("appended");
@@ -140,7 +140,8 @@ fn an_order_reaches_no_further_than_its_tree() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut store = store(dir.path());
     store.append(&[of_others(0), of_zaphod(1, "one", EMAIL)], 0, 2).expect("appended");
-    let order = order(dir.path(), &[1..u64::MAX, u64::MAX - 1..u64::MAX]);
+    let leaves = vec![(1, u64::MAX), (u64::MAX - 1, u64::MAX)];
+    let order = ErasureOrder { leaves, ..order(dir.path(), 0..1) };
     assert_eq!(order.count(), u64::MAX);
     store.append(&[of_others(2)], 0, 3).expect("appended");
     let followed = super::follow(&store.conn, 0, 3, &order).expect("no error");
@@ -153,7 +154,7 @@ fn an_order_that_cannot_be_followed_is_an_alarm_and_one_that_is_not_ours_is_none
     let dir = tempfile::tempdir().expect("a directory");
     let mut store = store(dir.path());
     store.append(&[of_zaphod(0, "one", EMAIL)], 0, 1).expect("appended");
-    let honest = order(dir.path(), &[0..1]);
+    let honest = order(dir.path(), 0..1);
     let status = || Reader::open(dir.path()).status().expect("a status").partitions.remove(0);
 
     let mut forged = given(1, &honest);
@@ -185,7 +186,7 @@ fn words_behind_signs_are_taken_out_of_full_text() {
     store.append(&[of_zaphod(0, "one", EMAIL), of_others(1)], 0, 2).expect("appended");
     let found = || texts(dir.path(), "SELECT CAST(rowid AS TEXT) FROM text WHERE text MATCH 'zaphod'");
     assert_eq!(found(), ["0"]);
-    store.append(&[given(2, &order(dir.path(), &[0..1]))], 0, 3).expect("appended");
+    store.append(&[given(2, &order(dir.path(), 0..1))], 0, 3).expect("appended");
     assert!(found().is_empty());
     is_sound(dir.path());
 }
@@ -199,7 +200,7 @@ fn why_a_message_was_no_record_no_longer_quotes_it() {
     store.append(&[undecodable], 0, 1).expect("appended");
     let problem = || texts(dir.path(), "SELECT problem FROM undecodable").remove(0);
     assert!(problem().contains(EMAIL), "{}", problem());
-    store.append(&[given(1, &order(dir.path(), &[0..1]))], 0, 2).expect("appended");
+    store.append(&[given(1, &order(dir.path(), 0..1))], 0, 2).expect("appended");
     assert_eq!(problem(), super::ERASED_PROBLEM);
     is_sound(dir.path());
 }
@@ -212,7 +213,7 @@ fn clearing_up_that_a_reader_puts_off_is_still_to_be_done() {
     store.finish_catch_up().expect("indexed");
     let reader = Connection::open(file(dir.path())).expect("the file");
     reader.execute_batch("BEGIN; SELECT count(*) FROM record").expect("a reader at work");
-    store.append(&[given(1, &order(dir.path(), &[0..1]))], 0, 2).expect("appended");
+    store.append(&[given(1, &order(dir.path(), 0..1))], 0, 2).expect("appended");
     while store.clear_up().expect("cleared up") {}
     assert!(store.is_to_be_cleared_up());
     reader.execute_batch("COMMIT").expect("done");
