@@ -138,8 +138,9 @@ impl PartitionWriter {
                 }
                 // Readers that were at work put clearing up off: it is looked at again, whether anything comes or not.
                 Err(TryRecvError::Empty) if self.store.is_to_be_cleared_up() => match self.next_within() {
-                    Some(next) => next,
-                    None => {
+                    Ok(work) => Some(work),
+                    Err(TryRecvError::Disconnected) => None,
+                    Err(TryRecvError::Empty) => {
                         may_clear_up = true;
                         continue;
                     }
@@ -153,15 +154,13 @@ impl PartitionWriter {
         }
     }
 
-    /// Waits for work, for a while: `None` where none came, `Some(None)` where there will be no more.
-    fn next_within(&mut self) -> Option<Option<Work>> {
+    /// Waits for work, but not for long.
+    fn next_within(&mut self) -> Result<Work, TryRecvError> {
         let until = Instant::now() + CLEAR_UP_INTERVAL;
         loop {
             match self.work.try_next() {
-                Ok(work) => return Some(Some(work)),
-                Err(TryRecvError::Disconnected) => return Some(None),
-                Err(TryRecvError::Empty) if Instant::now() >= until => return None,
-                Err(TryRecvError::Empty) => std::thread::sleep(SHUTDOWN_INTERVAL),
+                Err(TryRecvError::Empty) if Instant::now() < until => std::thread::sleep(SHUTDOWN_INTERVAL),
+                next => return next,
             }
         }
     }
