@@ -139,8 +139,8 @@ CREATE TABLE access_holder (                -- whose access, at one source
   source TEXT NOT NULL,
   type TEXT NOT NULL,                       -- user, group, api_key, …
   identity TEXT NOT NULL,                   -- id:…, else email:… in lower case, else name:…; '' where nothing was said;
-                                            -- erased:… where every record that named them was erased: what is said of
-                                            -- them afterwards is of another holder, and ends none of its intervals
+                                            -- erased:… where every record that named them was erased: a keyed tag, the same
+                                            -- in every partition, until a record that is not erased names them again
   UNIQUE (source, type, identity)
 ) STRICT;
 

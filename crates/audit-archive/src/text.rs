@@ -7,7 +7,8 @@
 //! diacritics. So a search is for whole words, a run of Chinese is one word, and the vowel signs of Indic scripts
 //! split theirs. A body that is erased is taken out of it by FTS5's `delete` command, which
 //! wants the words it was given: [`words`] makes them again from the record. With `secure-delete` they are gone from
-//! the index at once, not only marked.
+//! the index at once, not only marked. What may stay until the index is merged there is the beginning of a word that stood
+//! first on a page, as far as the letter in which it differs from the word before it: by that FTS5 finds the page.
 
 use std::borrow::Cow;
 

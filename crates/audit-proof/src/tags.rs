@@ -25,6 +25,9 @@ const SCOPE_KEY_LABEL: &[u8] = b"flagtrail scope key v1\0";
 /// Precedes a person's name where a tag is made of it.
 const PERSON_LABEL: &[u8] = b"flagtrail person v1\0";
 
+/// Precedes what a holder of access is known by where a tag is made of it.
+const HOLDER_LABEL: &[u8] = b"flagtrail access holder v1\0";
+
 /// Precedes an order to erase where what vouches for it is made of it.
 const ORDER_LABEL: &[u8] = b"flagtrail erasure order v1\0";
 
@@ -99,7 +102,17 @@ impl TagKey {
 
     /// The tag of a person, in no scope: what an erasure tells of whom it was about. ASCII case makes no difference.
     pub fn person(&self, name: &str) -> Tag {
-        let whole = sealed(&self.0, &[PERSON_LABEL, name.trim().to_ascii_lowercase().as_bytes()]);
+        self.tag(&[PERSON_LABEL, name.trim().to_ascii_lowercase().as_bytes()])
+    }
+
+    /// The tag of a holder of access, which stands for him where every record that named him was erased: the same in every
+    /// partition.
+    pub fn holder(&self, source: &str, kind: &str, identity: &str) -> Tag {
+        self.tag(&[HOLDER_LABEL, source.as_bytes(), b"\0", kind.as_bytes(), b"\0", identity.as_bytes()])
+    }
+
+    fn tag(&self, parts: &[&[u8]]) -> Tag {
+        let whole = sealed(&self.0, parts);
         let mut tag = [0; TAG_BYTES];
         tag.copy_from_slice(&whole[..TAG_BYTES]);
         Tag(tag)

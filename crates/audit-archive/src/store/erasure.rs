@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use audit_journal::Message;
-use audit_proof::Leaf;
+use audit_proof::{Leaf, TagKey};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
@@ -46,6 +46,7 @@ pub(super) fn may_be_order(message: &Message) -> bool {
 /// there. Returns how many bodies were dropped. What can't be followed is said and changes nothing.
 pub(super) fn follow(
     conn: &Connection,
+    key: &TagKey,
     partition: u32,
     by: u64,
     order: &ErasureOrder,
@@ -68,7 +69,7 @@ pub(super) fn follow(
         dropped += drop_run(conn, run, first_seq, by, &mut holders)?;
     }
     dropped += drop_repeats(conn, first_seq + order.size)?;
-    access::forget_names(conn, &holders)?;
+    access::forget_names(conn, key, &holders)?;
     conn.execute("UPDATE archive SET unscrubbed = 1", ())?;
     Ok(Ok(dropped))
 }

@@ -437,7 +437,7 @@ impl Store {
                     order = Some((seq, ErasureOrder::of_record(fields.json, &self.tag_key)));
                 }
                 spans.add(seq, fields.occurred_at);
-                access.add(&tx, seq, &fields)?;
+                access.add(&tx, &self.tag_key, seq, &fields)?;
                 if let Some(text) = &mut text {
                     text.add(seq, fields.json)?;
                 }
@@ -451,7 +451,7 @@ impl Store {
             tx.prepare_cached("UPDATE archive SET text_seq = ?1")?.execute([to.seq])?;
         }
         let erased = match order {
-            Some((by, order)) => follow_order(&tx, &self.path, (self.partition, by), order)?,
+            Some((by, order)) => follow_order(&tx, &self.path, &self.tag_key, (self.partition, by), order)?,
             None => 0,
         };
         move_position(&tx, from, to, log_end, counts)?;
@@ -588,12 +588,13 @@ impl Store {
 fn follow_order(
     conn: &Connection,
     path: &Path,
+    key: &TagKey,
     (partition, by): (Partition, u64),
     order: Result<ErasureOrder, NoOrder>,
 ) -> Result<u64, StoreError> {
     let file = path.display();
     let followed = match order {
-        Ok(order) => erasure::follow(conn, partition, by, &order)?,
+        Ok(order) => erasure::follow(conn, key, partition, by, &order)?,
         Err(NoOrder::Unreadable(why)) => Err(why),
         Err(NoOrder::Unvouched) => {
             // Whoever may append to the records can put any number of them there: it is no duty of ours.

@@ -88,16 +88,21 @@ fn an_archive_that_was_there_and_one_that_is_built_anew_come_to_the_same() {
     store_there.append(&log, 0, 3).expect("appended");
     log.push(given(3, &order(there, 0..2)));
     log.push(access(4, "removed", &json!({"type": "user", "id": "z-1"}), "admin"));
-    for message in &log[3..] {
-        store_there.append(slice::from_ref(message), 0, 5).expect("appended");
-    }
+    store_there.append(&log[3..4], 0, 5).expect("appended");
+    // The address that only the erased grant said is gone, the id that another record says is not; and a tag that is the
+    // same in every partition stands for whom no other record names.
+    let tag = identity(0).tag_key.holder("main", "user", "id:z-1");
+    let forgotten = format!("1 erased:{}", hex::encode(tag.as_bytes()));
+    assert_eq!(texts(there, HOLDERS), [forgotten.as_str(), "2 id:t-1"]);
+    assert_eq!(texts(there, LABELS), ["t-1 of 2"]);
+    store_there.append(&log[4..], 0, 5).expect("appended");
     store(anew).append(&log, 0, 5).expect("appended");
     for dir in [there, anew] {
-        assert_eq!(texts(dir, HOLDERS), ["1 erased:1", "2 id:t-1", "3 id:z-1"]);
-        // The address that only the erased grant said is gone, the id that another record says is not.
-        assert_eq!(texts(dir, LABELS), ["t-1 of 2", "z-1 of 3"]);
-        assert_eq!(texts(dir, INTERVALS), ["1 admin 0 to ", "2 admin 1 to ", "2 viewer 2 to "]);
-        assert_eq!(texts(dir, FINDINGS), ["4 removal_without_grant"]);
+        // What is said of him later meets what he was granted, and names him again.
+        assert_eq!(texts(dir, HOLDERS), ["1 id:z-1", "2 id:t-1"]);
+        assert_eq!(texts(dir, LABELS), ["z-1 of 1", "t-1 of 2"]);
+        assert_eq!(texts(dir, INTERVALS), ["1 admin 0 to 4", "2 admin 1 to ", "2 viewer 2 to "]);
+        assert!(texts(dir, FINDINGS).is_empty());
         assert_eq!(erased(dir), ["0", "1"]);
         is_sound(dir);
     }
@@ -144,7 +149,7 @@ fn an_order_reaches_no_further_than_its_tree() {
     let order = ErasureOrder { leaves, ..order(dir.path(), 0..1) };
     assert_eq!(order.count(), u64::MAX);
     store.append(&[of_others(2)], 0, 3).expect("appended");
-    let followed = super::follow(&store.conn, 0, 3, &order).expect("no error");
+    let followed = super::follow(&store.conn, &store.tag_key, 0, 3, &order).expect("no error");
     assert_eq!(followed, Ok(1));
     assert_eq!(erased(dir.path()), ["1"]);
 }
