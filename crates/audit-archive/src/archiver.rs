@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::{self, ALARMS_WAITING_MAX};
-use crate::beginning::{self, Beginning};
+use crate::beginning;
 use crate::config::ArchiveConfig;
+use crate::former;
 use crate::layout::{DirectoryLock, LockError, partition_file};
 use crate::partition::{PartitionWriter, Work};
 use crate::queue::{Room, WorkSender};
@@ -64,7 +65,7 @@ pub struct Archiver {
 }
 
 impl Archiver {
-    /// Locks the directory and opens its files, making what is missing. A file of an earlier release is made
+    /// Locks the directory and opens its files, making what is missing. A file of an earlier release is moved aside and made
     /// anew, to be filled from the log.
     pub fn open(config: ArchiveConfig, journal: &Journal) -> Result<Self, ArchiverError> {
         let identity = journal.identity();
@@ -77,6 +78,7 @@ impl Archiver {
                 partitions: identity.partitions,
                 full_text: config.full_text,
                 log_keys: config.log_keys.clone(),
+                tag_key: journal.identity().tag_key(),
             };
             let path = partition_file(&config.dir, partition);
             let store = Store::open(&path, &identity).map_err(|error| refusal(&path, error))?;
@@ -90,10 +92,22 @@ impl Archiver {
     /// and so does [`crate::Reader::status`].
     pub async fn run(self, journal: Journal, shutdown: CancellationToken) {
         let Self { config, lock, mut stores } = self;
+        let mut refused = BTreeSet::new();
         for (partition, store) in &mut stores {
-            let begun = shutdown.run_until_cancelled(begin(&journal, &config, *partition, store)).await;
-            if begun.is_none() {
-                return;
+            // Where one waits for the log the others do, too: it is the same log.
+            let begin = beginning::begin(&journal, &config.log_keys, *partition, store);
+            let begun = shutdown.run_until_cancelled(begin).await;
+            match begun {
+                None => return,
+                Some(Ok(())) => {}
+                Some(Err(why)) => {
+                    tracing::error!(file = store.name(), why, "archive: partition stopped");
+                    beginning::say(store, Some(&why));
+                    refused.insert(*partition);
+                }
+            }
+            if let Some(former) = store.take_former() {
+                former::let_go(&journal, *partition, &former).await;
             }
         }
         let records_from = bookmarks(&stores, Store::bookmark);
@@ -103,9 +117,13 @@ impl Archiver {
         let mut writers = JoinSet::new();
         let room = Room::new();
         let mut queues = Vec::with_capacity(stores.len());
-        for (_, store) in stores {
+        for (partition, store) in stores {
             let (queue, work) = room.queue();
             queues.push(queue);
+            // Nobody takes its work, and so it takes no room.
+            if refused.contains(&partition) {
+                continue;
+            }
             let writer = PartitionWriter {
                 store,
                 dir: config.dir.clone(),
@@ -165,31 +183,6 @@ fn refusal(path: &Path, error: StoreError) -> ArchiverError {
             ArchiverError::Storage { path: file, problem }
         }
         StoreError::Superseded { .. } => ArchiverError::Held(file),
-    }
-}
-
-/// Has an empty file begin where the log does, if a retention has removed its start: under the numbers that messages
-/// have everywhere, on the tree that was signed. Where that can't be told, the file numbers from what there is, and its
-/// roots are its own: the checkpoints that come say so.
-async fn begin(journal: &Journal, config: &ArchiveConfig, partition: Partition, store: &mut Store) {
-    if !store.is_empty() {
-        return;
-    }
-    let begun = match beginning::find(journal, &config.log_keys, partition).await {
-        Ok(None) => return,
-        Ok(Some(Beginning { first_seq, next, base, epoch })) => {
-            tracing::info!(
-                partition,
-                first_seq,
-                size = base.size(),
-                "archive: the log's start was removed; the tree goes on from a checkpoint"
-            );
-            store.take_up(first_seq, next, &base, epoch).map_err(|error| format!("{error:?}"))
-        }
-        Err(error) => Err(error.to_string()),
-    };
-    if let Err(why) = begun {
-        tracing::error!(partition, why, "archive: where the tree goes on can't be told; it begins anew");
     }
 }
 

@@ -5,34 +5,58 @@
 //! where that checkpoint ends are archived too, under their numbers; but what stood left of them in the tree is gone, so
 //! nothing can be proven of them.
 
+use std::time::Duration;
+
 use audit_journal::{Bounds, Journal, Offset, Partition, ReadError, ReadLimit, Topic};
 use audit_proof::{Checkpoint, Frontier, LogKeys, Sealed, epoch_of};
+
+use crate::partition::sentence;
+use crate::store::{Store, StoreError};
+
+/// Pause before it is asked again where the log begins.
+const BEGIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Messages read at a time.
 const WINDOW: ReadLimit = ReadLimit { messages: 4_096, bytes: 4 * 1024 * 1024 };
 
 /// Where an archive begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Beginning {
+struct Beginning {
     /// The number of the first message that is kept.
-    pub(crate) first_seq: u64,
+    first_seq: u64,
     /// Its offset, or that of a hole before it.
-    pub(crate) next: Offset,
+    next: Offset,
     /// The right edge of the tree that the checkpoint is of.
-    pub(crate) base: Frontier,
+    base: Frontier,
     /// The epoch in the tree's name.
-    pub(crate) epoch: u32,
+    epoch: u32,
 }
 
 /// Why it can't be told.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BeginningError {
-    #[error("the log can't be read: {0}")]
+enum BeginningError {
+    #[error(transparent)]
     Log(#[from] ReadError),
     #[error(
-        "{kept} messages are kept before the end of the checkpoint of {size} leaves, which is more than it covers: the log or the checkpoint was altered"
+        "{kept} messages are kept before the end of the checkpoint of {size} leaves, which is more than it covers: the log or the checkpoint was altered; name the log's keys in archive.log_keys, so that only what they signed counts"
     )]
     TooMany { kept: u64, size: u64 },
+}
+
+/// Why a file does not begin.
+enum NotBegun {
+    /// What passes by itself.
+    Yet(String),
+    Ever(String),
+}
+
+impl From<BeginningError> for NotBegun {
+    fn from(error: BeginningError) -> Self {
+        match error {
+            BeginningError::Log(error) => Self::Yet(error.to_string()),
+            BeginningError::TooMany { .. } => Self::Ever(error.to_string()),
+        }
+    }
 }
 
 /// A checkpoint from which an archive may begin.
@@ -42,9 +66,72 @@ struct Candidate {
     frontier: Frontier,
 }
 
+/// Has an empty file begin where the log does, if a retention has removed its start: under the numbers that messages
+/// have everywhere, on the tree that was signed. Where no checkpoint tells, it numbers from what there is, and its roots are
+/// its own: the checkpoints that come say so. While the log can't be read it waits, and the file says so: what it would
+/// begin with instead could never be put right. An error says why it must not begin at all.
+pub(crate) async fn begin(
+    journal: &Journal,
+    keys: &LogKeys,
+    partition: Partition,
+    store: &mut Store,
+) -> Result<(), String> {
+    if !store.is_empty() {
+        return Ok(());
+    }
+    let mut is_waiting = false;
+    loop {
+        let why = match begin_now(journal, keys, partition, store).await {
+            Ok(()) => break,
+            Err(NotBegun::Ever(why)) => return Err(why),
+            Err(NotBegun::Yet(why)) => why,
+        };
+        if !is_waiting {
+            is_waiting = true;
+            tracing::warn!(partition, why, "archive: it waits until it can be told where the log begins");
+            say(store, Some(&format!("waiting until it can be told where the log begins: {why}")));
+        }
+        tokio::time::sleep(BEGIN_PAUSE).await;
+    }
+    if is_waiting {
+        say(store, None);
+    }
+    Ok(())
+}
+
+/// Writes down why a file does not go on. The trace says it too, so that it is not written is no reason to stop.
+pub(crate) fn say(store: &mut Store, why: Option<&str>) {
+    if let Err(error) = store.set_stopped(why) {
+        tracing::warn!(file = store.name(), ?error, "archive: can't write down how it stands");
+    }
+}
+
+async fn begin_now(
+    journal: &Journal,
+    keys: &LogKeys,
+    partition: Partition,
+    store: &mut Store,
+) -> Result<(), NotBegun> {
+    let Some(Beginning { first_seq, next, base, epoch }) = find(journal, keys, partition).await? else {
+        return Ok(());
+    };
+    store.take_up(first_seq, next, &base, epoch).map_err(|error| match error {
+        StoreError::NotNow(why) => NotBegun::Yet(why),
+        error => NotBegun::Ever(sentence(&error, &store.name())),
+    })?;
+    let size = base.size();
+    tracing::info!(
+        partition,
+        first_seq,
+        size,
+        "archive: the log's start was removed; the tree goes on from a checkpoint"
+    );
+    Ok(())
+}
+
 /// Looks for the first checkpoint that ends among what is kept; `None` where nothing was removed, or where no
 /// checkpoint tells.
-pub(crate) async fn find(
+async fn find(
     journal: &Journal,
     keys: &LogKeys,
     partition: Partition,

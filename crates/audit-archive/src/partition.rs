@@ -27,7 +27,10 @@ const TRANSACTION_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How often free space is looked at, and how long a pause lasts before it is looked at again.
 const SPACE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a pausing writer looks whether it is to end.
+/// How soon clearing up is tried again that readers have put off.
+const CLEAR_UP_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often a pausing writer looks whether it is to end, and one that waits to clear up whether work has come.
 const SHUTDOWN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a partition's writer is given.
@@ -133,12 +136,32 @@ impl PartitionWriter {
                     text_may_improve = self.patiently(Store::improve_text)?;
                     continue;
                 }
+                // Readers that were at work put clearing up off: it is looked at again, whether anything comes or not.
+                Err(TryRecvError::Empty) if self.store.is_to_be_cleared_up() => match self.next_within() {
+                    Ok(work) => Some(work),
+                    Err(TryRecvError::Disconnected) => None,
+                    Err(TryRecvError::Empty) => {
+                        may_clear_up = true;
+                        continue;
+                    }
+                },
                 Err(TryRecvError::Empty) => self.work.next_blocking(),
             };
             let Some(work) = next else { return Ok(()) };
             self.work_on(work)?;
             self.hand_over_alarms()?;
             (text_may_improve, may_judge, may_clear_up) = (true, true, true);
+        }
+    }
+
+    /// Waits for work, but not for long.
+    fn next_within(&mut self) -> Result<Work, TryRecvError> {
+        let until = Instant::now() + CLEAR_UP_INTERVAL;
+        loop {
+            match self.work.try_next() {
+                Err(TryRecvError::Empty) if Instant::now() < until => std::thread::sleep(SHUTDOWN_INTERVAL),
+                next => return next,
+            }
         }
     }
 
@@ -195,8 +218,10 @@ impl PartitionWriter {
     fn hand_over_alarms(&mut self) -> Result<(), End> {
         // As many as the room for those that wait, and one more that is being told of.
         while self.alarmed.len() <= ALARMS_WAITING_MAX {
-            let alarm = self.store.untold_alarm(&self.alarmed).map_err(End::Failed)?;
-            let Some(alarm) = alarm else { break };
+            let alarmed = std::mem::take(&mut self.alarmed);
+            let alarm = self.patiently(|store| store.untold_alarm(&alarmed));
+            self.alarmed = alarmed;
+            let Some(alarm) = alarm? else { break };
             let seq = alarm.seq;
             if self.alarms.try_send(alarm).is_err() {
                 break;
@@ -295,7 +320,7 @@ fn bytes_of(messages: &[Message]) -> usize {
 }
 
 /// What went wrong, for people.
-fn sentence(error: &StoreError, file: &str) -> String {
+pub(crate) fn sentence(error: &StoreError, file: &str) -> String {
     match error {
         StoreError::Superseded { expected, found } => format!(
             "{file}: another writer moved the position from {expected} to {}: two processes write this archive; \

@@ -57,6 +57,7 @@ pub(crate) fn identity(partition: u32) -> StoreIdentity {
         partitions: 2,
         full_text: true,
         log_keys: LogKeys::default(),
+        tag_key: TagKey::derive(b"test"),
     }
 }
 

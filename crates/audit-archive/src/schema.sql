@@ -13,6 +13,8 @@ CREATE TABLE archive (                      -- one row: what this file is
   indexed INTEGER NOT NULL DEFAULT 0,       -- 1 once the secondary indexes stand
   unscrubbed INTEGER NOT NULL DEFAULT 0,    -- 1 while the write-ahead log may still hold what was erased
   first_seq INTEGER NOT NULL DEFAULT 0,     -- the number of the first message that the log still had when the file was made
+  unfollowed INTEGER NOT NULL DEFAULT 0,    -- how many orders to erase were not followed …
+  unfollowed_why TEXT,                      -- … and why the last of them was not
   stopped TEXT                              -- why the writer pauses or stopped, while it does
 ) STRICT;
 
@@ -97,7 +99,8 @@ CREATE TABLE tree (                         -- the Merkle tree over the messages
   size INTEGER NOT NULL,                    -- how many leaves; message first_seq + n is leaf n
   peaks BLOB NOT NULL,                      -- its right edge: the roots of its perfect subtrees, the largest first
   base_size INTEGER NOT NULL DEFAULT 0,     -- how many leaves it had, and its edge, where it was taken up from a
-  base_peaks BLOB NOT NULL DEFAULT x''      -- checkpoint because retention had removed what stood before
+  base_peaks BLOB NOT NULL DEFAULT x'',     -- checkpoint because retention had removed what stood before
+  origin TEXT                               -- the name under which it is signed, by a checkpoint that agreed with it
 ) STRICT;
 INSERT INTO tree (first_seq, epoch, size, peaks) VALUES (0, 0, 0, x'');
 
@@ -136,7 +139,8 @@ CREATE TABLE access_holder (                -- whose access, at one source
   source TEXT NOT NULL,
   type TEXT NOT NULL,                       -- user, group, api_key, …
   identity TEXT NOT NULL,                   -- id:…, else email:… in lower case, else name:…; '' where nothing was said;
-                                            -- erased:… where every record that named them was erased
+                                            -- erased:… where every record that named them was erased: a keyed tag, the same
+                                            -- in every partition, until a record that is not erased names them again
   UNIQUE (source, type, identity)
 ) STRICT;
 
@@ -256,7 +260,8 @@ CREATE TABLE checkpoint (                   -- signed heads as they stand on the
 --          unreadable  no checkpoint at all
 
 CREATE INDEX checkpoint_pending ON checkpoint (size) WHERE verdict = 'pending';
-CREATE INDEX checkpoint_size ON checkpoint (size) WHERE verdict IN ('agrees', 'unsigned');
+CREATE INDEX checkpoint_size ON checkpoint (origin, size) WHERE verdict IN ('agrees', 'unsigned');
+CREATE INDEX checkpoint_witnessed ON checkpoint (origin, seq) WHERE verdict = 'agrees' AND witnesses IS NOT NULL;
 CREATE INDEX checkpoint_alarm ON checkpoint (seq) WHERE verdict NOT IN ('agrees', 'unsigned', 'pending', 'before');
 CREATE INDEX checkpoint_untold ON checkpoint (seq) WHERE told = 0;
 

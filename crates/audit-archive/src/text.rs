@@ -7,7 +7,8 @@
 //! diacritics. So a search is for whole words, a run of Chinese is one word, and the vowel signs of Indic scripts
 //! split theirs. A body that is erased is taken out of it by FTS5's `delete` command, which
 //! wants the words it was given: [`words`] makes them again from the record. With `secure-delete` they are gone from
-//! the index at once, not only marked.
+//! the index at once, not only marked. What may stay until the index is merged there is the beginning of a word that stood
+//! first on a page, as far as the letter in which it differs from the word before it: by that FTS5 finds the page.
 
 use std::borrow::Cow;
 
@@ -109,7 +110,9 @@ const OWN_WORDS_MAX: usize = 3;
 pub(crate) fn expression_for(json: &str) -> Option<String> {
     let mut own = String::new();
     words(json, &mut own);
-    let first: Vec<&str> = own.split_whitespace().take(OWN_WORDS_MAX).collect();
+    // An arrow or a dash is no word, and a record may begin with many of them.
+    let is_word = |part: &&str| part.chars().any(char::is_alphanumeric);
+    let first: Vec<&str> = own.split_whitespace().filter(is_word).take(OWN_WORDS_MAX).collect();
     match_expression(&first.join(" "))
 }
 
@@ -223,6 +226,13 @@ mod tests {
     #[test]
     fn a_search_without_a_letter_or_digit_is_none() {
         assert_eq!(match_expression(" \"\" =*' 🎉"), None);
+    }
+
+    #[test]
+    fn a_record_that_begins_with_no_word_is_looked_up_by_those_that_follow() {
+        let own = super::expression_for(r#"{"log":"→ — 🎉 Ada turned it on"}"#);
+        assert_eq!(own.as_deref(), Some(r#""Ada" "turned" "it" "#));
+        assert_eq!(super::expression_for(r#"{"log":"→ — 🎉"}"#), None);
     }
 
     #[test]

@@ -49,8 +49,9 @@ impl LogIdentity {
 
     /// The key that the tags of this log's records are made with. It follows from the namespace: whoever may read
     /// the log may read the records themselves, so tags hide nothing from him, and every process that appends
-    /// makes the same tags without being given a key.
-    pub(crate) fn tag_key(&self) -> TagKey {
+    /// makes the same tags without being given a key. An order to erase is vouched for with it, too: so who may only append
+    /// to the records, and not read `control`, can't give one.
+    pub fn tag_key(&self) -> TagKey {
         TagKey::derive(self.namespace.as_bytes())
     }
 

@@ -25,6 +25,12 @@ const SCOPE_KEY_LABEL: &[u8] = b"flagtrail scope key v1\0";
 /// Precedes a person's name where a tag is made of it.
 const PERSON_LABEL: &[u8] = b"flagtrail person v1\0";
 
+/// Precedes what a holder of access is known by where a tag is made of it.
+const HOLDER_LABEL: &[u8] = b"flagtrail access holder v1\0";
+
+/// Precedes an order to erase where what vouches for it is made of it.
+const ORDER_LABEL: &[u8] = b"flagtrail erasure order v1\0";
+
 /// Precedes the secret's own use here, so that no other use of the same secret gives the same key.
 const TAG_KEY_LABEL: &[u8] = b"flagtrail tag key v1";
 
@@ -96,10 +102,31 @@ impl TagKey {
 
     /// The tag of a person, in no scope: what an erasure tells of whom it was about. ASCII case makes no difference.
     pub fn person(&self, name: &str) -> Tag {
-        let whole = sealed(&self.0, &[PERSON_LABEL, name.trim().to_ascii_lowercase().as_bytes()]);
+        self.tag(&[PERSON_LABEL, name.trim().to_ascii_lowercase().as_bytes()])
+    }
+
+    /// The tag of a holder of access, which stands for him where every record that named him was erased: the same in every
+    /// partition.
+    pub fn holder(&self, source: &str, kind: &str, identity: &str) -> Tag {
+        self.tag(&[HOLDER_LABEL, source.as_bytes(), b"\0", kind.as_bytes(), b"\0", identity.as_bytes()])
+    }
+
+    fn tag(&self, parts: &[&[u8]]) -> Tag {
+        let whole = sealed(&self.0, parts);
         let mut tag = [0; TAG_BYTES];
         tag.copy_from_slice(&whole[..TAG_BYTES]);
         Tag(tag)
+    }
+
+    /// What vouches for an order to erase: nobody makes it who has not the deployment's secret.
+    pub fn order_mac(&self, order: &[u8]) -> [u8; 32] {
+        sealed(&self.0, &[ORDER_LABEL, order])
+    }
+
+    /// Whether this vouches for that order.
+    pub fn vouches_for_order(&self, order: &[u8], mac: &[u8]) -> bool {
+        let keyed = self.0.clone().chain_update(ORDER_LABEL).chain_update(order);
+        keyed.verify_slice(mac).is_ok()
     }
 
     /// The key of one scope.

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use audit_proof::TagKey;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::event::{Effect, Event, Reach, SNAPSHOT_COMPLETED};
@@ -56,13 +57,19 @@ struct Touched {
 
 impl AccessUpdate {
     /// Takes in what a record says of access, if it says anything.
-    pub(crate) fn add(&mut self, conn: &Connection, seq: u64, fields: &Fields<'_>) -> rusqlite::Result<()> {
+    pub(crate) fn add(
+        &mut self,
+        conn: &Connection,
+        key: &TagKey,
+        seq: u64,
+        fields: &Fields<'_>,
+    ) -> rusqlite::Result<()> {
         if fields.action == SNAPSHOT_COMPLETED {
             conn.prepare_cached("INSERT INTO access_snapshot (source, at_us, seq) VALUES (?1, ?2, ?3)")?
                 .execute(params![fields.source, fields.occurred_at.micros(), seq])?;
         }
         let Some(event) = Event::read(fields) else { return Ok(()) };
-        let Numbers { holder, scope, area } = numbers(conn, &event)?;
+        let Numbers { holder, scope, area } = numbers(conn, key, &event)?;
         let at_us = fields.occurred_at.micros();
         let came_before: bool = conn
             .prepare_cached(

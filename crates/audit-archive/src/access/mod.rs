@@ -8,7 +8,8 @@
 //! What a record means is decided here, and written where users read it (README, "Who had access"):
 //!
 //! - A holder is known by the source and by the first of id, e-mail and name that the record gives; a scope by id before
-//!   key. An e-mail counts in lower case.
+//!   key. An e-mail counts in lower case. For a holder whom only erased records named stands a keyed tag, by which a later
+//!   record still meets it.
 //! - A removal that names no role ends every role of the group. One that says that the subject is no more (`user.deleted`
 //!   and the like) does, too, and it ends what the subject holds in other scopes: for that, see below. A removal of access to an account
 //!   ends nothing below it: no platform says so, and whoever reads is told of it.
@@ -28,6 +29,7 @@ pub(crate) mod node;
 
 pub(crate) use event::Reach;
 pub(crate) use fold::{AccessUpdate, fold_all};
+pub(crate) use names::forget_names;
 
 #[cfg(test)]
 mod tests;

@@ -67,8 +67,8 @@ impl CheckReport {
 /// position; that each body still has the hash it was archived with, and that the Merkle tree is made of these
 /// messages; that each row's id is its record's; that the marks of duplicates point at earlier records of the same
 /// id; that what is counted of each source is what there is; that records (up to a thousand of a file) are found by
-/// their words; that intervals of access are what the records give when they are folded again; that the tree still has the
-/// roots that were signed of it (of up to two thousand checkpoints), and that no checkpoint was other than it should be;
+/// their words; that intervals of access are what the records give when they are folded again; that every order to erase was
+/// followed; that the tree still has the roots that were signed of it (of up to two thousand checkpoints), and that no checkpoint was other than it should be;
 /// that delivery attempts are numbered without holes and readable. Reads only, beside a writer or without one. Where a
 /// checkpoint covers it, the archive is what was signed; beyond the last one that takes a root from elsewhere.
 pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, MaintenanceError> {
@@ -122,10 +122,21 @@ fn check_file(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusql
         check_heard(conn, path, report)?;
     }
     check_words(conn, path, report)?;
+    check_erasures(conn, path, report)?;
     for problem in check_access(conn)? {
         report.add(path, problem);
     }
     check_attempts(conn, path, report)
+}
+
+/// Says where a duty was not carried out.
+fn check_erasures(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
+    let select = "SELECT unfollowed, coalesce(unfollowed_why, '') FROM archive";
+    let (count, why): (u64, String) = conn.query_row(select, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if count > 0 {
+        report.add(path, format!("{count} orders to erase were not followed; the last of them: {why}"));
+    }
+    Ok(())
 }
 
 /// Compares the checkpoints that agreed with the tree as it stands now, and names those that were not as they should be.

@@ -15,6 +15,9 @@ pub const CHECKPOINTS_PAGE_MAX: usize = 1_000;
 const COLUMNS: &str =
     "seq, log_offset, appended_at_ms, origin, size, root, signed_at_s, witnesses, verdict, detail, note";
 
+/// Those of the tree that grows: heads of a log that was replaced may be larger for long.
+pub(super) const OF_THIS_TREE: &str = "origin = (SELECT origin FROM tree ORDER BY first_seq DESC LIMIT 1)";
+
 /// A checkpoint as archived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointRow {
@@ -68,8 +71,8 @@ impl Reader {
         read().map_err(|error| file.error(error))
     }
 
-    /// The smallest checkpoint that covers the first `size` leaves of a partition and that its tree bears out; `None`
-    /// where none does yet.
+    /// The smallest checkpoint that covers the first `size` leaves of a partition's tree, as it grows now, and that the tree
+    /// bears out; `None` where none does yet.
     pub fn checkpoint_covering(
         &self,
         partition: Partition,
@@ -77,23 +80,35 @@ impl Reader {
     ) -> Result<Option<CheckpointRow>, QueryError> {
         self.one(
             partition,
-            "verdict IN ('agrees', 'unsigned') AND size >= ?1 ORDER BY size, seq LIMIT 1",
+            &format!(
+                "verdict IN ('agrees', 'unsigned') AND {OF_THIS_TREE} AND size >= ?1 ORDER BY size, seq LIMIT 1"
+            ),
             size,
         )
     }
 
-    /// The largest checkpoint of a partition that its tree bears out, by a key that is known; of several of that size the
-    /// latest.
+    /// The largest checkpoint of a partition that its tree, as it grows now, bears out, by a key that is known; of several
+    /// of that size the latest.
     pub fn latest_checkpoint(&self, partition: Partition) -> Result<Option<CheckpointRow>, QueryError> {
-        self.one(partition, "verdict = 'agrees' AND size >= ?1 ORDER BY size DESC, seq DESC LIMIT 1", 0)
+        self.one(
+            partition,
+            // The first words are those of the index.
+            &format!(
+                "verdict IN ('agrees', 'unsigned') AND verdict = 'agrees' AND {OF_THIS_TREE} AND size >= ?1
+                 ORDER BY size DESC, seq DESC LIMIT 1"
+            ),
+            0,
+        )
     }
 
-    /// The first checkpoint of a partition that its tree bears out and that a known witness cosigned: since then it is
-    /// anchored outside.
+    /// The first checkpoint of a partition that its tree, as it grows now, bears out and that a known witness cosigned:
+    /// since then it is anchored outside.
     pub fn first_witnessed(&self, partition: Partition) -> Result<Option<CheckpointRow>, QueryError> {
         self.one(
             partition,
-            "verdict = 'agrees' AND witnesses IS NOT NULL AND seq >= ?1 ORDER BY seq LIMIT 1",
+            &format!(
+                "verdict = 'agrees' AND witnesses IS NOT NULL AND {OF_THIS_TREE} AND seq >= ?1 ORDER BY seq LIMIT 1"
+            ),
             0,
         )
     }
@@ -132,3 +147,6 @@ pub(super) fn read_row(partition: Partition, row: &Row<'_>) -> rusqlite::Result<
         note: row.get(10)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use audit_journal::{Offset, Partition};
 use rusqlite::OptionalExtension;
 
+use super::checkpoints::OF_THIS_TREE;
 use super::page::QueryError;
 use super::pool::{File, Session};
 use crate::schema::RECORDS;
@@ -40,13 +41,15 @@ pub struct PartitionStatus {
     pub unindexed: bool,
     /// Why the writer stopped or paused this partition; absent while it goes on.
     pub stopped: Option<String>,
-    /// The largest signed head that its tree bears out; absent where none does yet.
+    /// The largest signed head of its tree, as it grows now, that the tree bears out; absent where none does yet.
     pub signed: Option<SignedHead>,
-    /// What is wrong with its checkpoints: one with another root than its tree, whenever that was; or that the latest one
-    /// is not as it should be. Absent while nothing is.
+    /// What somebody has to look into: a checkpoint with another root than its tree, whenever that was; an order to erase
+    /// that was not followed; or that the latest checkpoint is not as it should be. Absent while nothing is.
     pub alarm: Option<String>,
-    /// How many checkpoints were not as they should be.
+    /// How many checkpoints were not as they should be, ever.
     pub alarms: u64,
+    /// How many orders to erase this log gave were not followed: the bodies are still there.
+    pub unfollowed: u64,
 }
 
 /// How far a partition's tree is signed.
@@ -86,11 +89,11 @@ pub(crate) fn ends(session: &Session<'_>) -> Result<Vec<PartitionEnd>, QueryErro
 
 /// The state of one file.
 pub(crate) fn partition_status(file: &File) -> Result<PartitionStatus, QueryError> {
-    let (signed, alarm, alarms) = checkpoints(file).map_err(|error| file.error(error))?;
+    let (signed, alarm, alarms) = judged(file).map_err(|error| file.error(error))?;
     let read = || {
         file.conn.query_row(
             "SELECT p.next, p.seq, p.duplicates, p.undecodable, p.log_end, a.full_text, a.text_seq, a.indexed,
-               a.stopped, (SELECT appended_at_ms FROM record ORDER BY seq DESC LIMIT 1), p.seq - a.first_seq
+               a.stopped, (SELECT appended_at_ms FROM record ORDER BY seq DESC LIMIT 1), p.seq - a.first_seq, a.unfollowed
              FROM position p, archive a WHERE p.topic = ?1",
             [RECORDS],
             |row| {
@@ -108,6 +111,7 @@ pub(crate) fn partition_status(file: &File) -> Result<PartitionStatus, QueryErro
                     signed,
                     alarm: alarm.clone(),
                     alarms,
+                    unfollowed: row.get(11)?,
                 })
             },
         )
@@ -115,26 +119,28 @@ pub(crate) fn partition_status(file: &File) -> Result<PartitionStatus, QueryErro
     read().map_err(|error| file.error(error))
 }
 
-/// What is signed of a file's tree, what is wrong with its checkpoints now, and how many were not right.
-fn checkpoints(file: &File) -> rusqlite::Result<(Option<SignedHead>, Option<String>, u64)> {
+/// What is signed of a file's tree, what somebody has to look into now, and how many checkpoints were not right.
+fn judged(file: &File) -> rusqlite::Result<(Option<SignedHead>, Option<String>, u64)> {
     let signed = file
         .conn
-        .prepare_cached(
-            "SELECT size, signed_at_s FROM checkpoint WHERE verdict IN ('agrees', 'unsigned') ORDER BY size DESC, seq DESC
-             LIMIT 1",
-        )?
+        .prepare_cached(&format!(
+            "SELECT size, signed_at_s FROM checkpoint WHERE verdict IN ('agrees', 'unsigned') AND {OF_THIS_TREE}
+             ORDER BY size DESC, seq DESC LIMIT 1"
+        ))?
         .query_row((), |row| Ok(SignedHead { size: row.get(0)?, at_s: row.get(1)? }))
         .optional()?;
     let alarms =
         file.conn
             .query_row(&format!("SELECT count(*) FROM checkpoint WHERE {ALARMS}"), (), |row| row.get(0))?;
     let mismatch = "SELECT detail FROM checkpoint WHERE verdict = 'mismatch' ORDER BY seq LIMIT 1";
+    let unfollowed =
+        "SELECT 'an erasure is not followed: ' || unfollowed_why FROM archive WHERE unfollowed > 0";
     let latest = format!(
         "SELECT detail FROM (SELECT verdict, detail FROM checkpoint WHERE verdict <> 'pending' ORDER BY seq DESC LIMIT 1)
          WHERE {ALARMS}"
     );
     let mut alarm: Option<String> = None;
-    for select in [mismatch, &latest] {
+    for select in [mismatch, unfollowed, &latest] {
         if alarm.is_none() {
             alarm = file.conn.query_row(select, (), |row| row.get(0)).optional()?;
         }

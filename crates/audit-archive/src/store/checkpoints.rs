@@ -350,6 +350,7 @@ impl Judge {
             let found =
                 tree.prover(conn, *size).root().map_err(|error| StoreError::Broken(error.to_string()))?;
             if found == *root {
+                super::tree::signed_as(conn, tree.first_seq, origin)?;
                 if self.known.len() < ORIGINS_KNOWN_MAX {
                     self.known.insert(origin.clone(), tree.first_seq);
                 }

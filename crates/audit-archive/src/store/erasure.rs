@@ -2,31 +2,51 @@
 //!
 //! Of an erased message the row keeps its number, times, action and what it concerned beside persons, and the header
 //! of its leaf: so the tree, every proof and every checkpoint stay as they are. Body, salt, author, object and words are
-//! removed, and so are the names of those of whose access nothing but erased records told. Without the salt the hash of the body tells nobody what the body was.
+//! removed, and so are the names of holders of access that nothing but erased records gave them. Without the salt the hash
+//! of the body tells nobody what the body was.
 //!
 //! `PRAGMA secure_delete` overwrites what is removed. What SQLite still holds elsewhere is cleared behind it, step by
 //! step: things that only erased rows named (`orphan`), and the write-ahead log (`archive.unscrubbed`).
 
-use audit_proof::Leaf;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Duration;
+
+use audit_journal::Message;
+use audit_proof::{Leaf, TagKey};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
 use super::tree::stored_trees;
-use crate::erasure::ErasureOrder;
+use crate::access;
+use crate::erasure::{ERASED_ACTION, ErasureOrder};
 use crate::text;
 
 /// Things that are looked at in one transaction.
 const ORPHANS_AT_ONCE_MAX: usize = 64;
 
-/// Which routing key the records of erasures have: others can't order any.
-pub(super) fn is_own(key: &[u8]) -> bool {
-    key == audit_record::RoutingKey::own().as_str().as_bytes()
+/// Most messages whose numbers are held while their bodies are dropped; an order may name millions.
+const NUMBERS_AT_ONCE_MAX: usize = 4_096;
+
+/// What stands in `record.problem` of a message that was no record and was erased: the words before may quote it.
+const ERASED_PROBLEM: &str = "erased";
+
+/// How long readers are waited for when the write-ahead log is to be emptied; it is tried again later.
+const SCRUB_WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// Whether a message may hold an order: it has our own routing key, which others can't have, and says the word. A
+/// transaction ends with it, so that an order is followed before anything behind it is looked at, wherever batches end.
+pub(super) fn may_be_order(message: &Message) -> bool {
+    let word = ERASED_ACTION.as_bytes();
+    message.key[..] == *audit_record::RoutingKey::own().as_str().as_bytes()
+        && message.value.as_deref().is_some_and(|value| value.windows(word.len()).any(|at| at == word))
 }
 
-/// Follows an order, in the transaction that is open on `conn`; `by` is the number of its record. Returns how many bodies
-/// were dropped. What can't be followed is said and changes nothing.
+/// Follows an order, in the transaction that is open on `conn`; `by` is the number of its record, which is the last one
+/// there. Returns how many bodies were dropped. What can't be followed is said and changes nothing.
 pub(super) fn follow(
     conn: &Connection,
+    key: &TagKey,
     partition: u32,
     by: u64,
     order: &ErasureOrder,
@@ -41,56 +61,67 @@ pub(super) fn follow(
         )));
     };
     let mut dropped = 0;
+    let mut holders = BTreeSet::new();
     for (start, end) in &order.leaves {
-        let end = (*end).min(order.size);
-        let mut select = conn.prepare_cached(
-            "SELECT seq FROM record WHERE seq >= ?1 AND seq < ?2 AND erased_by IS NULL ORDER BY seq",
-        )?;
-        let seqs = select.query_map((first_seq + start, (first_seq + end).min(by)), |row| row.get(0))?;
-        let seqs: Vec<u64> = seqs.collect::<rusqlite::Result<_>>()?;
-        for seq in seqs {
-            drop_body(conn, seq, seq - first_seq, by)?;
-            dropped += 1;
-        }
+        // The tree has no more than that, whatever the order says.
+        let (start, end) = ((*start).min(order.size), (*end).min(order.size));
+        let run = first_seq + start..(first_seq + end).min(by);
+        dropped += drop_run(conn, run, first_seq, by, &mut holders)?;
     }
-    forget_holders(conn, by)?;
+    dropped += drop_repeats(conn, first_seq + order.size)?;
+    access::forget_names(conn, key, &holders)?;
     conn.execute("UPDATE archive SET unscrubbed = 1", ())?;
     Ok(Ok(dropped))
 }
 
-/// Takes away the names of those whose access was told by nothing but records that are erased now, the last of them by
-/// message `by`: that somebody held it, from when, until when, stays.
-fn forget_holders(conn: &Connection, by: u64) -> rusqlite::Result<()> {
-    let forgotten = conn.execute(
-        "UPDATE access_holder SET identity = 'erased:' || holder
-         WHERE identity <> '' AND identity NOT GLOB 'erased:*'
-           AND holder IN (SELECT e.holder FROM access_event e JOIN record r ON r.seq = e.seq WHERE r.erased_by = ?1)
-           AND NOT EXISTS (SELECT 1 FROM access_event e JOIN record r ON r.seq = e.seq
-                           WHERE e.holder = access_holder.holder AND r.erased_by IS NULL)",
-        [by],
-    )?;
-    if forgotten > 0 {
-        conn.execute(
-            "DELETE FROM access_label WHERE kind = 'subject'
-               AND number IN (SELECT holder FROM access_holder WHERE identity GLOB 'erased:*')",
-            (),
-        )?;
-    }
-    Ok(())
+/// Writes down that an order was not followed: somebody has to see to it.
+pub(super) fn not_followed(conn: &Connection, by: u64, why: &str) -> rusqlite::Result<()> {
+    let why = format!("message {by}: {why}");
+    conn.execute("UPDATE archive SET unfollowed = unfollowed + 1, unfollowed_why = ?1", [why]).map(drop)
 }
 
-/// Drops the bodies of repeats behind message `after` whose first bodies were erased: those that came in one transaction
-/// with the erasure. Returns how many.
-pub(super) fn drop_repeats(conn: &Connection, after: u64) -> rusqlite::Result<u64> {
-    let first_seq = stored_trees(conn)?.last().map_or(0, |newest| newest.first_seq);
+/// Drops the bodies of the messages numbered `run`, of the tree that begins with `first_seq`; into `holders` comes whose
+/// access they told of. Returns how many bodies there were.
+fn drop_run(
+    conn: &Connection,
+    run: Range<u64>,
+    first_seq: u64,
+    by: u64,
+    holders: &mut BTreeSet<i64>,
+) -> rusqlite::Result<u64> {
+    let mut select = conn.prepare_cached(
+        "SELECT seq FROM record WHERE seq >= ?1 AND seq < ?2 AND erased_by IS NULL ORDER BY seq LIMIT ?3",
+    )?;
+    let mut told_of = conn.prepare_cached("SELECT holder FROM access_event WHERE seq = ?1")?;
+    let (mut next, mut dropped) = (run.start, 0);
+    loop {
+        let seqs = select.query_map((next, run.end, NUMBERS_AT_ONCE_MAX), |row| row.get(0))?;
+        let seqs: Vec<u64> = seqs.collect::<rusqlite::Result<_>>()?;
+        let Some(last) = seqs.last() else { return Ok(dropped) };
+        next = last + 1;
+        for seq in &seqs {
+            for holder in told_of.query_map([seq], |row| row.get::<_, i64>(0))? {
+                holders.insert(holder?);
+            }
+            drop_body(conn, *seq, seq - first_seq, by)?;
+            dropped += 1;
+        }
+    }
+}
+
+/// Drops the bodies of repeats, from message `from` on, whose first bodies were erased: those that came after what is
+/// erased was looked for. Returns how many. Of those that come later [`super::rows`] sees to it.
+fn drop_repeats(conn: &Connection, from: u64) -> rusqlite::Result<u64> {
+    let trees = stored_trees(conn)?;
     let mut select = conn.prepare_cached(
         "SELECT r.seq, first.erased_by FROM record r JOIN record first ON first.seq = r.duplicate_of
-         WHERE r.seq > ?1 AND r.erased_by IS NULL AND first.erased_by IS NOT NULL ORDER BY r.seq",
+         WHERE r.seq >= ?1 AND r.erased_by IS NULL AND first.erased_by IS NOT NULL ORDER BY r.seq",
     )?;
-    let repeats = select.query_map([after], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let repeats = select.query_map([from], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let repeats: Vec<(u64, u64)> = repeats.collect::<rusqlite::Result<_>>()?;
     for (seq, by) in &repeats {
-        drop_body(conn, *seq, seq.saturating_sub(first_seq), *by)?;
+        let first_seq = trees.iter().rev().map(|tree| tree.first_seq).find(|first| first <= seq);
+        drop_body(conn, *seq, seq - first_seq.unwrap_or(0), *by)?;
     }
     Ok(repeats.len() as u64)
 }
@@ -129,10 +160,10 @@ pub(super) fn drop_body(conn: &Connection, seq: u64, index: u64, by: u64) -> rus
     }
     conn.prepare_cached(
         "UPDATE record SET json = NULL, raw = NULL, salt = NULL, headers = NULL, author = NULL, object = NULL, header = ?2,
-           erased_by = ?3
+           erased_by = ?3, problem = CASE WHEN problem IS NULL THEN NULL ELSE ?4 END
          WHERE seq = ?1",
     )?
-    .execute(params![seq, header, by])
+    .execute(params![seq, header, by, ERASED_PROBLEM])
     .map(drop)
 }
 
@@ -175,9 +206,16 @@ pub(super) fn forget_orphans(conn: &mut Connection) -> rusqlite::Result<bool> {
 /// Moves the write-ahead log into the file and empties it: until then it holds pages as they were before. Whether it is
 /// done; readers and backups that are under way put it off.
 pub(super) fn scrub(conn: &Connection) -> rusqlite::Result<bool> {
-    let is_busy: bool = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    // Nothing is written while readers are waited for.
+    conn.busy_timeout(SCRUB_WAIT_MAX)?;
+    let is_busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, bool>(0));
+    conn.busy_timeout(super::BUSY_TIMEOUT)?;
+    let is_busy = is_busy?;
     if !is_busy {
         conn.execute("UPDATE archive SET unscrubbed = 0", ())?;
     }
     Ok(!is_busy)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use audit_journal::{Anchor, Bookmark, Message, MessageHash, Offset, Partition};
-use audit_proof::{Frontier, LogKeys};
+use audit_proof::{Frontier, LogKeys, TagKey};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use self::checkpoints::{Alarm, Judge};
@@ -20,7 +20,8 @@ use self::heard::HeardUpdate;
 use self::rows::{Counts, RowWriter};
 use self::tree::TreeWriter;
 use crate::access::AccessUpdate;
-use crate::erasure::{ERASED_ACTION, ErasureOrder};
+use crate::erasure::{ERASED_ACTION, ErasureOrder, NoOrder};
+use crate::former::move_aside;
 use crate::layout::{remove_if_there, side_files};
 use crate::schema::{self, ATTEMPTS, CHECKPOINTS, FileIdentity, PROGRESS, RECORDS};
 use crate::spans::SpanUpdate;
@@ -77,6 +78,8 @@ pub(crate) struct StoreIdentity {
     pub(crate) full_text: bool,
     /// By which checkpoints are checked.
     pub(crate) log_keys: LogKeys,
+    /// With which orders to erase are vouched for.
+    pub(crate) tag_key: TagKey,
 }
 
 /// Where one topic goes on.
@@ -106,10 +109,17 @@ impl Place {
     }
 }
 
+/// A file that an earlier release wrote.
+struct Earlier {
+    version: i64,
+}
+
 /// A partition's file, open for writing.
 #[derive(Debug)]
 pub(crate) struct Store {
     path: PathBuf,
+    /// What an earlier release wrote, where it was moved when this file was opened.
+    former: Option<PathBuf>,
     partition: Partition,
     conn: Connection,
     things: Things,
@@ -119,6 +129,7 @@ pub(crate) struct Store {
     progress: Place,
     checkpoints: Place,
     judge: Judge,
+    tag_key: TagKey,
     /// Whether nothing of an erased body can be left in the write-ahead log.
     is_scrubbed: bool,
     /// The number of the first message that this file can have.
@@ -132,19 +143,22 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the file, making it where it is missing. The caller holds the directory's lock.
+    /// Opens the file, making it where it is missing; one of an earlier release is moved aside first (see
+    /// [`Store::take_former`]). The caller holds the directory's lock.
     pub(crate) fn open(path: &Path, identity: &StoreIdentity) -> Result<Self, StoreError> {
         if !path.exists() {
             make(path, identity)?;
         }
         let mut store = match Self::open_existing(path, identity)? {
-            Some(store) => store,
-            // Written by an earlier release: the log has all that stood in it.
-            None => {
-                remove(path)?;
+            Ok(store) => store,
+            Err(Earlier { version }) => {
+                // If we crash behind this, the file is missing, and made next time.
+                let former =
+                    move_aside(path, version).map_err(|error| StoreError::Broken(error.to_string()))?;
                 make(path, identity)?;
-                Self::open_existing(path, identity)?
-                    .ok_or_else(|| StoreError::Broken("a new file has an old version".to_owned()))?
+                let new = Self::open_existing(path, identity)?;
+                let new = new.map_err(|_| StoreError::Broken("a new file has an old version".to_owned()))?;
+                Self { former: Some(former), ..new }
             }
         };
         store.set_stopped(None)?;
@@ -152,7 +166,7 @@ impl Store {
         Ok(store)
     }
 
-    fn open_existing(path: &Path, identity: &StoreIdentity) -> Result<Option<Self>, StoreError> {
+    fn open_existing(path: &Path, identity: &StoreIdentity) -> Result<Result<Self, Earlier>, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(path, flags)?;
         let found = schema::version(&conn)?;
@@ -160,7 +174,7 @@ impl Store {
             return Err(StoreError::Newer { found });
         }
         if found < schema::SCHEMA_VERSION {
-            return Ok(None);
+            return Ok(Err(Earlier { version: found }));
         }
         conn.busy_timeout(BUSY_TIMEOUT)?;
         // NORMAL: after a power cut the last transactions may be gone, but whole, rows and position together,
@@ -206,8 +220,9 @@ impl Store {
         let tree = TreeWriter::read(&conn, records.seq)?;
         let (progress, checkpoints) = (Place::read(&conn, PROGRESS)?, Place::read(&conn, CHECKPOINTS)?);
         let judge = Judge::open(&conn, &identity.deployment, identity.partition, &identity.log_keys)?;
-        Ok(Some(Self {
+        Ok(Ok(Self {
             path: path.to_owned(),
+            former: None,
             partition,
             conn,
             things: Things::default(),
@@ -217,6 +232,7 @@ impl Store {
             progress,
             checkpoints,
             judge,
+            tag_key: identity.tag_key.clone(),
             is_scrubbed: !unscrubbed,
             first_seq,
             full_text: identity.full_text,
@@ -240,6 +256,11 @@ impl Store {
     /// Where the checkpoints go on.
     pub(crate) fn checkpoints_bookmark(&self) -> Bookmark {
         self.checkpoints.bookmark
+    }
+
+    /// Where the file of an earlier release is that stood in the place of this one, told once.
+    pub(crate) fn take_former(&mut self) -> Option<PathBuf> {
+        self.former.take()
     }
 
     /// Whether no message was archived yet.
@@ -269,12 +290,30 @@ impl Store {
     }
 
     /// Archives consecutive messages: rows, things, spans, access, tree and position in one transaction, and the words too
-    /// where full text is level. Messages of this epoch before the position are archived already and are
-    /// passed over.
+    /// where full text is level; in several, each of which ends with an order to erase, where there are any. Messages of
+    /// this epoch before the position are archived already and are passed over.
     ///
-    /// If we crash before the commit, nothing of it is there and the log brings it again; after it, all is
+    /// If we crash before a commit, nothing of it is there and the log brings it again; after it, all is
     /// there and the position is past it.
     pub(crate) fn append(
+        &mut self,
+        messages: &[Message],
+        epoch: u32,
+        log_end: Offset,
+    ) -> Result<(), StoreError> {
+        let mut rest = messages;
+        while !rest.is_empty() {
+            // What an archive comes to must not depend on where its transactions ended.
+            let end = rest.iter().position(erasure::may_be_order).map_or(rest.len(), |order| order + 1);
+            let (now, later) = rest.split_at(end);
+            self.append_together(now, epoch, log_end)?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Archives messages in one transaction; none but the last may be an order to erase.
+    fn append_together(
         &mut self,
         messages: &[Message],
         epoch: u32,
@@ -379,7 +418,7 @@ impl Store {
         }
         let leaves_before = tree.size();
         let mut counts = Counts::default();
-        let mut orders = Vec::new();
+        let mut order = None;
         {
             let mut text = if inline_text { Some(TextWriter::new(&tx)?) } else { None };
             let mut spans = SpanUpdate::default();
@@ -394,11 +433,11 @@ impl Store {
             };
             for (seq, message) in (from.seq..).zip(messages) {
                 let Some(fields) = rows.write(seq, message)? else { continue };
-                if fields.action == ERASED_ACTION && erasure::is_own(&message.key) {
-                    orders.push((seq, ErasureOrder::of_record(fields.json)));
+                if fields.action == ERASED_ACTION && erasure::may_be_order(message) {
+                    order = Some((seq, ErasureOrder::of_record(fields.json, &self.tag_key)));
                 }
                 spans.add(seq, fields.occurred_at);
-                access.add(&tx, seq, &fields)?;
+                access.add(&tx, &self.tag_key, seq, &fields)?;
                 if let Some(text) = &mut text {
                     text.add(seq, fields.json)?;
                 }
@@ -411,23 +450,10 @@ impl Store {
         if inline_text {
             tx.prepare_cached("UPDATE archive SET text_seq = ?1")?.execute([to.seq])?;
         }
-        let mut erased = 0;
-        let first_order = orders.first().map(|(by, _)| *by);
-        for (by, order) in orders {
-            let followed = match order {
-                Ok(order) => erasure::follow(&tx, self.partition, by, &order)?,
-                Err(problem) => Err(problem),
-            };
-            match followed {
-                Ok(dropped) => erased += dropped,
-                Err(problem) => {
-                    tracing::error!(file = %self.path.display(), seq = by, problem, "archive: an erasure is not followed");
-                }
-            }
-        }
-        if let Some(first_order) = first_order {
-            erased += erasure::drop_repeats(&tx, first_order)?;
-        }
+        let erased = match order {
+            Some((by, order)) => follow_order(&tx, &self.path, &self.tag_key, (self.partition, by), order)?,
+            None => 0,
+        };
         move_position(&tx, from, to, log_end, counts)?;
         tx.commit()?;
         self.is_scrubbed &= erased == 0 && counts.erased == 0;
@@ -525,7 +551,7 @@ impl Store {
     /// done now.
     pub(crate) fn clear_up(&mut self) -> Result<bool, StoreError> {
         // Without its indexes, whether a row names a thing is a question to the whole file.
-        if self.is_scrubbed || !self.indexed {
+        if !self.is_to_be_cleared_up() {
             return Ok(false);
         }
         let more = erasure::forget_orphans(&mut self.conn)?;
@@ -536,6 +562,11 @@ impl Store {
         }
         self.is_scrubbed = erasure::scrub(&self.conn)?;
         Ok(false)
+    }
+
+    /// Whether anything of erased bodies may be left that [`Store::clear_up`] does away with.
+    pub(crate) fn is_to_be_cleared_up(&self) -> bool {
+        !self.is_scrubbed && self.indexed
     }
 
     /// Writes down why the writer does not go on, for readers in any process; `None`: it does.
@@ -550,6 +581,34 @@ impl Store {
     /// The file's name, for messages.
     pub(crate) fn name(&self) -> String {
         self.path.display().to_string()
+    }
+}
+
+/// Follows the order of message `by`, if it is one. Returns how many bodies were dropped.
+fn follow_order(
+    conn: &Connection,
+    path: &Path,
+    key: &TagKey,
+    (partition, by): (Partition, u64),
+    order: Result<ErasureOrder, NoOrder>,
+) -> Result<u64, StoreError> {
+    let file = path.display();
+    let followed = match order {
+        Ok(order) => erasure::follow(conn, key, partition, by, &order)?,
+        Err(NoOrder::Unreadable(why)) => Err(why),
+        Err(NoOrder::Unvouched) => {
+            // Whoever may append to the records can put any number of them there: it is no duty of ours.
+            tracing::error!(%file, seq = by, "archive: a record that orders an erasure was not made with this log's secret");
+            return Ok(0);
+        }
+    };
+    match followed {
+        Ok(dropped) => Ok(dropped),
+        Err(why) => {
+            tracing::error!(%file, seq = by, why, "archive: an erasure is not followed");
+            erasure::not_followed(conn, by, &why)?;
+            Ok(0)
+        }
     }
 }
 

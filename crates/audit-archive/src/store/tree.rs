@@ -153,6 +153,14 @@ pub(super) fn take_up(conn: &Connection, base: &Frontier, epoch: u32) -> rusqlit
     .map(drop)
 }
 
+/// Writes down under which name a tree is signed. A log that begins again in a new epoch is signed under another one, and
+/// the heads of the former may be larger for long: by the name they are told apart.
+pub(super) fn signed_as(conn: &Connection, first_seq: u64, origin: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE tree SET origin = ?2 WHERE first_seq = ?1 AND origin IS NOT ?2")?
+        .execute((first_seq, origin))
+        .map(drop)
+}
+
 /// The first `width` hashes of a tile; fewer where the file has fewer. Of a tree that was taken up at `base_size` leaves
 /// the first ones may be missing.
 pub(crate) fn read_tile(

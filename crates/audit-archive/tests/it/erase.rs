@@ -56,6 +56,7 @@ fn find(reader: &Reader) -> Vec<Concerned> {
 fn order(journal: &Journal, concerned: &Concerned, over: &Value) -> NewMessage {
     let tree = &concerned.tree;
     let order = ErasureOrder::new("request", tree.partition, (tree.size, tree.root), &concerned.leaves);
+    let order = order.vouched_for(&journal.identity().tag_key());
     let mut fields = json!({
         "action": ERASED_ACTION, "log": "Bodies were erased", "organisation": {"key": "~flagtrail"},
         "author": {"type": "api_key", "name": "admin"}, "related_object_type": "FLAGTRAIL_ERASURE",
@@ -192,6 +193,13 @@ fn check_erased(place: &Place, reader: &Reader) {
     assert!(reader.query(&by).expect("a page").rows.is_empty());
     let sql = sql_session(place.archive_dir()).expect("a session");
     let count = |select: &str| sql.query_row(select, (), |row| row.get::<_, u64>(0)).expect("a count");
+    for partition in ["p00", "p01"] {
+        let named = format!(
+            "SELECT (SELECT count(*) FROM {partition}.access_holder WHERE identity NOT LIKE 'erased:%')
+               + (SELECT count(*) FROM {partition}.access_label WHERE kind = 'subject')"
+        );
+        assert_eq!(count(&named), 0);
+    }
     assert_eq!(
         count("SELECT count(*) FROM audit_log WHERE erased_by IS NOT NULL AND occurred_at IS NOT NULL"),
         5
@@ -263,13 +271,21 @@ async fn an_order_of_others_or_about_another_tree_changes_nothing() {
     covered(&reader, &journal).await;
     let all = find(&reader);
     let [found] = &all[..] else { panic!("one partition") };
-    // Anybody may append a record with that action; it counts under our own name alone.
+    // Anybody may append a record with that action; it counts under our own name alone, and made with the log's secret.
     let by_others = order(&journal, found, &json!({"organisation": {"key": "acme"}}));
     let mut elsewhere = found.clone();
     elsewhere.tree.root = audit_proof::NodeHash::from_bytes([9; 32]);
-    let newer =
-        order(&journal, found, &json!({"id": "newer", "attributes": {"erasure": {"v": 2, "all": true}}}));
-    let messages = vec![by_others, order(&journal, &elsewhere, &json!({"id": "elsewhere"})), newer];
+    let of_tree = (found.tree.size, found.tree.root);
+    let later = ErasureOrder { v: 2, ..ErasureOrder::new("request", 0, of_tree, &found.leaves) };
+    let forged = json!({"id": "forged", "attributes": {"erasure": &later}});
+    let later = later.vouched_for(&journal.identity().tag_key());
+    let later = json!({"id": "later", "attributes": {"erasure": later}});
+    let messages = vec![
+        by_others,
+        order(&journal, found, &forged),
+        order(&journal, &elsewhere, &json!({"id": "elsewhere"})),
+        order(&journal, found, &later),
+    ];
     for outcome in journal.append(Topic::Records, messages).await {
         assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
     }
@@ -277,6 +293,52 @@ async fn an_order_of_others_or_about_another_tree_changes_nothing() {
     running.stop().await;
     assert!(everything(&reader, None).iter().all(|row| !row.erased));
     assert_eq!(find(&reader)[0].leaves, found.leaves);
+    // What this log ordered and could not be followed is a duty that was not carried out.
+    let status = reader.status().expect("a status").partitions.remove(0);
+    assert_eq!(status.unfollowed, 2);
+    assert!(status.alarm.is_some_and(|alarm| alarm.contains("an erasure is not followed")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_nothing_but_erased_records_said_is_in_no_byte_of_the_files() {
+    let place = Place::new(1);
+    let journal = place.journal().await;
+    append(&journal, &records(0..20)).await;
+    let address = "trillian.astra@example.com";
+    let subject = json!({"type": "user", "id": "t-1", "email": address});
+    let granted = |id: &str, subject: &Value| {
+        let access = json!({"subject": subject, "scope": {"type": "project", "id": "p"}, "role": "admin", "effect": "granted"});
+        let author = json!({"type": "user", "id": "t-1", "email": address, "name": "Trillian"});
+        record(id, "p", json!({"action": "access.granted", "author": author, "access": access}))
+    };
+    append(&journal, &[granted("first", &subject), granted("again", &subject)]).await;
+    let reader = place.reader();
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    assert!(says(&bytes_of(&place.archive_dir()), address));
+    let person = Subjects::new(&[address.to_owned()], None);
+    let found = reader.concerning(0, &person, || true).expect("an answer").expect("not stopped").remove(0);
+    // It is sent again before the order is there.
+    append(&journal, &[granted("first", &subject), record("later", "p", json!({}))]).await;
+    covered(&reader, &journal).await;
+    let ordered = journal.append(Topic::Records, vec![order(&journal, &found, &json!({}))]).await;
+    assert!(matches!(ordered[..], [AppendOutcome::Appended(_)]), "{ordered:?}");
+    covered(&reader, &journal).await;
+    let gone = || async { !says(&bytes_of(&place.archive_dir()), address) };
+    wait::until(CAUGHT_UP_WITHIN, "no file says the address", gone).await;
+    // What came of each source is counted as before.
+    let heard = reader.sources().expect("sources")["main"].records;
+    assert_eq!(heard, 20 + 2 + 1 + 1);
+    running.stop().await;
+
+    rebuild(place.archive_dir()).expect("removed");
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    wait::until(CAUGHT_UP_WITHIN, "no file says the address", gone).await;
+    running.stop().await;
+    assert_eq!(reader.sources().expect("sources")["main"].records, heard);
+    let report = check(place.archive_dir()).expect("a report");
+    assert!(report.is_sound(), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -237,6 +237,101 @@ fn remove_before(place: &Place, offset: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_archive_waits_while_it_cannot_be_told_where_the_log_begins() {
+    let place = Place::new(1);
+    let journal = place.journal().await;
+    append(&journal, &records(0..1_000)).await;
+    let keys = signer(&journal).keys();
+    signer(&journal).publish(signer(&journal).head(700).await.to_json()).await;
+    journal.close().await;
+    drop(journal);
+    remove_before(&place, 650);
+
+    let journal = place.journal().await;
+    let rename = |from: &str, to: &str| {
+        let file = rusqlite::Connection::open(place.log_file()).expect("the log's file");
+        file.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")).expect("renamed");
+    };
+    rename("records_0", "out_of_reach");
+    let late = Reader::open(place.beside("late"));
+    let stopped = || late.status().ok().and_then(|status| status.partitions.first()?.stopped.clone());
+    let running = Running::start(config(&place, "late", keys), &journal);
+    wait::until(CAUGHT_UP_WITHIN, "the archive says that it waits", || async {
+        stopped().is_some_and(|why| why.starts_with("waiting until it can be told"))
+    })
+    .await;
+    rename("out_of_reach", "records_0");
+    covered(&late, &journal).await;
+    assert_eq!(stopped(), None);
+    let scan = late.scan(&Query::default(), late.ends().expect("ends"), None).expect("a scan");
+    let seqs: Vec<u64> = scan.map(|row| row.expect("a row").seq).collect();
+    assert_eq!(seqs, (650..1_000).collect::<Vec<_>>());
+    assert_eq!(verdicts(&judged(&late, 1).await), ["agrees"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_whose_log_contradicts_its_checkpoint_is_stopped_by_name_and_numbers_nothing() {
+    let place = Place::new(1);
+    let journal = place.journal().await;
+    append(&journal, &records(0..100)).await;
+    let mut frontier = Frontier::new();
+    (0..3).for_each(|n| frontier.append(NodeHash::from_bytes([n; 32]), |_, _| {}));
+    let keys = signer(&journal).keys();
+    // Three leaves in all, it says, though forty messages are kept before its end.
+    signer(&journal).publish(signer(&journal).sign(&frontier, 90, 0).to_json()).await;
+    journal.close().await;
+    drop(journal);
+    remove_before(&place, 50);
+
+    let journal = place.journal().await;
+    let late = Reader::open(place.beside("late"));
+    let running = Running::start(config(&place, "late", keys), &journal);
+    wait::until(CAUGHT_UP_WITHIN, "the partition is stopped", || async {
+        let stopped = late.status().ok().and_then(|status| status.partitions.first()?.stopped.clone());
+        stopped.is_some_and(|why| why.contains("40 messages are kept before the end of the checkpoint of 3"))
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(late.status().expect("a status").partitions[0].messages, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_an_earlier_release_stays_where_the_log_no_longer_has_everything() {
+    let place = Place::new(1);
+    let journal = place.journal().await;
+    append(&journal, &records(0..30)).await;
+    let reader = place.reader();
+    let former = place.archive_dir().join("records-00.sqlite.v6");
+    let make_old = || {
+        let file =
+            rusqlite::Connection::open(place.archive_dir().join("records-00.sqlite")).expect("the file");
+        file.pragma_update(None, "user_version", 6).expect("set");
+    };
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    running.stop().await;
+
+    make_old();
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    running.stop().await;
+    assert!(!former.exists(), "the log has all that stood in it");
+
+    journal.close().await;
+    drop(journal);
+    remove_before(&place, 10);
+    make_old();
+    let journal = place.journal().await;
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    running.stop().await;
+    let kept = rusqlite::Connection::open(&former).expect("the file that was moved aside");
+    let count = |sql: &str| kept.query_row(sql, (), |row| row.get::<_, u64>(0)).expect("a count");
+    assert_eq!(count("SELECT count(*) FROM record"), 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_archive_made_after_a_retention_has_the_same_roots_and_numbers() {
     let place = Place::new(1);
     let journal = place.journal().await;

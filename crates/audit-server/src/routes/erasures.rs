@@ -255,7 +255,7 @@ fn record(
         request.subject.iter().map(|name| hex::encode(app.journal().person_tag(name).as_bytes())).collect();
     let attributes = &mut draft.attributes;
     attributes.insert("records".to_owned(), json!(order.count()));
-    attributes.insert("erasure".to_owned(), json!(order));
+    attributes.insert("erasure".to_owned(), order.vouched_for(&app.journal().identity().tag_key()));
     attributes.insert("subject_tags".to_owned(), json!(tags));
     attributes.insert("part".to_owned(), json!(number));
     if let Some(total) = total {

@@ -78,7 +78,7 @@ async fn readyz(State(app): State<App>, Query(ready): Query<Ready>) -> Result<&'
             }
             if let Some(alarm) = status.partitions.iter().find_map(|partition| partition.alarm.as_ref()) {
                 return Err(Problem::new(Kind::Unavailable, alarm.clone()).hint(
-                    "`flagtrail archive check` tells more; the record of it begins with flagtrail.checkpoint",
+                    "`flagtrail archive check` tells more; of a checkpoint there is a record, flagtrail.checkpoint.mismatch or .rejected",
                 ));
             }
             match lag(&status) {

@@ -73,7 +73,8 @@ fn status(context: &Context) -> Result<()> {
                 "partition": p.end.partition, "next": p.end.next, "messages": p.messages, "duplicates": p.duplicates,
                 "undecodable": p.undecodable, "lag": p.lag(), "stopped": p.stopped,
                 "signed_size": p.signed.map(|head| head.size), "signed_at_s": p.signed.and_then(|head| head.at_s),
-                "checkpoint_alarm": p.alarm, "checkpoint_alarms": p.alarms,
+                "alarm": p.alarm, "checkpoint_alarms": p.alarms,
+                "erasures_not_followed": p.unfollowed,
             })
         };
         return print::json(

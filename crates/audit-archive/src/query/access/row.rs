@@ -67,7 +67,7 @@ pub struct AccessRow {
     pub source: String,
     /// Whose access.
     pub subject: Person,
-    /// What the subject is known by: `id:…`, `email:…` or `name:…`.
+    /// What the subject is known by: `id:…`, `email:…` or `name:…`; `erased:…` where every record that said it was erased.
     pub identity: String,
     /// `account`, `project` or `environment`.
     pub scope: String,
