@@ -38,10 +38,23 @@ pub(crate) struct Progress {
     pub(crate) bytes: u64,
     /// The UTC day on which the log took them.
     pub(crate) date: Option<String>,
+    /// Where the tree ended when the document was committed: whoever seals without cutting leaves it behind. `None` in
+    /// documents of a release before it.
+    #[serde(default)]
+    pub(crate) upto: Option<Upto>,
     /// The last cut whose segment is written.
     pub(crate) written: Option<CutName>,
     /// Where on `checkpoints` the first cut can be whose segment is not written.
     pub(crate) read_from: Offset,
+}
+
+/// Where a tree ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Upto {
+    /// Its name.
+    pub(crate) origin: String,
+    /// How many leaves it had.
+    pub(crate) seq: u64,
 }
 
 impl Progress {
@@ -55,6 +68,7 @@ impl Progress {
             peaks,
             bytes: 0,
             date: None,
+            upto: None,
             written: None,
             read_from,
         }
@@ -71,6 +85,13 @@ impl Progress {
             return Err(InvalidProgress::Newer(v));
         }
         serde_json::from_slice(bytes).map_err(form)
+    }
+
+    /// Cuts whose segments are not known to be written; of a former tree's none are counted.
+    pub(crate) fn waiting(&self) -> u64 {
+        let Some(head) = &self.head else { return 0 };
+        let written = self.written.as_ref().filter(|written| written.origin == head.origin);
+        written.map_or(head.number + 1, |written| head.number.saturating_sub(written.number))
     }
 
     pub(crate) fn to_json(&self) -> Vec<u8> {
