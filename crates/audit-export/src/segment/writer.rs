@@ -295,9 +295,6 @@ impl Writer {
     async fn build(&self, vouched: &Vouched) -> Result<Built, WriteError> {
         let Vouched { cut, checkpoint, edge, epoch } = vouched;
         let count = cut.end.seq - cut.start.seq;
-        if count > BUILT_MESSAGES_MAX {
-            return Err(uncut(cut));
-        }
         let (number, seqs) = (cut.number.to_string(), format!("{}..{}", cut.start.seq, cut.end.seq));
         let metadata = [
             ("flagtrail.origin", cut.origin.as_str()),
@@ -306,6 +303,7 @@ impl Writer {
         ];
         let mut builder = Builder::new(self.partition, edge.clone(), &metadata)?;
         let (mut from, mut bytes) = (cut.start.offset, 0);
+        let mut is_segment = count <= BUILT_MESSAGES_MAX;
         while builder.next_seq() < cut.end.seq {
             if self.stop.is_cancelled() {
                 return Err(WriteError::Stopped);
@@ -320,9 +318,11 @@ impl Writer {
                 break;
             }
             bytes += messages.iter().map(|message| message.bytes() as u64).sum::<u64>();
-            let is_large = bytes > BUILT_BYTES_MAX && count > 1;
-            if is_large || messages.iter().any(|message| day_of(message) != cut.date) {
-                return Err(uncut(cut));
+            is_segment &= bytes <= BUILT_BYTES_MAX || count == 1;
+            is_segment &= messages.iter().all(|message| day_of(message) == cut.date);
+            if !is_segment {
+                // Looked at to the end all the same: of a log that was altered nothing is said for good.
+                builder.without_files();
             }
             from = range.next.max(from);
             // Compression takes a processor for a while.
@@ -334,6 +334,9 @@ impl Writer {
         let built = built?;
         if seq != cut.end.seq || built.root != checkpoint.root {
             return Err(self.altered(cut, *epoch, "it leads to another root").await?);
+        }
+        if !is_segment {
+            return Err(uncut(cut));
         }
         Ok(built)
     }
