@@ -98,3 +98,38 @@ impl Progress {
         serde_json::to_vec(self).expect("a document has string keys only")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(origin: &str, number: u64) -> CutName {
+        CutName { origin: origin.to_owned(), number, hash: String::new(), end: Edge { seq: 9, offset: 9 } }
+    }
+
+    #[test]
+    fn a_document_of_a_release_that_did_not_say_where_the_tree_ended_is_read_and_a_later_one_is_not() {
+        let mut progress = Progress::begin(Edge { seq: 3, offset: 4 }, Vec::new(), 5, 6);
+        let mut json: serde_json::Value = serde_json::from_slice(&progress.to_json()).expect("json");
+        json.as_object_mut().expect("an object").remove("upto");
+        let read = Progress::read(json.to_string().as_bytes()).expect("it is read");
+        assert_eq!(read, progress);
+        progress.upto = Some(Upto { origin: "o".to_owned(), seq: 3 });
+        assert_eq!(Progress::read(&progress.to_json()).expect("it is read"), progress);
+        json["v"] = (PROGRESS_VERSION + 1).into();
+        let later = Progress::read(json.to_string().as_bytes());
+        assert!(matches!(later, Err(InvalidProgress::Newer(found)) if found == PROGRESS_VERSION + 1));
+    }
+
+    #[test]
+    fn cuts_of_a_tree_wait_from_the_first_one_that_is_not_written() {
+        let mut progress = Progress::begin(Edge { seq: 0, offset: 0 }, Vec::new(), 0, 0);
+        assert_eq!(progress.waiting(), 0);
+        progress.head = Some(name("o", 4));
+        assert_eq!(progress.waiting(), 5);
+        progress.written = Some(name("o", 3));
+        assert_eq!(progress.waiting(), 1);
+        progress.written = Some(name("of a former tree", 9));
+        assert_eq!(progress.waiting(), 5);
+    }
+}

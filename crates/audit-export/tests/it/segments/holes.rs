@@ -1,5 +1,7 @@
 //! What no try can bring back is a hole that the chain itself tells of, and no end of it.
 
+use std::path::Path;
+
 use audit_export::SegmentLoss;
 use audit_journal::{Bounds, Topic};
 use audit_verify::{Report, Trust, verify_directory};
@@ -22,8 +24,15 @@ fn report(bench: &Bench, epochs: &[u32]) -> Report {
 
 /// Of each partition, a segment is lost for this reason, and the chain holds all the same.
 fn holds_but_for(bench: &Bench, loss: SegmentLoss, words: &str, epochs: &[u32]) {
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    let schema = std::fs::read(schemas.join("segment-manifest.v1.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
     for partition in 0..PARTITIONS {
         let manifests = bench.manifests(partition);
+        for manifest in &manifests {
+            let json = serde_json::to_value(manifest).unwrap();
+            assert!(schema.is_valid(&json), "{json}");
+        }
         let lost: Vec<_> = manifests.iter().filter(|manifest| manifest.lost.is_some()).collect();
         assert!(!lost.is_empty(), "partition {partition} has a hole");
         for manifest in lost {
