@@ -46,7 +46,7 @@ pub use schedule::{
     Schedule, Scheduler,
 };
 pub use seal::{
-    KeyFileError, PublicKeys, SEALER_GROUP, SealKeys, Sealer, SealerConfig, WITNESSES_MAX, WitnessAnswer,
-    WitnessTransport, Witnessing, record_keys,
+    KeyFileError, PartitionStanding, PublicKeys, SEALER_GROUP, SealKeys, SealStanding, Sealer, SealerConfig,
+    WITNESSES_MAX, WitnessAnswer, WitnessTransport, Witnessing, record_keys,
 };
-pub use segment::{SegmentFile, SegmentManifest, SegmentsConfig};
+pub use segment::{SegmentFile, SegmentLoss, SegmentManifest, SegmentsConfig};

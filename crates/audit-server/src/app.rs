@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use audit_archive::Reader;
-use audit_export::ExportJobs;
+use audit_export::{ExportJobs, SealStanding};
 use audit_journal::{Control, Journal, Spool};
 use audit_secret::Keyring;
 use audit_webhook::{Deliverer, Endpoints};
@@ -51,6 +51,8 @@ pub struct Parts {
     pub archive: Option<Reader>,
     /// This process's export jobs; without them exports are answered 503.
     pub exports: Option<ExportJobs>,
+    /// How the partitions stand that this process seals; absent where it seals none.
+    pub sealing: Option<SealStanding>,
 }
 
 /// The server's state. Cheap to clone.
@@ -97,7 +99,7 @@ impl App {
         let shared = Shared {
             admin_token,
             bounds: Bounds::new(&config),
-            metrics: Metrics::new(&activity, readings.unrecorded()),
+            metrics: Metrics::new(&activity, readings.unrecorded(), parts.sealing.clone()),
             activity,
             parts,
             config,
@@ -194,6 +196,14 @@ impl App {
         self.shared.parts.exports.as_ref().ok_or_else(|| {
             Problem::new(Kind::Unavailable, "this process makes no exports")
                 .hint("ask one that runs with the role query")
+        })
+    }
+
+    /// How the partitions stand that this process seals, or why there is no answer.
+    pub(crate) fn sealing(&self) -> Result<&SealStanding, Problem> {
+        self.shared.parts.sealing.as_ref().ok_or_else(|| {
+            Problem::new(Kind::Unavailable, "this process seals nothing")
+                .hint("ask one that runs with the role seal")
         })
     }
 

@@ -199,6 +199,7 @@ impl System {
             archive: reader.clone(),
             exports: jobs,
             deliverer: deliverer.clone(),
+            sealing: sealer.as_ref().map(|(sealer, _)| sealer.standing()),
         };
         let app = App::new(parts, server_config(config, hooks.as_ref())?, shutdown.clone());
         apply_changes(&mut reloader, config, &app, &keyring, hooks_tls.as_ref());

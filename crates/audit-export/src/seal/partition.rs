@@ -243,6 +243,14 @@ impl Sealing {
         self.floor.as_ref().map(|floor| (self.frontier.size(), floor.frontier.size()))
     }
 
+    /// Everything on the log before `next` was delivered. Where retention removed all that the tree was made of, nothing of it
+    /// comes any more: it is where it was signed last. `epoch` is the log's.
+    pub(super) fn level(&mut self, next: Offset, epoch: u32) {
+        if self.bookmark.next < self.leaves_from && self.leaves_from <= next {
+            self.bookmark = Bookmark { next, anchor: None, epoch };
+        }
+    }
+
     /// Whether it is time to sign.
     pub(super) fn is_due(&self, now_ms: i64, pace: Pace) -> bool {
         let size = self.frontier.size();
@@ -543,6 +551,15 @@ mod tests {
         before.append(&batch(5..8, 0)).expect("it goes on");
         assert_eq!(again.frontier, before.frontier);
         assert!(again.is_due(i64::MAX, PACE));
+        // Up to the very end: no message comes by which it could be told.
+        let mut silent = without_memory(published(&before, 8, 8)).expect("it goes on");
+        silent.level(7, 0);
+        assert!(!silent.is_settled(), "not all of it was delivered");
+        silent.level(8, 0);
+        assert!(silent.is_settled() && silent.is_due(i64::MAX, PACE), "a sign of life");
+        assert_eq!(silent.end(), Edge { seq: 8, offset: 8 });
+        silent.append(&batch(8..9, 0)).expect("it goes on");
+        assert_eq!(silent.end().seq, 9);
         let gone = without_memory(published(&fresh(), 2, 3));
         assert!(matches!(gone, Err(Refusal::Overtaken { kept_from: 3 })));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use audit_journal::{
     CommitError, Committer, Journal, NewMessage, Owned, OwnedCommit, OwnedEvent, Partition, PartitionCommit,
-    Placement, Topic,
+    Placement, Stop, Topic,
 };
 use audit_proof::{Cosigner, InvalidKey};
 use bytes::Bytes;
@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::floor::{self, Floor};
 use super::keys::SealKeys;
-use super::partition::{DOCUMENT, Pace, Sealing};
+use super::partition::{DOCUMENT, Pace, Refusal, Sealing};
 use super::segments::{Segments, next_written};
+use super::standing::SealStanding;
 use crate::segment::{Part, SegmentsConfig, Written};
 
 /// The group that shares partitions out among sealers.
@@ -57,6 +58,7 @@ pub struct Sealer {
     /// Until when there is no waiting for the interval to pass; milliseconds since 1970.
     hurry_until_ms: i64,
     segments: Option<Segments>,
+    standing: SealStanding,
 }
 
 impl Sealer {
@@ -73,13 +75,20 @@ impl Sealer {
             partitions: BTreeMap::new(),
             hurry_until_ms: i64::MIN,
             segments: None,
+            standing: SealStanding::default(),
         })
+    }
+
+    /// How the partitions stand that it seals.
+    pub fn standing(&self) -> SealStanding {
+        self.standing.clone()
     }
 
     /// Cuts the log into segments as well, and writes them.
     #[must_use]
     pub fn with_segments(mut self, config: &SegmentsConfig) -> Self {
-        self.segments = Some(Segments::new(self.journal.clone(), self.keys.clone(), config));
+        self.segments =
+            Some(Segments::new(self.journal.clone(), self.keys.clone(), config, self.standing.clone()));
         self
     }
 
@@ -100,7 +109,10 @@ impl Sealer {
                 Some(written) = next_written(&mut self.segments) => {
                     self.note_written(&written, &committer).await;
                 }
-                _ = look.tick() => self.seal_due(&committer, now_ms(), false).await,
+                _ = look.tick() => {
+                    self.take_up_segments(&committer, &now_ms, &shutdown).await;
+                    self.seal_due(&committer, now_ms(), false).await;
+                }
             }
         }
         self.seal_due(&committer, now_ms(), true).await;
@@ -119,19 +131,21 @@ impl Sealer {
             OwnedEvent::Assigned { partition, generation, bookmark, documents, .. } => {
                 let document = documents.iter().find(|(key, _)| key == DOCUMENT).map(|(_, value)| &value[..]);
                 let deployment = self.journal.identity().deployment;
-                let Some(floor) = self.floor(partition, document.is_some()).await else { return };
+                self.standing.begin(partition);
+                let Some(floor) = self.floor(partition, document.is_some(), shutdown).await else { return };
                 let taken_up = Sealing::take_up(
                     &self.keys, deployment, partition, generation, bookmark, document, floor,
                 );
                 match taken_up {
                     Ok(sealing) => {
                         if let Some(segments) = &mut self.segments {
-                            segments.take_up(partition, &sealing, &documents, now_ms).await;
+                            segments.assigned(partition, &sealing, &documents, now_ms).await;
                         }
                         self.partitions.insert(partition, sealing);
+                        self.cut(partition, committer, clock_ms, shutdown).await;
                     }
                     // What was published stays as it is: no checkpoint is better than one that contradicts it.
-                    Err(refusal) => tracing::error!(partition, %refusal, "sealing: partition is not sealed"),
+                    Err(refusal) => self.refuse(partition, &refusal),
                 }
             }
             OwnedEvent::Messages(batch) => {
@@ -146,8 +160,7 @@ impl Sealer {
                     let asked_at_ms = match sealing.append(&batch) {
                         Ok(asked_at_ms) => asked_at_ms,
                         Err(refusal) => {
-                            tracing::error!(partition, %refusal, "sealing: partition is not sealed");
-                            self.lose(&[partition]);
+                            self.refuse(partition, &refusal);
                             return;
                         }
                     };
@@ -167,16 +180,18 @@ impl Sealer {
                 }
             }
             // The position moves with a checkpoint only.
-            OwnedEvent::Level { partition, .. } => {
-                if let Some((found, published)) =
-                    self.partitions.get(&partition).and_then(Sealing::falls_short)
-                {
+            OwnedEvent::Level { partition, next } => {
+                let Some(sealing) = self.partitions.get_mut(&partition) else { return };
+                sealing.level(next, self.journal.identity().epoch);
+                if let Some((found, published)) = sealing.falls_short() {
                     tracing::error!(
                         partition,
                         found,
                         published,
                         "sealing: the log has fewer messages than were signed; nothing is signed until it has them"
                     );
+                    let reason = format!("the log has {found} messages, and {published} were signed");
+                    self.standing.note(partition, |standing| standing.not_sealed = Some(reason));
                 }
             }
             OwnedEvent::Revoked { partition, lost, done } => {
@@ -187,12 +202,41 @@ impl Sealer {
                 if let Some(segments) = &mut self.segments {
                     segments.end(partition);
                 }
+                self.standing.end(partition);
                 drop(done);
             }
             OwnedEvent::Stopped(stop) => {
                 tracing::error!(%stop, "sealing: partition is not sealed any further");
+                let (Stop::Replaced { partition, .. }
+                | Stop::Truncated { partition, .. }
+                | Stop::Overtaken { partition, .. }) = &stop;
+                self.standing.note(*partition, |standing| standing.not_sealed = Some(stop.to_string()));
             }
         }
+    }
+
+    /// Takes partitions up into segments that wait for it.
+    async fn take_up_segments(
+        &mut self,
+        committer: &Committer,
+        clock_ms: &impl Fn() -> i64,
+        shutdown: &CancellationToken,
+    ) {
+        let waiting = self.segments.as_ref().map(Segments::waiting).unwrap_or_default();
+        for partition in waiting {
+            if let (Some(segments), Some(sealing)) = (&mut self.segments, self.partitions.get(&partition)) {
+                segments.take_up(partition, sealing, clock_ms()).await;
+            }
+            self.cut(partition, committer, clock_ms, shutdown).await;
+        }
+    }
+
+    /// A partition is not sealed any further, for a reason that somebody has to mend.
+    fn refuse(&mut self, partition: Partition, refusal: &Refusal) {
+        tracing::error!(partition, %refusal, "sealing: partition is not sealed");
+        self.lose(&[partition]);
+        self.standing.begin(partition);
+        self.standing.note(partition, |standing| standing.not_sealed = Some(refusal.to_string()));
     }
 
     /// Signs and cuts where the tree ends now. Nothing is taken in before that is published: the cut is of this very
@@ -240,22 +284,31 @@ impl Sealer {
             if let Some(segments) = &mut self.segments {
                 segments.end(*partition);
             }
+            self.standing.end(*partition);
         }
     }
 
-    /// What was published of a partition; `None` where the log does not tell.
-    async fn floor(&self, partition: Partition, remembers: bool) -> Option<Option<Floor>> {
+    /// What was published of a partition; `None` where the log does not tell, or where it is time to stop.
+    async fn floor(
+        &self,
+        partition: Partition,
+        remembers: bool,
+        shutdown: &CancellationToken,
+    ) -> Option<Option<Floor>> {
         for _ in 0..FLOOR_TRIES_MAX {
-            match floor::find(&self.journal, &self.keys, partition, remembers).await {
+            let found = floor::find(&self.journal, &self.keys, partition, remembers);
+            match shutdown.run_until_cancelled(found).await? {
                 Ok(floor) => return Some(floor),
                 Err(error) => tracing::warn!(partition, %error, "sealing: what was signed can't be read yet"),
             }
-            tokio::time::sleep(FLOOR_PAUSE).await;
+            shutdown.run_until_cancelled(tokio::time::sleep(FLOOR_PAUSE)).await?;
         }
         tracing::error!(
             partition,
             "sealing: partition is not sealed: what was signed can't be read from the log"
         );
+        let reason = "what was signed can't be read from the log".to_owned();
+        self.standing.note(partition, |standing| standing.not_sealed = Some(reason));
         None
     }
 
@@ -334,6 +387,7 @@ impl Sealer {
                     if let Some(sealing) = self.partitions.get_mut(&partition) {
                         sealing.published(now_ms);
                     }
+                    self.standing.note(partition, |standing| standing.not_sealed = None);
                 }
                 if let Some(segments) = &mut self.segments {
                     moved.into_iter().for_each(|(partition, cut)| segments.published(partition, cut));
@@ -343,6 +397,10 @@ impl Sealer {
             Err(CommitError::Fenced(partitions)) => self.lose(&partitions),
             Err(CommitError::NotCommitted(reason)) => {
                 tracing::warn!(reason, "sealing: checkpoints were not published; trying again");
+                for partition in signed {
+                    let reason = Some(format!("its checkpoint was not published: {reason}"));
+                    self.standing.note(partition, |standing| standing.not_sealed = reason);
+                }
             }
         }
     }

@@ -1,42 +1,60 @@
 //! The part of sealing that is about segments: where each partition is cut, together with the checkpoint of that place.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use audit_journal::{
-    Batch, Journal, NewMessage, Offset, Partition, PartitionCommit, Placement, ReadError, ReadLimit, Topic,
-};
-use audit_proof::{CUT_KIND, Cut, CutName, Edge, KIND_HEADER, Sealed};
+use audit_journal::{Batch, Journal, NewMessage, Partition, PartitionCommit, Placement, ReadError};
+use audit_proof::{CUT_KIND, Cut, Edge, KIND_HEADER, Sealed};
 use bytes::Bytes;
 
+use super::cuts::{self, Found, Head};
 use super::keys::SealKeys;
 use super::partition::Sealing;
+use super::standing::SealStanding;
 use crate::segment::{self, Cutting, InvalidProgress, Part, Progress, SegmentsConfig, Writers, Written};
 
-/// How much of `checkpoints` is read at a time while it is looked for earlier cuts.
-const LOOK_BACK: ReadLimit = ReadLimit { messages: 10_000, bytes: 4 * 1024 * 1024 };
+/// How long after the log could not be read a partition is tried to be taken up again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What is told of a partition whose tree is behind what was published.
+const UNSETTLED: &str = "what was published of its tree has to be reached again first";
 
 /// Why a partition is not cut.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error(transparent)]
     Progress(#[from] InvalidProgress),
-    #[error("the cuts before can't be read: {0}")]
+    #[error("the log can't be read: {0}")]
     Read(#[from] ReadError),
-    #[error("what was published of it has to be reached again first: it is cut from the next start on")]
-    Unsettled,
     #[error(
-        "nothing is known of how far it was cut, though {count} segments were: the group's progress was altered"
+        "it was cut {count} times, and the signed head of the last cut is not among the checkpoints any more: they were removed or altered"
     )]
-    Forgotten { count: u64 },
+    Headless { count: u64 },
+    #[error("it was cut up to number {upto}, and its tree ends with {end}: the group's progress was altered")]
+    Backwards { upto: u64, end: u64 },
 }
 
 /// The cutting of the partitions that a sealer owns, and the writers of their segments.
 #[derive(Debug)]
 pub(super) struct Segments {
     journal: Journal,
+    keys: SealKeys,
     interval_ms: i64,
     cutting: BTreeMap<Partition, Cutting>,
+    /// Partitions that are not cut yet.
+    waiting: BTreeMap<Partition, Waiting>,
     writers: Writers,
+    standing: SealStanding,
+}
+
+/// A partition that is to be taken up.
+#[derive(Clone, Debug)]
+struct Waiting {
+    document: Option<Bytes>,
+    /// Whether more was published than its owner remembered: then there may be cuts, too, of which the document knows nothing.
+    is_unsure: bool,
+    /// It is not tried before.
+    not_before: Instant,
 }
 
 /// What of a commit is about a partition's segments.
@@ -82,84 +100,165 @@ pub(super) async fn next_written(segments: &mut Option<Segments>) -> Option<Writ
 }
 
 impl Segments {
-    pub(super) fn new(journal: Journal, keys: SealKeys, config: &SegmentsConfig) -> Self {
+    pub(super) fn new(
+        journal: Journal,
+        keys: SealKeys,
+        config: &SegmentsConfig,
+        standing: SealStanding,
+    ) -> Self {
+        let destination = config.destination.clone();
         Self {
             journal: journal.clone(),
+            keys: keys.clone(),
             interval_ms: i64::try_from(config.interval.as_millis()).unwrap_or(i64::MAX),
             cutting: BTreeMap::new(),
-            writers: Writers::new(journal, keys, config.destination.clone()),
+            waiting: BTreeMap::new(),
+            writers: Writers::new(journal, keys, destination, standing.clone()),
+            standing,
         }
     }
 
-    /// Takes a partition up where its last owner stood.
-    pub(super) async fn take_up(
+    /// A partition is this sealer's: it is taken up where its last owner stood, as soon as it can be.
+    pub(super) async fn assigned(
         &mut self,
         partition: Partition,
         sealing: &Sealing,
         documents: &[(Bytes, Bytes)],
         now_ms: i64,
     ) {
-        let document =
-            documents.iter().find(|(key, _)| key == segment::DOCUMENT).map(|(_, value)| &value[..]);
-        let progress = match document {
-            _ if !sealing.is_settled() => Err(Refusal::Unsettled),
-            Some(document) => Progress::read(document).map_err(Refusal::from),
-            None => self.begin(partition, sealing, now_ms).await,
-        };
-        match progress {
-            Ok(progress) => {
-                let is_stored = document.is_some();
-                let (written, read_from) = (progress.written.clone(), progress.read_from);
+        let document = documents.iter().find(|(key, _)| key == segment::DOCUMENT);
+        let document = document.map(|(_, value)| value.clone());
+        let waiting = Waiting { document, is_unsure: !sealing.is_settled(), not_before: Instant::now() };
+        self.waiting.insert(partition, waiting);
+        self.take_up(partition, sealing, now_ms).await;
+    }
+
+    /// Which partitions are not cut yet.
+    pub(super) fn waiting(&self) -> Vec<Partition> {
+        self.waiting.keys().copied().collect()
+    }
+
+    /// Takes a partition up that waits for it, if that can be done now.
+    pub(super) async fn take_up(&mut self, partition: Partition, sealing: &Sealing, now_ms: i64) {
+        let Some(waiting) = self.waiting.get(&partition).cloned() else { return };
+        if Instant::now() < waiting.not_before {
+            return;
+        }
+        if !sealing.is_settled() {
+            self.not_cut(partition, UNSETTLED.to_owned());
+            return;
+        }
+        let refusal = match self.cutting_of(partition, sealing, &waiting, now_ms).await {
+            Ok(cutting) => {
+                let Progress { written, read_from, .. } = cutting.progress().clone();
+                let count = cutting.progress().waiting();
+                self.standing.note(partition, |standing| {
+                    (standing.not_cut, standing.waiting) = (None, count);
+                });
                 self.writers.begin(partition, sealing.generation, written, read_from);
-                let mut cutting = Cutting::new(progress.clone(), self.interval_ms);
-                if is_stored {
-                    cutting.was_committed(progress);
-                }
-                let end = sealing.end();
-                if end.seq < cutting.progress().start.seq {
-                    // A new epoch's log began from the start again, and the journal moved the sealer there.
-                    cutting.begin_anew(end.offset);
-                }
                 self.cutting.insert(partition, cutting);
+                self.waiting.remove(&partition);
+                return;
             }
+            Err(refusal) => refusal,
+        };
+        self.not_cut(partition, refusal.to_string());
+        if let Refusal::Read(error) = &refusal {
+            tracing::warn!(partition, %error, "segments: partition is not cut yet");
+            let not_before = Instant::now() + AGAIN_AFTER;
+            self.waiting.insert(partition, Waiting { not_before, ..waiting });
+        } else {
             // What was written stays as it is: no segment is better than one that overlaps another.
-            Err(refusal) => tracing::error!(partition, %refusal, "segments: partition is not cut"),
+            tracing::error!(partition, %refusal, "segments: partition is not cut");
+            self.waiting.remove(&partition);
         }
     }
 
-    /// A partition that was never cut: its segments begin where its tree ends now.
-    async fn begin(&self, partition: Partition, sealing: &Sealing, now_ms: i64) -> Result<Progress, Refusal> {
-        let (head, end) = self.last_cut(partition).await?;
-        if let Some(head) = head.filter(|head| head.origin == sealing.origin()) {
-            return Err(Refusal::Forgotten { count: head.number + 1 });
-        }
-        Ok(Progress::begin(sealing.end(), sealing.peaks().to_vec(), now_ms, end))
+    fn not_cut(&self, partition: Partition, reason: String) {
+        self.standing.note(partition, |standing| standing.not_cut = Some(reason));
     }
 
-    /// The last cut in force on `checkpoints`, and where that topic ends.
-    async fn last_cut(&self, partition: Partition) -> Result<(Option<CutName>, Offset), ReadError> {
-        let bounds = self.journal.bounds(Topic::Checkpoints).await?;
-        let bounds = bounds.into_iter().find(|bounds| bounds.partition == partition);
-        let (mut from, end) = bounds.map_or((0, 0), |bounds| (bounds.start, bounds.end));
-        let mut head: Option<CutName> = None;
-        while from < end {
-            let range = self.journal.read(Topic::Checkpoints, partition, from, LOOK_BACK).await?;
-            for message in &range.messages {
-                let value = message.value.as_deref().unwrap_or_default();
-                let cut =
-                    Some(value).filter(|value| Cut::is_one(value)).and_then(|value| Cut::read(value).ok());
-                if let Some((cut, ..)) = cut
-                    && cut.follows(head.as_ref())
-                {
-                    head = Some(cut.name());
-                }
+    /// Where a partition is cut next. The segment that is growing begins where the last one ends, also where sealing went on
+    /// since without anybody who cut.
+    async fn cutting_of(
+        &self,
+        partition: Partition,
+        sealing: &Sealing,
+        waiting: &Waiting,
+        now_ms: i64,
+    ) -> Result<Cutting, Refusal> {
+        let stored = waiting.document.as_deref().map(Progress::read).transpose()?;
+        let mut cutting = match stored {
+            Some(stored) if !waiting.is_unsure => {
+                let mut cutting = Cutting::new(stored.clone(), self.interval_ms);
+                cutting.was_committed(stored);
+                cutting
             }
-            if range.next <= from {
-                break;
+            stored => {
+                let progress = self.recalled(partition, sealing, stored, now_ms).await?;
+                Cutting::new(progress, self.interval_ms)
             }
-            from = range.next;
+        };
+        let (end, origin) = (sealing.end(), sealing.origin());
+        let Progress { start, upto, head, .. } = cutting.progress();
+        let tree = upto.as_ref().map(|upto| &upto.origin).or(head.as_ref().map(|head| &head.origin));
+        if end.seq == 0 || tree.is_some_and(|tree| *tree != origin) {
+            // A new epoch's log began from the start again: what was cut of the former tree is written all the same.
+            cutting.begin_anew(end, sealing.peaks().to_vec());
+            return Ok(cutting);
         }
-        Ok((head, end))
+        let (start, upto) = (*start, upto.as_ref().map_or(start.seq, |upto| upto.seq));
+        if end.seq < upto {
+            return Err(Refusal::Backwards { upto, end: end.seq });
+        }
+        if start.seq < end.seq && upto < end.seq {
+            let found = segment::measure(&self.journal, partition, start, end).await?;
+            if found.is_none() {
+                tracing::error!(
+                    partition,
+                    from_seq = start.seq,
+                    to_seq = end.seq,
+                    "segments: what was sealed while nobody cut is no segment; give all sealers the same [segments]"
+                );
+            }
+            cutting.catch_up(found);
+        }
+        Ok(cutting)
+    }
+
+    /// How far a partition was cut, from the cuts on the log: where nothing is remembered of them, or where what is may be older
+    /// than they are. One that was never cut begins where its tree ends now.
+    async fn recalled(
+        &self,
+        partition: Partition,
+        sealing: &Sealing,
+        stored: Option<Progress>,
+        now_ms: i64,
+    ) -> Result<Progress, Refusal> {
+        let Found { head, start, end } = cuts::last(&self.journal, &self.keys, partition).await?;
+        let (origin, tree_end) = (sealing.origin(), sealing.end());
+        // A tree without a leaf has no name of its own yet.
+        let head = head.filter(|head| head.name.origin == origin && tree_end.seq > 0);
+        let remembered = stored.as_ref().and_then(|stored| stored.head.as_ref());
+        let Some(Head { name, at_ms, peaks }) = head else {
+            let begun = || Progress::begin(tree_end, sealing.peaks().to_vec(), now_ms, end);
+            return Ok(stored.unwrap_or_else(begun));
+        };
+        if let Some(stored) = &stored
+            && remembered.is_some_and(|known| known.origin == origin && known.number >= name.number)
+        {
+            return Ok(stored.clone());
+        }
+        if tree_end.seq < name.end.seq {
+            return Err(Refusal::Backwards { upto: name.end.seq, end: tree_end.seq });
+        }
+        let Some(peaks) = peaks else { return Err(Refusal::Headless { count: name.number + 1 }) };
+        // Of what is written nothing is remembered: the writer finds it at the destination.
+        let (written, read_from) = stored.map_or((None, start), |stored| (stored.written, stored.read_from));
+        let mut progress = Progress::begin(name.end, peaks, at_ms, read_from);
+        progress.written = written;
+        progress.head = Some(name);
+        Ok(progress)
     }
 
     /// Divides a batch by segments.
@@ -171,7 +270,7 @@ impl Segments {
         if sealing.begins_anew(&batch)
             && let Some(first) = batch.messages.first()
         {
-            cutting.begin_anew(first.offset);
+            cutting.begin_anew(Edge { seq: 0, offset: first.offset }, Vec::new());
             seq = 0;
         }
         cutting.divide(batch, seq)
@@ -208,7 +307,8 @@ impl Segments {
     ) -> Option<Moved> {
         let cutting = self.cutting.get(&partition)?;
         if !cutting.is_due(now_ms) || sealing.end().seq == 0 {
-            return Some(Moved { cut: None, progress: cutting.progress().clone() });
+            let progress = cutting.progress_at(&sealing.origin(), sealing.end().seq);
+            return Some(Moved { cut: None, progress });
         }
         let cut = cutting.cut(&sealing.origin(), sealing.end(), sealed.note.clone(), now_ms);
         let progress = cutting.after(&cut, sealing.peaks().to_vec());
@@ -225,6 +325,7 @@ impl Segments {
         let Some(cutting) = self.cutting.get_mut(&partition) else { return };
         if moved.cut.is_some() {
             cutting.published(moved.progress.clone());
+            self.standing.note(partition, |standing| standing.waiting = moved.progress.waiting());
             self.writers.nudge(partition);
         }
         cutting.was_committed(moved.progress);
@@ -234,12 +335,15 @@ impl Segments {
     pub(super) fn note_written(&mut self, written: &Written) -> bool {
         let Some(cutting) = self.cutting.get_mut(&written.partition) else { return false };
         cutting.written(&written.cut, written.read_from);
+        let waiting = cutting.progress().waiting();
+        self.standing.note(written.partition, |standing| standing.waiting = waiting);
         true
     }
 
     /// The partition is somebody else's.
     pub(super) fn end(&mut self, partition: Partition) {
         self.cutting.remove(&partition);
+        self.waiting.remove(&partition);
         self.writers.end(partition);
     }
 }

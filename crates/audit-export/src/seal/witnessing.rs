@@ -4,7 +4,6 @@
 //! It stands beside the sealer, not within it: a witness that is slow or away delays no checkpoint. What is asked about is
 //! what this machine's archive bears out, whose tree makes the proof that it extends what the witness saw before.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +15,8 @@ use audit_proof::{
     NoteSignature, NoteVerifier, Sealed, SignedNote, add_checkpoint, cosignatures, cosigned_size,
 };
 use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Most witnesses that are asked.
@@ -26,6 +27,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a witness that did not answer as it should is left alone.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// Requests to one witness that are under way at once, over all partitions.
+const ASKED_AT_ONCE_MAX: usize = 64;
 
 /// How often a witness is asked in a row: it may tell first what it cosigned last.
 const TRIES_MAX: usize = 2;
@@ -50,13 +54,23 @@ pub struct Witnessing {
     reader: Reader,
     witnesses: Vec<NoteVerifier>,
     transport: Arc<dyn WitnessTransport>,
-    known: HashMap<(Partition, usize), Known>,
+    /// For each witness.
+    under_way: Vec<Semaphore>,
 }
 
-/// What is known of a witness and a partition.
+/// What is known of the witnesses and a partition.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    /// The name of the tree that they were asked about: of another one they have seen nothing.
+    origin: Option<String>,
+    /// By their places.
+    witnesses: Vec<Known>,
+}
+
+/// What is known of a witness and a tree.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
-    /// The size that it cosigned last, of which tree: by the first message of the tree.
+    /// The size that it cosigned last.
     cosigned: Option<u64>,
     /// It is not to be asked before.
     not_before: Option<Instant>,
@@ -86,38 +100,47 @@ impl Witnessing {
         transport: Arc<dyn WitnessTransport>,
     ) -> Self {
         witnesses.truncate(WITNESSES_MAX);
-        Self { journal, reader, witnesses, transport, known: HashMap::new() }
+        let under_way = witnesses.iter().map(|_| Semaphore::new(ASKED_AT_ONCE_MAX)).collect();
+        Self { journal, reader, witnesses, transport, under_way }
     }
 
     /// Asks until told to stop.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    pub async fn run(self, shutdown: CancellationToken) {
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut asked = vec![Asked::default(); self.journal.identity().partitions as usize];
         while shutdown.run_until_cancelled(look.tick()).await.is_some() {
-            for partition in 0..self.journal.identity().partitions {
-                if shutdown.run_until_cancelled(self.look(partition)).await.is_none() {
-                    return;
-                }
+            // All at once: a witness that does not answer holds up what it is asked about, once, and nobody else's answer
+            // about another partition.
+            let mut looks = Vec::new();
+            for (partition, asked) in (0..).zip(&mut asked) {
+                looks.push(self.look(partition, asked));
+            }
+            if shutdown.run_until_cancelled(join_all(looks)).await.is_none() {
+                return;
             }
         }
     }
 
-    async fn look(&mut self, partition: Partition) {
+    async fn look(&self, partition: Partition, asked: &mut Asked) {
         let reader = self.reader.clone();
         let latest = tokio::task::spawn_blocking(move || reader.latest_checkpoint(partition)).await;
         // Without an archive there is nothing to ask about yet; that one can't be read is told by whoever asks it.
         let Ok(Ok(Some(head))) = latest else { return };
         let (Some(size), Some(note)) = (head.size, head.note.as_deref()) else { return };
         let Ok(mut note) = SignedNote::parse(note.as_bytes()) else { return };
-        let mut cosigned = Vec::new();
-        for witness in 0..self.witnesses.len() {
-            let known = self.known.get(&(partition, witness)).copied().unwrap_or_default();
-            let is_resting = known.not_before.is_some_and(|at| Instant::now() < at);
-            if is_resting || known.cosigned.is_some_and(|cosigned| cosigned >= size) {
-                continue;
-            }
-            cosigned.extend(self.ask(partition, witness, size, &note, known).await);
+        if asked.origin != head.origin || asked.witnesses.len() != self.witnesses.len() {
+            let witnesses = vec![Known::default(); self.witnesses.len()];
+            *asked = Asked { origin: head.origin.clone(), witnesses };
         }
+        let mut answers = Vec::new();
+        for (witness, known) in asked.witnesses.iter_mut().enumerate() {
+            let is_resting = known.not_before.is_some_and(|at| Instant::now() < at);
+            if !is_resting && known.cosigned.is_none_or(|cosigned| cosigned < size) {
+                answers.push(self.ask(partition, witness, size, &note, known));
+            }
+        }
+        let cosigned: Vec<NoteSignature> = join_all(answers).await.into_iter().flatten().collect();
         if cosigned.is_empty() {
             return;
         }
@@ -125,18 +148,18 @@ impl Witnessing {
         if let Err(reason) = self.publish(&head, &note).await {
             tracing::warn!(partition, size, reason, "witnesses: a cosigned checkpoint was not published");
             // To be asked again, with what they cosigned last.
-            self.known.retain(|(of, _), _| *of != partition);
+            *asked = Asked::default();
         }
     }
 
     /// Asks one witness about a checkpoint.
     async fn ask(
-        &mut self,
+        &self,
         partition: Partition,
         witness: usize,
         size: u64,
         note: &SignedNote,
-        mut known: Known,
+        known: &mut Known,
     ) -> Vec<NoteSignature> {
         let name = self.witnesses[witness].name().to_owned();
         let mut old = known.cosigned.unwrap_or(0);
@@ -171,7 +194,6 @@ impl Witnessing {
                 }
             }
         }
-        self.known.insert((partition, witness), known);
         signatures
     }
 
@@ -195,6 +217,9 @@ impl Witnessing {
         };
         let Some(body) = add_checkpoint(old, &proof, note) else {
             return Said::Refused("the proof is longer than any is".to_owned());
+        };
+        let Ok(_turn) = self.under_way[witness].acquire().await else {
+            return Said::Refused("it is not asked any more".to_owned());
         };
         match self.transport.add_checkpoint(witness, body).await {
             Ok((200, answer)) => {

@@ -20,7 +20,8 @@ pub(super) struct Built {
 /// A segment that is being built: in memory, because it is to be put whole, and is small enough.
 pub(super) struct Builder {
     partition: Partition,
-    parquet: ParquetWriter<Vec<u8>>,
+    /// `None` where there are to be no files: what is built then is a root, to be compared.
+    parquet: Option<ParquetWriter<Vec<u8>>>,
     hashes: Vec<u8>,
     frontier: Frontier,
     header: Vec<u8>,
@@ -34,7 +35,12 @@ impl Builder {
         metadata: &[(&str, &str)],
     ) -> Result<Self, ParquetWriteError> {
         let parquet = ParquetWriter::try_new(Vec::new(), Messages::All, metadata)?;
-        Ok(Self { partition, parquet, hashes: Vec::new(), frontier: edge, header: Vec::new() })
+        Ok(Self { partition, parquet: Some(parquet), hashes: Vec::new(), frontier: edge, header: Vec::new() })
+    }
+
+    /// There are to be no files.
+    pub(super) fn without_files(&mut self) {
+        (self.parquet, self.hashes) = (None, Vec::new());
     }
 
     /// Appends the next messages.
@@ -46,9 +52,10 @@ impl Builder {
             Leaf::of(seq, salt, header(TAGS_HEADER), value).write_header(&mut self.header);
             let hash = leaf_hash(&self.header);
             self.frontier.append(hash, |_, _| {});
+            let Some(parquet) = &mut self.parquet else { continue };
             self.hashes.extend_from_slice(hash.as_bytes());
             let json = std::str::from_utf8(&self.header).expect("a leaf's header is JSON");
-            self.parquet.append(&LogMessage {
+            parquet.append(&LogMessage {
                 partition: self.partition,
                 seq,
                 offset: message.offset,
@@ -65,9 +72,12 @@ impl Builder {
         self.frontier.size()
     }
 
-    /// The files.
+    /// The files; empty where there are to be none.
     pub(super) fn finish(self) -> Result<Built, ParquetWriteError> {
-        let (parquet, _) = self.parquet.finish()?;
+        let parquet = match self.parquet {
+            Some(parquet) => parquet.finish()?.0,
+            None => Vec::new(),
+        };
         Ok(Built { parquet: parquet.into(), hashes: self.hashes.into(), root: self.frontier.root() })
     }
 }

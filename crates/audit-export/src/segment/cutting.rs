@@ -7,14 +7,14 @@ use audit_journal::{Batch, Message, Offset};
 use audit_proof::{CUT_KIND, CUT_VERSION, Cut, CutName, Edge, NodeHash};
 use chrono::{DateTime, Utc};
 
-use super::progress::Progress;
+use super::progress::{Progress, Upto};
 
 /// Most bytes of messages (keys, headers, values) of a segment, unless one alone has more. Its file, in which every value
 /// stands once as it is and once in columns, compressed, stays below 64 MiB.
-const SEGMENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+pub(super) const SEGMENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Most messages of a segment, however small.
-const SEGMENT_MESSAGES_MAX: u64 = 262_144;
+pub(super) const SEGMENT_MESSAGES_MAX: u64 = 262_144;
 
 /// How a partition is being cut.
 #[derive(Clone, Debug)]
@@ -50,12 +50,21 @@ impl Cutting {
         self.committed.as_ref()
     }
 
-    /// A new tree begins with the message at `offset`: so does its first segment. What was cut of the former one is
+    /// A new tree's first segment begins at `start`, where the tree has these peaks. What was cut of the former one is
     /// written all the same.
-    pub(crate) fn begin_anew(&mut self, offset: u64) {
-        self.progress.start = Edge { seq: 0, offset };
-        self.progress.peaks.clear();
+    pub(crate) fn begin_anew(&mut self, start: Edge, peaks: Vec<NodeHash>) {
+        self.progress.start = start;
+        self.progress.peaks = peaks;
         (self.progress.bytes, self.progress.date, self.is_due) = (0, None, false);
+    }
+
+    /// The segment holds messages that were sealed while nobody cut: what they weigh, and their day. `None` where they are no
+    /// segment: then it ends with them, and is written as one that is without its messages.
+    pub(crate) fn catch_up(&mut self, found: Option<(u64, String)>) {
+        match found {
+            Some((bytes, date)) => (self.progress.bytes, self.progress.date) = (bytes, Some(date)),
+            None => self.is_due = true,
+        }
     }
 
     /// Divides a batch, whose first message has number `seq`, by segments.
@@ -101,6 +110,13 @@ impl Cutting {
         self.is_due || now_ms.saturating_sub(self.progress.cut_at_ms) >= self.interval_ms
     }
 
+    /// The document, of a tree that ends there.
+    pub(crate) fn progress_at(&self, origin: &str, seq: u64) -> Progress {
+        let mut progress = self.progress.clone();
+        progress.upto = Some(Upto { origin: origin.to_owned(), seq });
+        progress
+    }
+
     /// The cut at `end`, of which `note` is the signed checkpoint. Nothing is changed by it: whoever publishes it says so
     /// with [`Cutting::published`].
     pub(crate) fn cut(&self, origin: &str, end: Edge, note: String, now_ms: i64) -> Cut {
@@ -126,6 +142,7 @@ impl Cutting {
         progress.head = Some(cut.name());
         progress.cut_at_ms = cut.at_ms;
         progress.start = cut.end;
+        progress.upto = Some(Upto { origin: cut.origin.clone(), seq: cut.end.seq });
         progress.peaks = peaks;
         progress.bytes = 0;
         progress.date = None;
@@ -152,7 +169,7 @@ impl Cutting {
     }
 }
 
-fn day_of(message: &Message) -> String {
+pub(super) fn day_of(message: &Message) -> String {
     day(message.appended_at_ms)
 }
 
@@ -231,7 +248,7 @@ mod tests {
         assert_eq!((silent.start, silent.number), (silent.end, 1));
         cutting.end();
         assert!(cutting.is_due(0));
-        cutting.begin_anew(9);
+        cutting.begin_anew(Edge { seq: 0, offset: 9 }, Vec::new());
         let anew = cutting.cut("p", Edge { seq: 2, offset: 11 }, String::new(), 0);
         assert!(anew.follows(Some(&silent.name())) && anew.start.offset == 9 && !cutting.is_due(0));
     }

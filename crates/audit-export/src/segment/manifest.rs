@@ -3,8 +3,34 @@
 use audit_proof::{Cut, InvalidNote, NoteSigner, SignedNote};
 use serde::{Deserialize, Serialize};
 
-/// The version that this release writes.
+/// The version that this release writes of a segment that has its messages.
 pub(super) const MANIFEST_VERSION: u32 = 1;
+
+/// That of one that is [`SegmentLoss`], which earlier releases can't read.
+pub(super) const LOST_VERSION: u32 = 2;
+
+/// Why a segment is written without its messages: so that the chain goes on, and says itself what is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SegmentLoss {
+    /// They were removed from the log before they were written.
+    Removed,
+    /// The log was replaced by that of another epoch before they were written.
+    Replaced,
+    /// They were sealed while nobody cut: more than a segment has, or of more days than one.
+    Uncut,
+}
+
+impl SegmentLoss {
+    /// As the manifest has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Replaced => "replaced",
+            Self::Uncut => "uncut",
+        }
+    }
+}
 
 /// What a segment is, and what vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +46,11 @@ pub struct SegmentManifest {
     pub cut: Cut,
     /// Messages in it.
     pub messages: u64,
-    /// Its files: the rows, then the leaf hashes. None where there are no messages.
+    /// Its files: the rows, then the leaf hashes. None where there are no messages, or where they are lost.
     pub files: Vec<SegmentFile>,
+    /// Why it is without its messages; absent where it has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<SegmentLoss>,
     /// What wrote it.
     pub written_by: String,
     /// A note that the log's keys signed. Its text is [`SegmentManifest::signed_text`].
@@ -40,11 +69,14 @@ pub struct SegmentFile {
 }
 
 impl SegmentManifest {
-    /// What is signed: the tree's name, the SHA-256 of the cut's JSON, and a line for each file as `sha256sum` writes it.
+    /// What is signed: the tree's name, the SHA-256 of the cut's JSON, and a line for each file as `sha256sum` writes it,
+    /// or one that says why there are none.
     pub fn signed_text(&self) -> String {
         let cut = self.cut.name();
         let files = self.files.iter().map(|file| format!("{}  {}\n", file.sha256, file.path));
-        format!("flagtrail segment v1\n{}\ncut {}\n{}", cut.origin, cut.hash, files.collect::<String>())
+        let lost = self.lost.map(|lost| format!("lost {}\n", lost.as_str()));
+        let lines: String = files.chain(lost).collect();
+        format!("flagtrail segment v1\n{}\ncut {}\n{lines}", cut.origin, cut.hash)
     }
 
     /// Signs it, with every key that the log has at the time.

@@ -22,23 +22,30 @@
 //!   row's `leaf_header` (`SHA-256(0x00 ‖ header)`), and the header's `body` that of `salt ‖ json` (or `raw`);
 //! - a chain proves that nothing lies between: numbers without a gap, each cut naming the one before by its SHA-256.
 //!
+//! Where no try can bring a segment's messages back, its manifest is put alone and says why ([`SegmentLoss`]): the chain goes on,
+//! and whoever checks it is told of the hole by the chain itself.
+//!
 //! What stands at a destination can't be erased from here: a body erased later stays in the segments that were written before.
 
 mod build;
 mod cutting;
 mod manifest;
+mod measure;
 mod name;
 mod progress;
+mod write_error;
 mod writer;
+mod writers;
 
 use std::time::Duration;
 
 use crate::destination::Destination;
 
 pub(crate) use self::cutting::{Cutting, Part};
-pub use self::manifest::{SegmentFile, SegmentManifest};
-pub(crate) use self::progress::{DOCUMENT, InvalidProgress, Progress};
-pub(crate) use self::writer::{Writers, Written};
+pub use self::manifest::{SegmentFile, SegmentLoss, SegmentManifest};
+pub(crate) use self::measure::measure;
+pub(crate) use self::progress::{DOCUMENT, InvalidProgress, Progress, Upto};
+pub(crate) use self::writers::{Writers, Written};
 
 /// How the log is cut into segments.
 #[derive(Clone, Debug)]

@@ -38,10 +38,23 @@ pub(crate) struct Progress {
     pub(crate) bytes: u64,
     /// The UTC day on which the log took them.
     pub(crate) date: Option<String>,
+    /// Where the tree ended when the document was committed: whoever seals without cutting leaves it behind. `None` in
+    /// documents of a release before it.
+    #[serde(default)]
+    pub(crate) upto: Option<Upto>,
     /// The last cut whose segment is written.
     pub(crate) written: Option<CutName>,
     /// Where on `checkpoints` the first cut can be whose segment is not written.
     pub(crate) read_from: Offset,
+}
+
+/// Where a tree ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Upto {
+    /// Its name.
+    pub(crate) origin: String,
+    /// How many leaves it had.
+    pub(crate) seq: u64,
 }
 
 impl Progress {
@@ -55,6 +68,7 @@ impl Progress {
             peaks,
             bytes: 0,
             date: None,
+            upto: None,
             written: None,
             read_from,
         }
@@ -73,7 +87,49 @@ impl Progress {
         serde_json::from_slice(bytes).map_err(form)
     }
 
+    /// Cuts whose segments are not known to be written; of a former tree's none are counted.
+    pub(crate) fn waiting(&self) -> u64 {
+        let Some(head) = &self.head else { return 0 };
+        let written = self.written.as_ref().filter(|written| written.origin == head.origin);
+        written.map_or(head.number + 1, |written| head.number.saturating_sub(written.number))
+    }
+
     pub(crate) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a document has string keys only")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(origin: &str, number: u64) -> CutName {
+        CutName { origin: origin.to_owned(), number, hash: String::new(), end: Edge { seq: 9, offset: 9 } }
+    }
+
+    #[test]
+    fn a_document_of_a_release_that_did_not_say_where_the_tree_ended_is_read_and_a_later_one_is_not() {
+        let mut progress = Progress::begin(Edge { seq: 3, offset: 4 }, Vec::new(), 5, 6);
+        let mut json: serde_json::Value = serde_json::from_slice(&progress.to_json()).expect("json");
+        json.as_object_mut().expect("an object").remove("upto");
+        let read = Progress::read(json.to_string().as_bytes()).expect("it is read");
+        assert_eq!(read, progress);
+        progress.upto = Some(Upto { origin: "o".to_owned(), seq: 3 });
+        assert_eq!(Progress::read(&progress.to_json()).expect("it is read"), progress);
+        json["v"] = (PROGRESS_VERSION + 1).into();
+        let later = Progress::read(json.to_string().as_bytes());
+        assert!(matches!(later, Err(InvalidProgress::Newer(found)) if found == PROGRESS_VERSION + 1));
+    }
+
+    #[test]
+    fn cuts_of_a_tree_wait_from_the_first_one_that_is_not_written() {
+        let mut progress = Progress::begin(Edge { seq: 0, offset: 0 }, Vec::new(), 0, 0);
+        assert_eq!(progress.waiting(), 0);
+        progress.head = Some(name("o", 4));
+        assert_eq!(progress.waiting(), 5);
+        progress.written = Some(name("o", 3));
+        assert_eq!(progress.waiting(), 1);
+        progress.written = Some(name("of a former tree", 9));
+        assert_eq!(progress.waiting(), 5);
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Faulty {
     faults: Arc<Mutex<BTreeMap<usize, Fault>>>,
     puts: Arc<AtomicUsize>,
     hangs: Arc<Notify>,
+    /// Manifests that another writer is sooner with.
+    rivals: Arc<AtomicUsize>,
 }
 
 impl Faulty {
@@ -40,6 +42,29 @@ impl Faulty {
             faults: Arc::new(Mutex::new(faults.into_iter().collect())),
             puts: Arc::default(),
             hangs: Arc::default(),
+            rivals: Arc::default(),
+        }
+    }
+
+    /// Before each of the next `count` manifests of segments another writer puts his own, of the same cut.
+    pub(crate) fn rivals(&self, count: usize) {
+        self.rivals.store(count, Ordering::SeqCst);
+    }
+
+    /// How many such manifests are still to come.
+    pub(crate) fn rivals_left(&self) -> usize {
+        self.rivals.load(Ordering::SeqCst)
+    }
+
+    async fn be_sooner(&self, path: &str, content: &Content) {
+        let Content::Bytes(bytes) = content else { return };
+        let one_less = |count: usize| count.checked_sub(1);
+        let is_manifest = path.contains("/proofs/") && path.ends_with(".json");
+        if is_manifest && self.rivals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            let theirs = text.replacen("\"written_by\": \"", "\"written_by\": \"another, ", 1);
+            assert_ne!(theirs, text);
+            self.inner.put_new(path, &Content::Bytes(theirs.into())).await.unwrap();
         }
     }
 
@@ -57,6 +82,7 @@ impl Faulty {
 #[async_trait]
 impl Store for Faulty {
     async fn put_new(&self, path: &str, content: &Content) -> Result<(), StoreError> {
+        self.be_sooner(path, content).await;
         let put = self.puts.fetch_add(1, Ordering::SeqCst);
         let fault = self.faults.lock().unwrap().remove(&put);
         let answer = match fault {

@@ -7,5 +7,6 @@ mod formats;
 mod harness;
 mod s3;
 mod schedules;
+mod seal;
 mod segments;
 mod sending;

@@ -1,6 +1,8 @@
 //! Segments over a real embedded log: whatever happens to the sealer and to the destination, none is missing, doubled or
 //! overlapping, and each proves itself.
 
+mod going_on;
+mod holes;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -8,9 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use audit_export::{Destination, SealKeys, Sealer, SealerConfig, SegmentManifest, SegmentsConfig};
+use audit_export::{
+    Destination, SealKeys, SealStanding, Sealer, SealerConfig, SegmentManifest, SegmentsConfig,
+};
 use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig, ReadLimit, Topic};
-use audit_proof::{Checkpoint, Cut, Frontier, NodeHash, SignedNote};
+use audit_proof::{Checkpoint, Cut, Frontier, LogKeys, NodeHash, SignedNote};
 use audit_record::AuditRecord;
 use bytes::Bytes;
 use flagtrail_testkit::clients::Clients;
@@ -38,10 +42,13 @@ struct Bench {
     journal: Journal,
     now_ms: Arc<AtomicI64>,
     appended: usize,
+    /// Whose signatures count: of all keys that the log ever had.
+    keys: LogKeys,
 }
 
 struct Running {
     store: Faulty,
+    standing: SealStanding,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -62,20 +69,93 @@ impl Running {
 impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = EmbeddedConfig { path: dir.path().join("journal.sqlite"), partitions: PARTITIONS };
-        let journal = Journal::open(JournalConfig::Embedded(config)).await.unwrap();
-        Self { dir, journal, now_ms: Arc::new(AtomicI64::new(BEGIN_MS)), appended: 0 }
+        let journal = open(&dir).await;
+        let now_ms = Arc::new(AtomicI64::new(BEGIN_MS));
+        Self { dir, journal, now_ms, appended: 0, keys: keys().log_keys() }
+    }
+
+    /// The same log, opened anew, after something was done to its file.
+    async fn reopened(self, alter: impl FnOnce(&rusqlite::Connection)) -> Self {
+        let Self { dir, journal, now_ms, appended, keys } = self;
+        journal.close().await;
+        drop(journal);
+        let path = dir.path().join("journal.sqlite");
+        // Whoever is stopped may hold the file for a moment.
+        let file = wait::some(WITHIN, "the log's file is free", || async {
+            let file = rusqlite::Connection::open(&path).ok()?;
+            file.execute_batch("BEGIN IMMEDIATE; COMMIT").ok().map(|()| file)
+        })
+        .await;
+        alter(&file);
+        drop(file);
+        let journal = open(&dir).await;
+        Self { dir, journal, now_ms, appended, keys }
     }
 
     fn start(&self, faults: impl IntoIterator<Item = (usize, Fault)>) -> Running {
+        self.start_with(&keys(), faults)
+    }
+
+    fn start_with(&self, keys: &SealKeys, faults: impl IntoIterator<Item = (usize, Fault)>) -> Running {
         let store = Faulty::new(self.there(), faults);
         let config = SealerConfig { interval: INTERVAL, idle: 60 * INTERVAL };
         let destination = Destination::new("vault", "audit", store.clone());
         let segments = SegmentsConfig { destination, interval: INTERVAL };
-        let sealer = Sealer::new(self.journal.clone(), keys(), &config).unwrap().with_segments(&segments);
+        let sealer =
+            Sealer::new(self.journal.clone(), keys.clone(), &config).unwrap().with_segments(&segments);
+        let standing = sealer.standing();
         let (stop, now_ms) = (CancellationToken::new(), Arc::clone(&self.now_ms));
         let run = sealer.run(move || now_ms.load(Ordering::Relaxed), stop.clone());
-        Running { store, stop, task: tokio::spawn(run) }
+        Running { store, standing, stop, task: tokio::spawn(run) }
+    }
+
+    /// A sealer that cuts nothing, until everything on the log is sealed.
+    async fn seal_without_cutting(&self) {
+        let config = SealerConfig { interval: INTERVAL, idle: 60 * INTERVAL };
+        let sealer = Sealer::new(self.journal.clone(), keys(), &config).unwrap();
+        let (stop, now_ms) = (CancellationToken::new(), Arc::clone(&self.now_ms));
+        let sealing = tokio::spawn(sealer.run(move || now_ms.load(Ordering::Relaxed), stop.clone()));
+        wait::until(WITHIN, "what there is is sealed", || async {
+            self.pass(INTERVAL / 4);
+            let mut size = 0;
+            for partition in 0..PARTITIONS {
+                let heads = self.checkpoints(partition).await;
+                let heads = heads.iter().filter_map(|value| audit_proof::Sealed::read(value).ok());
+                size += heads.map(|(_, _, checkpoint, _)| checkpoint.size).max().unwrap_or(0);
+            }
+            size == self.appended as u64
+        })
+        .await;
+        stop.cancel();
+        sealing.await.unwrap();
+    }
+
+    /// What stands on `checkpoints` of a partition: signed heads and cuts.
+    async fn checkpoints(&self, partition: u32) -> Vec<Bytes> {
+        let limit = ReadLimit { messages: 100_000, bytes: 64 * 1024 * 1024 };
+        let range = self.journal.read(Topic::Checkpoints, partition, 0, limit).await.unwrap();
+        range.messages.into_iter().filter_map(|message| message.value).collect()
+    }
+
+    /// The cuts of a partition, in the order of the log.
+    async fn cuts(&self, partition: u32) -> Vec<Cut> {
+        let values = self.checkpoints(partition).await;
+        values.iter().filter_map(|value| Cut::read(value).ok()).map(|(cut, ..)| cut).collect()
+    }
+
+    /// Waits until everything on the log is cut, and some of it in each partition is in no segment, while time passes.
+    async fn cut_and_not_written(&self) {
+        wait::until(WITHIN, "everything is cut, and not written", || async {
+            self.pass(INTERVAL / 4);
+            let (mut cut, mut waiting) = (0, 0);
+            for partition in 0..PARTITIONS {
+                let ends_at = self.cuts(partition).await.last().map_or(0, |cut| cut.end.seq);
+                cut += ends_at;
+                waiting += u32::from(ends_at > self.manifests(partition).last().map_or(0, end));
+            }
+            cut == self.appended as u64 && waiting == PARTITIONS
+        })
+        .await;
     }
 
     fn there(&self) -> PathBuf {
@@ -185,13 +265,22 @@ impl Bench {
         let deployment = self.journal.identity().deployment;
         assert_eq!((manifest.partition, &manifest.deployment), (partition, &deployment.to_string()));
         assert_eq!(cut.origin, audit_proof::origin(&deployment, partition, 0));
-        let known = keys().verifiers(&cut.origin, &deployment).unwrap();
+        let known = self.keys.verifiers(&cut.origin, &deployment).unwrap();
         let note = SignedNote::parse(cut.note.as_bytes()).unwrap();
         Checkpoint::open(&note, &cut.origin, &known).unwrap();
         let signature = SignedNote::parse(manifest.signature.as_bytes()).unwrap();
         assert_eq!(signature.text(), manifest.signed_text());
         assert!(!signature.verify(&known).unwrap().is_empty());
     }
+}
+
+async fn open(dir: &TempDir) -> Journal {
+    let path = dir.path().join("journal.sqlite");
+    wait::some(WITHIN, "the log opens", || async {
+        let config = EmbeddedConfig { path: path.clone(), partitions: PARTITIONS };
+        Journal::open(JournalConfig::Embedded(config)).await.ok()
+    })
+    .await
 }
 
 fn end(manifest: &SegmentManifest) -> u64 {
@@ -296,24 +385,7 @@ async fn two_sealers_make_one_sequence_though_one_is_killed() {
 async fn where_a_destination_is_configured_later_segments_begin_where_the_log_is() {
     let mut bench = Bench::new().await;
     bench.append(30).await;
-    let config = SealerConfig { interval: INTERVAL, idle: 60 * INTERVAL };
-    let sealer = Sealer::new(bench.journal.clone(), keys(), &config).unwrap();
-    let (stop, now_ms) = (CancellationToken::new(), Arc::clone(&bench.now_ms));
-    let sealing = tokio::spawn(sealer.run(move || now_ms.load(Ordering::Relaxed), stop.clone()));
-    let limit = ReadLimit { messages: 1_000, bytes: 1 << 20 };
-    wait::until(WITHIN, "what there is is sealed", || async {
-        bench.pass(INTERVAL / 4);
-        let mut size = 0;
-        for partition in 0..PARTITIONS {
-            let range = bench.journal.read(Topic::Checkpoints, partition, 0, limit).await.unwrap();
-            let last = range.messages.last().and_then(|message| message.value.clone());
-            size += last.map_or(0, |value| audit_proof::Sealed::read(&value).unwrap().2.size);
-        }
-        size == 30
-    })
-    .await;
-    stop.cancel();
-    sealing.await.unwrap();
+    bench.seal_without_cutting().await;
     let running = bench.start([]);
     bench.append(20).await;
     bench.written().await;

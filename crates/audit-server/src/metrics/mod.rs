@@ -1,11 +1,13 @@
 //! Figures for Prometheus. Labels are bounded by what exists: sources, endpoints, route templates, statuses.
 
 mod endpoints;
+mod sealing;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use audit_archive::Status;
+use audit_export::SealStanding;
 use audit_webhook::EndpointStatus;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -16,6 +18,7 @@ use prometheus_client::registry::Registry;
 
 use crate::hooks::activity::Activity;
 use crate::metrics::endpoints::Endpoints;
+use crate::metrics::sealing::Sealing;
 use crate::routes::health::lag;
 
 /// Upper edges of latency buckets, in seconds.
@@ -45,7 +48,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(activity: &Activity, reads_unrecorded: Counter) -> Self {
+    /// `sealing` is how the partitions stand that this process seals; `None` where it seals none.
+    pub(crate) fn new(activity: &Activity, reads_unrecorded: Counter, sealing: Option<SealStanding>) -> Self {
         let mut registry = Registry::with_prefix("flagtrail");
         activity.register(&mut registry);
         registry.register(
@@ -85,6 +89,9 @@ impl Metrics {
         );
         let endpoints = Endpoints::default();
         registry.register_collector(Box::new(endpoints.clone()));
+        if let Some(standing) = sealing {
+            registry.register_collector(Box::new(Sealing(standing)));
+        }
         Self {
             registry: Mutex::new(registry),
             requests,

@@ -39,6 +39,8 @@ enum Role {
     Ingest,
     /// The archive is near the log's end, and is what was signed.
     Archive,
+    /// Every partition of this process is sealed and, where segments go somewhere, cut and written.
+    Seal,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -52,7 +54,8 @@ struct Ready {
 /// Whether a role can do its work now
 ///
 /// `ingest`: a webhook that came now would be kept, on the log or in the spool. `archive`: the archive is near the log's
-/// end, and its tree is the one that was signed.
+/// end, and its tree is the one that was signed. `seal`: every partition that this process has is sealed and, where segments go
+/// somewhere, cut, and nothing stood against its next segment when that was last tried.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -87,6 +90,18 @@ async fn readyz(State(app): State<App>, Query(ready): Query<Ready>) -> Result<&'
                     Kind::Unavailable,
                     format!("the archive is {lag} messages behind the log"),
                 )),
+            }
+        }
+        Role::Seal => {
+            let partitions = app.sealing()?.partitions();
+            let problem = partitions
+                .iter()
+                .find_map(|(partition, standing)| standing.problem().map(|problem| (*partition, problem)));
+            match problem {
+                None => Ok("ready\n"),
+                Some((partition, problem)) => {
+                    Err(Problem::new(Kind::Unavailable, format!("partition {partition}: {problem}")))
+                }
             }
         }
     }

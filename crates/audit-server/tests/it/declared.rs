@@ -160,6 +160,7 @@ async fn of_processes_that_start_together_with_one_file_one_makes_each_setting()
             deliverer: None,
             archive: None,
             exports: None,
+            sealing: None,
         };
         apps.push(App::new(parts, ServerConfig::default(), CancellationToken::new()));
     }

@@ -1,7 +1,13 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit_export::{Destination, Directory, SegmentsConfig};
+use flagtrail_testkit::wait;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::client::send;
-use crate::server::{Server, record};
+use crate::server::{SOON, Server, record};
 
 #[tokio::test]
 async fn health_and_readiness_need_no_token_and_every_answer_has_a_request_id() {
@@ -137,5 +143,39 @@ async fn metrics_ask_for_a_token_when_told_to() {
     let server = Server::start_with(|wanted| wanted.config.metrics_need_token = true).await;
     send("GET", &server.url("/metrics"), &[], "").await.problem(401);
     assert_eq!(server.call("GET", "/metrics", None).await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_segment_that_cannot_be_written_is_told_until_it_can() {
+    let dir = Arc::new(TempDir::new().unwrap());
+    let there = dir.path().join("there");
+    std::fs::write(&there, "a file where the folder is to be").unwrap();
+    let destination = Destination::new("vault", "", Directory::new(&there));
+    let segments = SegmentsConfig { destination, interval: Duration::from_millis(100) };
+    let server = Server::start_in(dir, |wanted| wanted.seal = Some(segments)).await;
+    server.append("application/x-ndjson", record("a").to_string()).await.expect(201);
+    let (ready, metrics) = (server.url("/readyz?role=seal"), server.url("/metrics"));
+    wait::until(SOON, "it is told", || async { send("GET", &ready, &[], "").await.status == 503 }).await;
+    let problem = send("GET", &ready, &[], "").await.problem(503);
+    assert!(problem["detail"].as_str().unwrap().contains("vault"), "{problem}");
+    let figures = send("GET", &metrics, &[], "").await.text;
+    let is_told = |name: &str| {
+        let begin = format!("flagtrail_{name}{{partition=");
+        figures.lines().any(|line| line.starts_with(&begin) && line.ends_with("} 1"))
+    };
+    assert!(
+        is_told("segments_stopped") && !is_told("segments_uncut") && !is_told("segments_lost"),
+        "{figures}"
+    );
+    std::fs::remove_file(&there).unwrap();
+    wait::until(SOON, "it is written", || async { send("GET", &ready, &[], "").await.status == 200 }).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_that_seals_nothing_is_not_ready_to_seal() {
+    let server = Server::start().await;
+    send("GET", &server.url("/readyz?role=seal"), &[], "").await.problem(503);
     server.stop().await;
 }

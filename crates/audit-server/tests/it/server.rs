@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audit_archive::{ArchiveConfig, Archiver, Reader};
-use audit_export::ExportJobs;
+use audit_export::{ExportJobs, SealKeys, Sealer, SealerConfig, SegmentsConfig};
 use audit_journal::{
     Control, EmbeddedConfig, Journal, JournalConfig, Message, ReadLimit, Spool, SpoolConfig, Topic,
 };
@@ -44,6 +44,8 @@ pub(crate) struct Wanted {
     pub(crate) archive: bool,
     /// Whether this process delivers, to receivers on loopback.
     pub(crate) deliver: bool,
+    /// Where the segments go of what this process seals; absent where it seals nothing.
+    pub(crate) seal: Option<SegmentsConfig>,
 }
 
 pub(crate) struct Server {
@@ -82,6 +84,7 @@ impl Server {
             keyring: keyring(),
             archive: false,
             deliver: false,
+            seal: None,
         };
         wish(&mut wanted);
         let journal = open_journal(dir.path()).await;
@@ -112,6 +115,15 @@ impl Server {
             let shutdown = shutdown.clone();
             tasks.spawn(async move { deliverer.run(shutdown).await.unwrap() });
         }
+        let sealing = wanted.seal.take().map(|segments| {
+            let config =
+                SealerConfig { interval: Duration::from_millis(100), idle: Duration::from_secs(3_600) };
+            let sealer = Sealer::new(journal.clone(), SealKeys::generate(), &config).unwrap();
+            let sealer = sealer.with_segments(&segments);
+            let standing = sealer.standing();
+            tasks.spawn(sealer.run(|| chrono::Utc::now().timestamp_millis(), shutdown.clone()));
+            standing
+        });
         let parts = Parts {
             journal: journal.clone(),
             control: control.clone(),
@@ -121,6 +133,7 @@ impl Server {
             deliverer,
             archive,
             exports,
+            sealing,
         };
         wanted.config.counters_file = Some(dir.path().join("sources.json"));
         let app = App::new(parts, wanted.config, shutdown.clone());

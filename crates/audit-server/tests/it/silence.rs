@@ -60,6 +60,7 @@ async fn another_process(server: &Server) -> JoinHandle<()> {
         deliverer: None,
         archive: Some(audit_archive::Reader::open(server.dir.path().join("archive"))),
         exports: None,
+        sealing: None,
     };
     let config =
         ServerConfig { silence_check_interval: Duration::from_millis(50), ..ServerConfig::default() };

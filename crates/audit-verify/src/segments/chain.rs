@@ -35,6 +35,8 @@ pub(super) struct Found {
     pub(super) segments: u64,
     /// How many of them hold no message.
     pub(super) silent: u64,
+    /// How many say that their messages are lost.
+    pub(super) lost: u64,
     /// Files beside manifests.
     pub(super) files: u64,
     /// Where they begin and end; `None` where no manifest could be read.
@@ -48,8 +50,8 @@ pub(super) struct Found {
 /// The segment before the one that is looked at.
 struct Before {
     number: u64,
-    /// Its cut, and the tree at its end; `None` where its manifest is worth nothing.
-    known: Option<(CutName, Option<Frontier>)>,
+    /// Its cut, and the root of the tree at its end; `None` where its manifest is worth nothing.
+    known: Option<(CutName, Option<NodeHash>)>,
 }
 
 impl Chain<'_> {
@@ -90,7 +92,8 @@ impl Chain<'_> {
             }
             self.follow(&path, &segment, before.as_ref());
             found.segments += 1;
-            found.silent += u64::from(segment.files.is_none());
+            found.silent += u64::from(segment.files.is_none() && segment.lost.is_none());
+            found.lost += u64::from(segment.lost.is_some());
             found.files += if segment.files.is_some() { 2 } else { 0 };
             let start = found.covered.map_or(segment.cut.start.seq, |covered| covered.start);
             let (end, cut_at_ms) = (segment.cut.end.seq, segment.cut.at_ms);
@@ -139,7 +142,7 @@ impl Chain<'_> {
         } else if !cut.follows(Some(name)) {
             "names another cut before it than the segment before it was cut by: one of the two is of a second history"
                 .to_owned()
-        } else if end.as_ref().is_some_and(|end| *end != segment.edge) {
+        } else if end.is_some_and(|end| end != segment.edge.root()) {
             "begins with another tree than the one with which the segment before it ends: its checkpoint does not extend the one before"
                 .to_owned()
         } else {
@@ -148,9 +151,19 @@ impl Chain<'_> {
         self.report.find(path, problem);
     }
 
-    /// Checks a segment's files, and grows the tree by its leaves; `None` where they don't lead to what is signed.
-    fn grow(&mut self, path: &str, segment: Segment) -> Option<Frontier> {
-        let Segment { cut, files, checkpoint, edge, .. } = segment;
+    /// Checks a segment's files, and grows the tree by its leaves: the root that it leads to, or `None` where that is not the one
+    /// that is signed.
+    fn grow(&mut self, path: &str, segment: Segment) -> Option<NodeHash> {
+        let Segment { cut, files, lost, checkpoint, edge, .. } = segment;
+        if let Some(why) = lost {
+            // Its checkpoint holds all the same: the next one has to begin with that tree.
+            let (start, end) = (cut.start.seq, cut.end.seq);
+            self.report.find_gap(path, format!("says that leaves {start} to {end} are in no segment: {why}"));
+            if self.marks.are_at(checkpoint.size) && self.known.is_some() {
+                self.marks.meet(checkpoint.size, checkpoint.root);
+            }
+            return Some(checkpoint.root);
+        }
         let mut leaves = Leaves::after(edge, cut.end.seq, self.marks);
         let (file, is_whole) = match &files {
             None => (path, true),
@@ -172,7 +185,7 @@ impl Chain<'_> {
         let Leaves { tree, met, .. } = leaves;
         if tree.size() == checkpoint.size && tree.root() == checkpoint.root {
             met.into_iter().for_each(|(size, root)| self.marks.meet(size, root));
-            return Some(tree);
+            return Some(checkpoint.root);
         }
         if is_whole {
             self.report.find(

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use super::name::{Name, Tree};
 
-/// The version that this release reads.
-const MANIFEST_VERSION: u64 = 1;
+/// The latest version that this release reads: that of segments which are without their messages.
+const MANIFEST_VERSION: u64 = 2;
 
 /// Most bytes of a manifest that is read: a cut and a few lines.
 const MANIFEST_BYTES_MAX: u64 = 256 * 1024;
@@ -24,6 +24,8 @@ struct Manifest {
     cut: Cut,
     messages: u64,
     files: Vec<ListedFile>,
+    #[serde(default)]
+    lost: Option<String>,
     signature: String,
 }
 
@@ -39,8 +41,10 @@ pub(super) struct ListedFile {
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) cut: Cut,
-    /// The rows, then the leaf hashes; nothing where there are no messages.
+    /// The rows, then the leaf hashes; nothing where there are no messages, or where they are lost.
     pub(super) files: Option<[ListedFile; 2]>,
+    /// Why it is without its messages, in words, where it says so itself.
+    pub(super) lost: Option<String>,
     /// What the cut's checkpoint signs: the tree at the segment's end.
     pub(super) checkpoint: Checkpoint,
     /// The tree's edge at its start.
@@ -62,7 +66,7 @@ impl Segment {
         if version > MANIFEST_VERSION {
             return Err(format!("was written by a later release (version {version})"));
         }
-        let Manifest { deployment, partition, cut, messages, files, signature } =
+        let Manifest { deployment, partition, cut, messages, files, lost, signature } =
             serde_json::from_slice(&bytes).map_err(form)?;
         let (cut, note, checkpoint, edge) =
             Cut::read(&cut.to_json()).map_err(|error| format!("was altered: its cut: {error}"))?;
@@ -78,7 +82,7 @@ impl Segment {
         }
         let signature = SignedNote::parse(signature.as_bytes())
             .map_err(|error| format!("was altered: its signature is no signed note: {error}"))?;
-        if signature.text() != signed_text(&cut, &files) {
+        if signature.text() != signed_text(&cut, &files, lost.as_deref()) {
             return Err("was forged: what it says is not what was signed".to_owned());
         }
         let leaves = cut.end.seq - cut.start.seq;
@@ -86,7 +90,11 @@ impl Segment {
             return Err(format!("was altered: it counts {messages} messages, its cut {leaves}"));
         }
         let files = match (leaves, <[ListedFile; 2]>::try_from(files)) {
-            (0, Err(files)) if files.is_empty() => None,
+            (0, Err(files)) if files.is_empty() && lost.is_none() => None,
+            (1.., Err(files)) if files.is_empty() && lost.is_some() => None,
+            (_, _) if lost.is_some() => {
+                return Err("says that its messages are lost, and lists files of them".to_owned());
+            }
             (1.., Ok([rows, hashes])) => {
                 let (deployment, date) = (&tree.deployment, &cut.date);
                 if rows.path != name.rows(deployment, date) || hashes.path != name.hashes(deployment) {
@@ -105,7 +113,7 @@ impl Segment {
             }
             _ => return Err(format!("lists other files than {leaves} messages have")),
         };
-        Ok(Self { cut, files, checkpoint, edge, note, signature })
+        Ok(Self { cut, files, lost: lost.map(in_words), checkpoint, edge, note, signature })
     }
 
     /// Whether keys of the tree have signed checkpoint and manifest; answers with the latest time, in seconds since 1970, that a known
@@ -132,11 +140,22 @@ pub(super) fn is_key_of(key: &NoteVerifier, origin: &str) -> bool {
     key.kind() == SignatureKind::Ed25519 && key.name() == origin
 }
 
-/// What is signed: the tree's name, the cut's, and a line for each file.
-fn signed_text(cut: &Cut, files: &[ListedFile]) -> String {
+/// Why a segment is without its messages.
+fn in_words(lost: String) -> String {
+    match lost.as_str() {
+        "removed" => "they were removed from the log before they were written".to_owned(),
+        "replaced" => "the log was replaced before they were written".to_owned(),
+        "uncut" => "they were sealed while nobody cut, and are more than a segment has".to_owned(),
+        _ => lost,
+    }
+}
+
+/// What is signed: the tree's name, the cut's, and a line for each file, or one that says why there are none.
+fn signed_text(cut: &Cut, files: &[ListedFile], lost: Option<&str>) -> String {
     let name = cut.name();
     let files = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.path));
-    format!("flagtrail segment v1\n{}\ncut {}\n{}", name.origin, name.hash, files.collect::<String>())
+    let lines: String = files.chain(lost.map(|lost| format!("lost {lost}\n"))).collect();
+    format!("flagtrail segment v1\n{}\ncut {}\n{lines}", name.origin, name.hash)
 }
 
 fn read_bounded(place: &Path) -> io::Result<Vec<u8>> {

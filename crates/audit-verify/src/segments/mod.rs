@@ -196,10 +196,18 @@ fn tell(tree: &Tree, found: &Found, is_known: bool, trust: &Trust, report: &mut 
     let Some(covered) = found.covered else { return };
     let roots =
         if is_known { "the roots that the log's keys have signed" } else { "the roots of their checkpoints" };
-    report.proven.push(format!(
-        "{} segments of {origin}, {} of them silent, follow one another without a gap: the hashes of leaves {} to {} lead to {roots}, and each checkpoint extends the one before",
-        found.segments, found.silent, covered.start, covered.end
-    ));
+    let (segments, silent) = (found.segments, found.silent);
+    let follow =
+        format!("{segments} segments of {origin}, {silent} of them silent, follow one another without a gap");
+    report.proven.push(match found.lost {
+        0 => format!(
+            "{follow}: the hashes of leaves {} to {} lead to {roots}, and each checkpoint extends the one before",
+            covered.start, covered.end
+        ),
+        lost => format!(
+            "{follow}, and {lost} of them are without their messages: of the others, the hashes of their leaves lead to {roots}"
+        ),
+    });
     if let Some(at) = found.at_s.and_then(moment) {
         report
             .proven

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use audit_export::{SealKeys, SegmentManifest};
+use audit_export::{SealKeys, SegmentLoss, SegmentManifest};
 use audit_proof::{Checkpoint, SignedNote, leaf_hash};
 use audit_verify::{Report, Trust, verify_directory};
 use sha2::{Digest, Sha256};
@@ -235,6 +235,17 @@ async fn a_manifest_that_is_forged_is_named_whoever_signs_it() {
     let first = made.manifests()[made.full()[0]].clone();
 
     let unsigned = made.after(|prefix| alter(prefix, &mut first.clone(), 0, |bytes| flip(bytes)));
+    found(&unsigned, &place(&first), "was forged: what it says is not what was signed");
+
+    // Nobody else can say that messages are lost.
+    let unsigned = made.after(|prefix| {
+        let mut forged = first.clone();
+        fs::remove_file(prefix.join(rows(&forged))).unwrap();
+        fs::remove_file(prefix.join(hashes(&forged))).unwrap();
+        forged.files.clear();
+        (forged.lost, forged.version) = (Some(SegmentLoss::Removed), 2);
+        write(prefix, &forged);
+    });
     found(&unsigned, &place(&first), "was forged: what it says is not what was signed");
 
     let by_another = made.after(|prefix| {

@@ -1,17 +1,22 @@
 //! Sealing over a real embedded log: every checkpoint extends the one before, whatever happens to the sealer.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use audit_archive::{ArchiveConfig, Archiver, Reader};
-use audit_export::{KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig, record_keys};
+use audit_export::{
+    KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig, WitnessAnswer, WitnessTransport, Witnessing,
+    record_keys,
+};
 use audit_journal::{
     Anchor, AppendOutcome, Bookmark, Control, EmbeddedConfig, Journal, JournalConfig, MessageHash,
     OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit, Topic,
 };
-use audit_proof::{Checkpoint, NoteVerifier, Sealed, origin, verify_consistency};
+use audit_proof::{Checkpoint, Cosigner, NoteVerifier, Sealed, origin, verify_consistency};
 use audit_record::AuditRecord;
 use flagtrail_testkit::wait;
 use tempfile::TempDir;
@@ -373,6 +378,49 @@ async fn a_sealer_whose_memory_was_deleted_goes_on_from_what_it_published() {
         assert!(after.is_sorted(), "nothing smaller was signed again: {after:?}");
     }
     bench.check(&keys()).await;
+}
+
+/// Witnesses that never answer, and about which trees each was asked.
+#[derive(Debug, Default)]
+struct Silent(Mutex<BTreeSet<(usize, String)>>);
+
+impl WitnessTransport for Silent {
+    fn add_checkpoint(
+        &self,
+        witness: usize,
+        body: String,
+    ) -> Pin<Box<dyn Future<Output = WitnessAnswer> + Send + '_>> {
+        let origin = body.lines().find(|line| line.starts_with("flagtrail/")).unwrap().to_owned();
+        self.0.lock().unwrap().insert((witness, origin));
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_witness_that_does_not_answer_keeps_no_other_from_being_asked_about_any_partition() {
+    let bench = Bench::new().await;
+    let running = bench.start(&keys());
+    bench.append(0..40).await;
+    bench.sealed(&keys(), 40).await;
+    running.stop().await;
+    let dir = bench.dir.path().join("archive");
+    let archive =
+        ArchiveConfig { free_bytes_min: 0, log_keys: keys().log_keys(), ..ArchiveConfig::new(&dir) };
+    let stop = CancellationToken::new();
+    let archiver = Archiver::open(archive, &bench.journal).unwrap();
+    let archiving = tokio::spawn(archiver.run(bench.journal.clone(), stop.clone()));
+    let witness = |name| Cosigner::new(name, &[9; 32]).unwrap().verifier().clone();
+    let witnesses = vec![witness("one.example/w"), witness("two.example/w")];
+    let silent = Arc::new(Silent::default());
+    let witnessing = Witnessing::new(bench.journal.clone(), Reader::open(&dir), witnesses, silent.clone());
+    let asking = tokio::spawn(witnessing.run(stop.clone()));
+    wait::until(WITHIN, "each is asked about each partition", || async {
+        silent.0.lock().unwrap().len() == 2 * PARTITIONS as usize
+    })
+    .await;
+    stop.cancel();
+    asking.await.unwrap();
+    archiving.await.unwrap();
 }
 
 #[test]

@@ -1,0 +1,147 @@
+//! What no try can bring back is a hole that the chain itself tells of, and no end of it.
+
+use std::path::Path;
+
+use audit_export::SegmentLoss;
+use audit_journal::{Bounds, Topic};
+use audit_verify::{Report, Trust, verify_directory};
+use flagtrail_testkit::wait;
+
+use super::going_on::{away, sooner};
+use super::{Bench, INTERVAL, PARTITIONS, WITHIN, end, keys};
+use crate::evidence::found;
+
+/// What an auditor finds who knows the log's keys, of the trees of these epochs.
+fn report(bench: &Bench, epochs: &[u32]) -> Report {
+    let deployment = bench.journal.identity().deployment;
+    let mut trust = Trust::default();
+    for (partition, epoch) in (0..PARTITIONS).flat_map(|one| epochs.iter().map(move |epoch| (one, *epoch))) {
+        let origin = audit_proof::origin(&deployment, partition, epoch);
+        trust.keys.extend(keys().verifiers(&origin, &deployment).unwrap());
+    }
+    verify_directory(&bench.there().join("audit"), &trust).unwrap()
+}
+
+/// Of each partition, a segment is lost for this reason, and the chain holds all the same.
+fn holds_but_for(bench: &Bench, loss: SegmentLoss, words: &str, epochs: &[u32]) {
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    let schema = std::fs::read(schemas.join("segment-manifest.v1.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    for partition in 0..PARTITIONS {
+        let manifests = bench.manifests(partition);
+        for manifest in &manifests {
+            let json = serde_json::to_value(manifest).unwrap();
+            assert!(schema.is_valid(&json), "{json}");
+        }
+        let lost: Vec<_> = manifests.iter().filter(|manifest| manifest.lost.is_some()).collect();
+        assert!(!lost.is_empty(), "partition {partition} has a hole");
+        for manifest in lost {
+            assert_eq!((manifest.lost, manifest.version), (Some(loss), 2));
+            assert!(manifest.files.is_empty() && manifest.messages > 0);
+        }
+        let last = manifests.iter().filter(|manifest| manifest.messages > 0).next_back().unwrap();
+        assert_eq!(last.lost, None, "the chain goes on");
+    }
+    let report = report(bench, epochs);
+    assert!(!report.passes() && !report.is_damaged(), "{:#?}", report.findings);
+    found(&report, "segments/proofs/", words);
+}
+
+/// Waits until the last segment of each partition ends where its tree does.
+async fn caught_up(bench: &Bench) {
+    wait::until(WITHIN, "all partitions are in segments up to the end", || async {
+        bench.pass(INTERVAL / 4);
+        let mut level = 0;
+        for Bounds { partition, end: log_end, .. } in bench.journal.bounds(Topic::Records).await.unwrap() {
+            level += u32::from(bench.manifests(partition).last().is_some_and(|last| end(last) == log_end));
+        }
+        level == PARTITIONS
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_retention_removed_before_it_was_written_is_a_hole_and_the_next_segment_is_written() {
+    let mut bench = Bench::new().await;
+    bench.append(40).await;
+    let running = bench.start(away());
+    bench.cut_and_not_written().await;
+    running.kill().await;
+    let mut bench = bench
+        .reopened(|file| {
+            for partition in 0..PARTITIONS {
+                file.execute(&format!("DELETE FROM records_{partition}"), []).unwrap();
+            }
+            let first = "UPDATE partitions SET first_offset = next_offset WHERE topic = 'records'";
+            file.execute(first, []).unwrap();
+        })
+        .await;
+    let running = bench.start([]);
+    bench.append(20).await;
+    caught_up(&bench).await;
+    assert!(running.standing.partitions().values().all(|standing| standing.lost > 0));
+    running.stop().await;
+    holds_but_for(&bench, SegmentLoss::Removed, "removed from the log before they were written", &[0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_replaced_log_no_longer_has_is_a_hole_and_the_new_log_has_a_chain_of_its_own() {
+    let mut bench = Bench::new().await;
+    bench.append(40).await;
+    let running = bench.start(away());
+    bench.cut_and_not_written().await;
+    running.kill().await;
+    let mut bench = bench
+        .reopened(|file| {
+            for partition in 0..PARTITIONS {
+                file.execute(&format!("DELETE FROM records_{partition}"), []).unwrap();
+            }
+            let empty = "UPDATE partitions SET first_offset = 0, next_offset = 0 WHERE topic = 'records'";
+            file.execute(empty, []).unwrap();
+        })
+        .await;
+    bench.journal.new_epoch().await.unwrap();
+    let mut bench = {
+        bench.append(30).await;
+        bench.reopened(|_| {}).await
+    };
+    bench.append(40).await;
+    let epoch = bench.journal.identity().epoch;
+    assert!(epoch > 0);
+    let running = bench.start([]);
+    caught_up(&bench).await;
+    running.stop().await;
+    holds_but_for(
+        &bench,
+        SegmentLoss::Replaced,
+        "the log was replaced before they were written",
+        &[0, epoch],
+    );
+    for partition in 0..PARTITIONS {
+        let manifests = bench.manifests(partition);
+        let origin = audit_proof::origin(&bench.journal.identity().deployment, partition, epoch);
+        let of_new: Vec<_> = manifests.iter().filter(|manifest| manifest.cut.origin == origin).collect();
+        assert!(of_new[0].cut.number == 0 && of_new[0].cut.start.seq == 0);
+        assert!(of_new.iter().all(|manifest| manifest.lost.is_none()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sealed_over_several_days_without_cutting_is_a_hole_and_no_segment_of_two_days() {
+    let mut bench = Bench::new().await;
+    let running = bench.start([]);
+    bench.append(30).await;
+    bench.written().await;
+    running.stop().await;
+    bench.append(40).await;
+    bench.seal_without_cutting().await;
+    // The first message that is in no segment came the day before.
+    let first = |partition| bench.manifests(partition).last().map_or(0, end) + 1;
+    let firsts: Vec<u64> = (0..PARTITIONS).map(first).collect();
+    let mut bench = bench.reopened(|file| sooner(file, &firsts)).await;
+    let running = bench.start([]);
+    bench.append(10).await;
+    caught_up(&bench).await;
+    running.stop().await;
+    holds_but_for(&bench, SegmentLoss::Uncut, "sealed while nobody cut", &[0]);
+}
