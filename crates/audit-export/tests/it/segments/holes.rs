@@ -39,7 +39,7 @@ fn holds_but_for(bench: &Bench, loss: SegmentLoss, words: &str, epochs: &[u32]) 
             assert_eq!((manifest.lost, manifest.version), (Some(loss), 2));
             assert!(manifest.files.is_empty() && manifest.messages > 0);
         }
-        let last = manifests.iter().filter(|manifest| manifest.messages > 0).next_back().unwrap();
+        let last = manifests.iter().rfind(|manifest| manifest.messages > 0).unwrap();
         assert_eq!(last.lost, None, "the chain goes on");
     }
     let report = report(bench, epochs);
