@@ -210,6 +210,9 @@ impl Sealer {
                 let (Stop::Replaced { partition, .. }
                 | Stop::Truncated { partition, .. }
                 | Stop::Overtaken { partition, .. }) = &stop;
+                if !self.partitions.contains_key(partition) {
+                    self.standing.begin(*partition);
+                }
                 self.standing.note(*partition, |standing| standing.not_sealed = Some(stop.to_string()));
             }
         }

@@ -35,8 +35,9 @@ pub(super) struct Found {
     pub(super) segments: u64,
     /// How many of them hold no message.
     pub(super) silent: u64,
-    /// How many say that their messages are lost.
-    pub(super) lost: u64,
+    /// Where those end that say that their messages are lost: leaves before and after such a place are not shown to be of one
+    /// tree.
+    pub(super) holes: Vec<u64>,
     /// Files beside manifests.
     pub(super) files: u64,
     /// Where they begin and end; `None` where no manifest could be read.
@@ -93,7 +94,7 @@ impl Chain<'_> {
             self.follow(&path, &segment, before.as_ref());
             found.segments += 1;
             found.silent += u64::from(segment.files.is_none() && segment.lost.is_none());
-            found.lost += u64::from(segment.lost.is_some());
+            found.holes.extend(segment.lost.is_some().then_some(segment.cut.end.seq));
             found.files += if segment.files.is_some() { 2 } else { 0 };
             let start = found.covered.map_or(segment.cut.start.seq, |covered| covered.start);
             let (end, cut_at_ms) = (segment.cut.end.seq, segment.cut.at_ms);
@@ -159,9 +160,6 @@ impl Chain<'_> {
             // Its checkpoint holds all the same: the next one has to begin with that tree.
             let (start, end) = (cut.start.seq, cut.end.seq);
             self.report.find_gap(path, format!("says that leaves {start} to {end} are in no segment: {why}"));
-            if self.marks.are_at(checkpoint.size) && self.known.is_some() {
-                self.marks.meet(checkpoint.size, checkpoint.root);
-            }
             return Some(checkpoint.root);
         }
         let mut leaves = Leaves::after(edge, cut.end.seq, self.marks);

@@ -88,19 +88,40 @@ impl Marks {
         }
     }
 
-    /// What the checkpoints show of a tree that has segments.
-    pub(super) fn tell(&self, origin: &str, covered: Covered, last: &str, report: &mut Report) {
+    /// What the checkpoints show of a tree that has segments. `holes` are the ends of those that are without their messages.
+    pub(super) fn tell(
+        &self,
+        origin: &str,
+        covered: Covered,
+        holes: &[u64],
+        last: &str,
+        report: &mut Report,
+    ) {
         let Covered { start, end, cut_at_ms } = covered;
         for (size, mark) in
             self.at.iter().flat_map(|(size, marks)| marks.iter().map(move |mark| (*size, mark)))
         {
             let Mark { name, at_s, is_vouched, met, .. } = mark;
+            let unchecked = if *is_vouched {
+                ""
+            } else {
+                " (its signature was not checked: no key of the log was given)"
+            };
+            let hole = holes.iter().copied().filter(|end| *end <= size).max();
             match met {
-                Met::SameRoot => report.proven.push(format!(
-                    "nothing of the first {size} leaves of {origin} has changed since {name} was signed{}{}",
-                    if start > 0 { ", as far as segments hold them" } else { "" },
-                    if *is_vouched { "" } else { " (its signature was not checked: no key of the log was given)" },
+                Met::SameRoot if hole == Some(size) => report.not_covered.push(format!(
+                    "{name}: it signs {size} leaves of {origin}, of which the last ones are in no segment"
                 )),
+                Met::SameRoot => {
+                    let leaves = match hole {
+                        Some(hole) => format!("leaves {hole} to {size}"),
+                        None => format!("the first {size} leaves"),
+                    };
+                    let held = if start > 0 && hole.is_none() { ", as far as segments hold them" } else { "" };
+                    report.proven.push(format!(
+                        "nothing of {leaves} of {origin} has changed since {name} was signed{held}{unchecked}"
+                    ));
+                }
                 Met::OtherRoot => report.find(
                     last,
                     format!(

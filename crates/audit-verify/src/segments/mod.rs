@@ -70,7 +70,7 @@ pub fn verify_segments(dir: &Path, trust: &Trust) -> io::Result<Report> {
         files += found.files;
         unread.extend(found.unread.iter().copied());
         if let (Some(covered), Some(last)) = (found.covered, names.last()) {
-            marks.tell(&origin, covered, &last.manifest(&tree.deployment), &mut report);
+            marks.tell(&origin, covered, &found.holes, &last.manifest(&tree.deployment), &mut report);
         }
         tell(tree, &found, is_known, trust, &mut report);
     }
@@ -199,7 +199,7 @@ fn tell(tree: &Tree, found: &Found, is_known: bool, trust: &Trust, report: &mut 
     let (segments, silent) = (found.segments, found.silent);
     let follow =
         format!("{segments} segments of {origin}, {silent} of them silent, follow one another without a gap");
-    report.proven.push(match found.lost {
+    report.proven.push(match found.holes.len() {
         0 => format!(
             "{follow}: the hashes of leaves {} to {} lead to {roots}, and each checkpoint extends the one before",
             covered.start, covered.end

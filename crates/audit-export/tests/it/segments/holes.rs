@@ -9,16 +9,17 @@ use flagtrail_testkit::wait;
 
 use super::going_on::{away, sooner};
 use super::{Bench, INTERVAL, PARTITIONS, WITHIN, end, keys};
-use crate::evidence::found;
+use crate::evidence::{found, says};
 
-/// What an auditor finds who knows the log's keys, of the trees of these epochs.
-fn report(bench: &Bench, epochs: &[u32]) -> Report {
+/// What an auditor finds who knows the log's keys, of the trees of these epochs, and kept these checkpoints.
+fn report(bench: &Bench, epochs: &[u32], kept: &[String]) -> Report {
     let deployment = bench.journal.identity().deployment;
     let mut trust = Trust::default();
     for (partition, epoch) in (0..PARTITIONS).flat_map(|one| epochs.iter().map(move |epoch| (one, *epoch))) {
         let origin = audit_proof::origin(&deployment, partition, epoch);
         trust.keys.extend(keys().verifiers(&origin, &deployment).unwrap());
     }
+    kept.iter().for_each(|note| trust.add_kept("kept", note.as_bytes()).unwrap());
     verify_directory(&bench.there().join("audit"), &trust).unwrap()
 }
 
@@ -27,6 +28,7 @@ fn holds_but_for(bench: &Bench, loss: SegmentLoss, words: &str, epochs: &[u32]) 
     let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
     let schema = std::fs::read(schemas.join("segment-manifest.v1.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    let (mut kept, mut shown) = (Vec::new(), Vec::new());
     for partition in 0..PARTITIONS {
         let manifests = bench.manifests(partition);
         for manifest in &manifests {
@@ -35,14 +37,25 @@ fn holds_but_for(bench: &Bench, loss: SegmentLoss, words: &str, epochs: &[u32]) 
         }
         let lost: Vec<_> = manifests.iter().filter(|manifest| manifest.lost.is_some()).collect();
         assert!(!lost.is_empty(), "partition {partition} has a hole");
-        for manifest in lost {
+        for manifest in &lost {
             assert_eq!((manifest.lost, manifest.version), (Some(loss), 2));
             assert!(manifest.files.is_empty() && manifest.messages > 0);
         }
         let last = manifests.iter().rfind(|manifest| manifest.messages > 0).unwrap();
         assert_eq!(last.lost, None, "the chain goes on");
+        // Whoever kept a checkpoint of the end is told of the leaves behind the hole alone.
+        kept.push(last.cut.note.clone());
+        let (origin, size) = (&last.cut.origin, last.cut.end.seq);
+        let hole = lost.iter().filter(|manifest| manifest.cut.origin == *origin).next_back();
+        shown.push(match hole {
+            Some(hole) => format!("nothing of leaves {} to {size} of {origin} has changed", hole.cut.end.seq),
+            None => format!("nothing of the first {size} leaves of {origin} has changed"),
+        });
     }
-    let report = report(bench, epochs);
+    let report = report(bench, epochs, &kept);
+    for words in shown {
+        assert!(says(&report.proven, &words), "{words}, not in {:#?}", report.proven);
+    }
     assert!(!report.passes() && !report.is_damaged(), "{:#?}", report.findings);
     found(&report, "segments/proofs/", words);
 }
