@@ -318,7 +318,7 @@ async fn an_address_that_nothing_but_erased_records_said_is_in_no_byte_of_the_fi
     assert!(says(&bytes_of(&place.archive_dir()), address));
     let person = Subjects::new(&[address.to_owned()], None);
     let looked = reader.concerning(&person, None, |_| false).expect("an answer").expect("a beginning");
-    let found = { looked }.found.remove(0);
+    let found = looked.found.into_iter().next().expect("something of them");
     // It is sent again before the order is there.
     append(&journal, &[granted("first", &subject), record("later", "p", json!({}))]).await;
     covered(&reader, &journal).await;
