@@ -46,7 +46,7 @@ fn holds_but_for(bench: &Bench, loss: SegmentLoss, words: &str, epochs: &[u32]) 
         // Whoever kept a checkpoint of the end is told of the leaves behind the hole alone.
         kept.push(last.cut.note.clone());
         let (origin, size) = (&last.cut.origin, last.cut.end.seq);
-        let hole = lost.iter().filter(|manifest| manifest.cut.origin == *origin).next_back();
+        let hole = lost.iter().rfind(|manifest| manifest.cut.origin == *origin);
         shown.push(match hole {
             Some(hole) => format!("nothing of leaves {} to {size} of {origin} has changed", hole.cut.end.seq),
             None => format!("nothing of the first {size} leaves of {origin} has changed"),
