@@ -16,6 +16,9 @@ const TOOL_HEAP_MIB: u32 = 128;
 /// The class behind `kafka-topics.sh`.
 const TOPIC_COMMAND: &str = "org.apache.kafka.tools.TopicCommand";
 
+/// Kafka's own.
+const GROUP_COMMAND: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+
 /// How long new partitions may take until each has a leader, on a machine busy with other tests.
 const LED_LIMIT: Duration = Duration::from_secs(120);
 
@@ -97,6 +100,21 @@ impl Cluster {
         let described = self.run_tool(TOPIC_COMMAND, &["--describe", "--topic", topic])?;
         leader_in(&described, partition)
             .with_context(|| format!("no leader of {topic} partition {partition} in:\n{described}"))
+    }
+
+    /// The broker that coordinates a group.
+    ///
+    /// # Errors
+    /// When there is no such group, or no coordinator at the moment.
+    pub fn coordinator_of(&self, group: &str) -> Result<u16> {
+        let described = self.run_tool(GROUP_COMMAND, &["--describe", "--group", group, "--state"])?;
+        // `… 127.0.0.1:9092 (2) …`, below a heading with `(ID)`.
+        let in_brackets =
+            described.split('(').filter_map(|rest| rest.split_once(')')).map(|(inside, _)| inside);
+        in_brackets
+            .filter_map(|inside| inside.parse().ok())
+            .next()
+            .with_context(|| format!("no coordinator of {group} in:\n{described}"))
     }
 }
 

@@ -24,6 +24,7 @@ async fn erase(journal: &Journal, reader: &Reader, id: &str) {
     let leaves = leaf..leaf + 1;
     let head = (tree.size, tree.root);
     let order = ErasureOrder::new("request", row.partition, head, std::slice::from_ref(&leaves));
+    let order = order.vouched_for(&journal.identity().tag_key());
     let fields = json!({
         "id": "erasure", "action": ERASED_ACTION, "log": "Bodies were erased",
         "occurred_at": "2026-01-02T03:04:05Z", "recorded_at": "2026-01-02T03:04:06Z",

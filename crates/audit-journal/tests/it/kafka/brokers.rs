@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use audit_journal::{
-    AppendError, AppendOutcome, Bookmark, CommitError, FollowEvent, Journal, JournalConfig, OpenError,
+    AppendError, AppendOutcome, Bookmark, CommitError, FollowEvent, Journal, JournalConfig, OpenError, Owned,
     OwnedCommit, OwnedEvent, PartitionCommit, Topic,
 };
 use bytes::Bytes;
@@ -187,6 +187,99 @@ async fn a_broker_that_goes_and_comes_back_ends_nothing() {
     assert_eq!(journal.identity().partitions, PARTITIONS);
 }
 
+/// Commits as the owner of partition 1, a numbered document and message at a time, until it is told to stop: what was said
+/// to be committed, and what was denied. `count` is how many were.
+async fn keep_committing(
+    mut owned: Owned,
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicUsize>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut there, mut not_there) = (BTreeSet::new(), BTreeSet::new());
+    let mut generation = None;
+    for number in 0.. {
+        while let Some(event) = match generation {
+            None => owned.next().await,
+            Some(_) => tokio::time::timeout(Duration::ZERO, owned.next()).await.ok().flatten(),
+        } {
+            match event {
+                OwnedEvent::Assigned { partition: 1, generation: assigned, .. } => {
+                    generation = Some(assigned);
+                }
+                // With the broker the membership may be lost.
+                OwnedEvent::Revoked { partition: 1, done, .. } => {
+                    generation = None;
+                    drop(done);
+                }
+                _ => {}
+            }
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        let Some(generation) = generation.filter(|_| !stop.load(Ordering::Relaxed)) else { break };
+        let value = format!("attempt {number}");
+        let state = PartitionCommit {
+            partition: 1,
+            generation,
+            bookmark: Bookmark::default(),
+            documents: vec![(Bytes::from_static(b"last"), Some(Bytes::from(value.clone())))],
+        };
+        let messages = vec![(Topic::Deliveries, fixed(1, value.clone()))];
+        match owned.committer().commit(OwnedCommit { partitions: vec![state], messages }).await {
+            Ok(()) => {
+                there.insert(value);
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(CommitError::Fenced(_) | CommitError::NotCommitted(_)) => {
+                not_there.insert(value);
+            }
+        }
+    }
+    (there, not_there)
+}
+
+/// librdkafka waits for a coordinator that died after it was looked up until it is back, whoever has taken its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_commits_on_though_its_groups_coordinator_dies_and_stays_dead() {
+    const GROUP: &str = "flagtrail-deliver";
+    const KILLS: usize = 2;
+    /// Around each kill so many are committed.
+    const BETWEEN: usize = 20;
+    if kafka::available().is_none() {
+        return;
+    }
+    let cluster = Arc::new(blocking(|| Cluster::start(3)).await.expect("three brokers start"));
+    let prefix = kafka::unique("log");
+    let journal = open(&cluster, &prefix).await;
+    append_numbers(&journal, 0, 0..1).await;
+    let owned = journal.follow_owned(GROUP).await;
+    let (stop, committed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let owner = tokio::spawn(keep_committing(owned, Arc::clone(&stop), Arc::clone(&committed)));
+    let is_further = async || {
+        let before = committed.load(Ordering::Relaxed);
+        until(|| async { committed.load(Ordering::Relaxed) >= before + BETWEEN }).await;
+    };
+    is_further().await;
+    for _ in 0..KILLS {
+        let (killing, group) = (Arc::clone(&cluster), format!("{prefix}.{GROUP}"));
+        let dead = blocking(move || {
+            let coordinator = killing.coordinator_of(&group).expect("there is one");
+            killing.kill_broker(coordinator).expect("it can be killed");
+            coordinator
+        });
+        let dead = dead.await;
+        is_further().await;
+        let restarting = Arc::clone(&cluster);
+        blocking(move || restarting.restart_broker(dead)).await.expect("it comes back");
+    }
+    stop.store(true, Ordering::Relaxed);
+    let (committed, denied) = in_time("committing", owner).await.expect("it does not fail");
+    let there: BTreeSet<String> = read_all(&journal, Topic::Deliveries, 1).await.iter().map(text).collect();
+    assert!(committed.is_subset(&there), "lost: {:?}", committed.difference(&there));
+    assert!(denied.is_disjoint(&there), "denied: {:?}", denied.intersection(&there));
+    in_time("closing", journal.close()).await;
+}
+
 /// The second failure of a durable write, many times: the broker is killed under a stream of commits, so that
 /// some are on it whose answer is lost and some are not. Every answer must be what readers find.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,7 +294,7 @@ async fn what_a_commit_or_an_append_together_is_answered_is_what_became_of_it_th
     let prefix = kafka::unique("log");
     let journal = open(&cluster, &prefix).await;
     append_numbers(&journal, 0, 0..1).await;
-    let mut owned = journal.follow_owned("flagtrail-deliver").await;
+    let owned = journal.follow_owned("flagtrail-deliver").await;
     let stop = Arc::new(AtomicBool::new(false));
     let (together, committed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
 
@@ -232,53 +325,7 @@ async fn what_a_commit_or_an_append_together_is_answered_is_what_became_of_it_th
             (there, not_there)
         })
     };
-    let owner = {
-        let (stop, count) = (Arc::clone(&stop), Arc::clone(&committed));
-        tokio::spawn(async move {
-            let (mut there, mut not_there) = (BTreeSet::new(), BTreeSet::new());
-            let mut generation = None;
-            for number in 0.. {
-                while let Some(event) = match generation {
-                    None => owned.next().await,
-                    Some(_) => tokio::time::timeout(Duration::ZERO, owned.next()).await.ok().flatten(),
-                } {
-                    match event {
-                        OwnedEvent::Assigned { partition: 1, generation: assigned, .. } => {
-                            generation = Some(assigned);
-                        }
-                        // With the broker the membership may be lost.
-                        OwnedEvent::Revoked { partition: 1, done, .. } => {
-                            generation = None;
-                            drop(done);
-                        }
-                        _ => {}
-                    }
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                }
-                let Some(generation) = generation.filter(|_| !stop.load(Ordering::Relaxed)) else { break };
-                let value = format!("attempt {number}");
-                let state = PartitionCommit {
-                    partition: 1,
-                    generation,
-                    bookmark: Bookmark::default(),
-                    documents: vec![(Bytes::from_static(b"last"), Some(Bytes::from(value.clone())))],
-                };
-                let messages = vec![(Topic::Deliveries, fixed(1, value.clone()))];
-                match owned.committer().commit(OwnedCommit { partitions: vec![state], messages }).await {
-                    Ok(()) => {
-                        there.insert(value);
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Err(CommitError::Fenced(_) | CommitError::NotCommitted(_)) => {
-                        not_there.insert(value);
-                    }
-                }
-            }
-            (there, not_there)
-        })
-    };
+    let owner = tokio::spawn(keep_committing(owned, Arc::clone(&stop), Arc::clone(&committed)));
     let is_further = async |than: (usize, usize)| {
         let (together, committed) = (Arc::clone(&together), Arc::clone(&committed));
         until(|| async {
