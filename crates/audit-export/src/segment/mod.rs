@@ -44,7 +44,7 @@ use crate::destination::Destination;
 pub(crate) use self::cutting::{Cutting, Part};
 pub use self::manifest::{SegmentFile, SegmentLoss, SegmentManifest};
 pub(crate) use self::measure::measure;
-pub(crate) use self::progress::{DOCUMENT, InvalidProgress, Progress, Upto};
+pub(crate) use self::progress::{DOCUMENT, InvalidProgress, Progress};
 pub(crate) use self::writers::{Writers, Written};
 
 /// How the log is cut into segments.

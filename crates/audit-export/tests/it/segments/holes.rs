@@ -41,12 +41,12 @@ fn holds_but_for(bench: &Bench, loss: SegmentLoss, words: &str, epochs: &[u32]) 
             assert_eq!((manifest.lost, manifest.version), (Some(loss), 2));
             assert!(manifest.files.is_empty() && manifest.messages > 0);
         }
-        let last = manifests.iter().filter(|manifest| manifest.messages > 0).next_back().unwrap();
+        let last = manifests.iter().rfind(|manifest| manifest.messages > 0).unwrap();
         assert_eq!(last.lost, None, "the chain goes on");
         // Whoever kept a checkpoint of the end is told of the leaves behind the hole alone.
         kept.push(last.cut.note.clone());
         let (origin, size) = (&last.cut.origin, last.cut.end.seq);
-        let hole = lost.iter().filter(|manifest| manifest.cut.origin == *origin).next_back();
+        let hole = lost.iter().rfind(|manifest| manifest.cut.origin == *origin);
         shown.push(match hole {
             Some(hole) => format!("nothing of leaves {} to {size} of {origin} has changed", hole.cut.end.seq),
             None => format!("nothing of the first {size} leaves of {origin} has changed"),
