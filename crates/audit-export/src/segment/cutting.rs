@@ -252,4 +252,21 @@ mod tests {
         let anew = cutting.cut("p", Edge { seq: 2, offset: 11 }, String::new(), 0);
         assert!(anew.follows(Some(&silent.name())) && anew.start.offset == 9 && !cutting.is_due(0));
     }
+
+    #[test]
+    fn what_was_sealed_while_nobody_cut_is_the_beginning_of_a_segment_or_one_that_ends_at_once() {
+        let mut fits = cutting();
+        fits.catch_up(Some((SEGMENT_BYTES_MAX - 1, "1970-01-01".to_owned())));
+        assert!(!fits.is_due(i64::MIN));
+        assert_eq!(take(&mut fits, batch([(5, 0, 2)]), 5), [(0, true), (1, false)], "it counts");
+        let mut more = cutting();
+        more.catch_up(None);
+        assert!(more.is_due(i64::MIN));
+        let cut = more.cut("o", Edge { seq: 5, offset: 5 }, String::new(), 0);
+        let after = more.after(&cut, Vec::new());
+        assert_eq!(after.upto, Some(Upto { origin: "o".to_owned(), seq: 5 }));
+        more.published(after);
+        assert!(!more.is_due(i64::MIN));
+        assert_eq!(more.progress_at("o", 7).upto, Some(Upto { origin: "o".to_owned(), seq: 7 }));
+    }
 }
