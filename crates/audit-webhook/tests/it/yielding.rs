@@ -38,10 +38,7 @@ async fn endpoints_behind_at_more_places_than_are_kept_at_hand_all_get_on_beside
     let live_endpoint = world.endpoint(&live.url("/"), json!({ "events": ["user.created"] })).await;
     let mut starts = Vec::new();
     for place in 0..PLACES {
-        // The log's clock has milliseconds: the time must lie in one of its own.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        starts.push(chrono::Utc::now().to_rfc3339());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        starts.push(wait::next_moment().await);
         let chunk: Vec<AuditRecord> = (place * APART..(place + 1) * APART).map(large).collect();
         world.append(&chunk).await;
     }
