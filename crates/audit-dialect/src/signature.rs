@@ -1,7 +1,6 @@
 //! Whether a request was signed by the platform it claims to come from.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use audit_digest::MacKey;
 
 use crate::inbound::HookRequest;
 use crate::platform::Platform;
@@ -53,7 +52,5 @@ pub fn check_signature(platform: Platform, secrets: &[&[u8]], request: &HookRequ
 }
 
 fn is_hmac_of(secret: &[u8], body: &[u8], signature: &[u8]) -> bool {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
-    mac.update(body);
-    mac.verify_slice(signature).is_ok()
+    MacKey::new(secret).vouches(&[body], signature)
 }

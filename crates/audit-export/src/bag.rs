@@ -4,8 +4,8 @@
 use std::io;
 use std::path::Path;
 
+use audit_digest::Sha256;
 use audit_proof::NoteSigner;
-use sha2::{Digest, Sha256};
 
 use crate::durable::write_whole;
 use crate::evidence::sign;

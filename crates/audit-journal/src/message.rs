@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use audit_digest::Sha256;
 use audit_proof::Tags;
 use audit_record::{AuditRecord, ce_headers};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::header::HeaderName;
 use crate::position::{Offset, Partition};
@@ -89,7 +89,7 @@ impl Message {
         if let Some(value) = &self.value {
             part(value);
         }
-        MessageHash(hasher.finalize().into())
+        MessageHash(hasher.finalize())
     }
 }
 

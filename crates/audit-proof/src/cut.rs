@@ -5,8 +5,8 @@
 //! in force and the other never was. So however many sealers there are, and wherever they were killed, there is one
 //! sequence of segments, without gap or overlap.
 
+use audit_digest::Sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::hash::NodeHash;

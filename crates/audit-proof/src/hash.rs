@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use audit_digest::Sha256;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// A node of a tree, or its root: 32 bytes of SHA-256. As text: base64, as in checkpoints and proofs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl fmt::Debug for NodeHash {
 
 /// The hash of an entry: `SHA-256(0x00 ‖ entry)`.
 pub fn leaf_hash(entry: &[u8]) -> NodeHash {
-    NodeHash(Sha256::new().chain_update([0]).chain_update(entry).finalize().into())
+    NodeHash(Sha256::new().chain_update([0]).chain_update(entry).finalize())
 }
 
 /// The hash of an inner node: `SHA-256(0x01 ‖ left ‖ right)`.
@@ -80,10 +80,10 @@ pub fn node_hash(left: &NodeHash, right: &NodeHash) -> NodeHash {
     let mut bytes = [1; 1 + 2 * NodeHash::BYTES];
     bytes[1..1 + NodeHash::BYTES].copy_from_slice(&left.0);
     bytes[1 + NodeHash::BYTES..].copy_from_slice(&right.0);
-    NodeHash(Sha256::digest(bytes).into())
+    NodeHash(Sha256::digest(bytes))
 }
 
 /// The root of a tree without leaves: `SHA-256("")`.
 pub fn empty_root() -> NodeHash {
-    NodeHash(Sha256::digest([]).into())
+    NodeHash(Sha256::digest([]))
 }

@@ -11,12 +11,12 @@
 
 use std::borrow::Cow;
 
+use audit_digest::Sha256;
 use audit_record::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use sha2::{Digest, Sha256};
 
 use crate::hash::{NodeHash, leaf_hash};
 use crate::tags::{TAG_BYTES, Tag, Tags};
@@ -191,7 +191,7 @@ impl Header<'_> {
 /// of a message without a value it is the hash of the salt.
 pub fn body_hash(salt: Option<&[u8]>, value: Option<&[u8]>) -> [u8; 32] {
     let salt = salt.filter(|salt| salt.len() == SALT_BYTES).unwrap_or_default();
-    Sha256::new().chain_update(salt).chain_update(value.unwrap_or_default()).finalize().into()
+    Sha256::new().chain_update(salt).chain_update(value.unwrap_or_default()).finalize()
 }
 
 /// The bytes are no header.

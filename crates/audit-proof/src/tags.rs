@@ -9,9 +9,8 @@
 
 use std::fmt;
 
+use audit_digest::MacKey;
 use audit_record::{AuditRecord, Author, Ref, RoutingKey};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 /// How many bytes a tag has.
 pub const TAG_BYTES: usize = 16;
@@ -92,12 +91,12 @@ impl Tags {
 
 /// The deployment's key, of which those of all scopes are made.
 #[derive(Clone)]
-pub struct TagKey(Hmac<Sha256>);
+pub struct TagKey(MacKey);
 
 impl TagKey {
     /// From the deployment's secret, which may have other uses.
     pub fn derive(secret: &[u8]) -> Self {
-        Self(keyed(&sealed(&keyed(secret), &[TAG_KEY_LABEL])))
+        Self(MacKey::new(&MacKey::new(secret).mac(&[TAG_KEY_LABEL])))
     }
 
     /// The tag of a person, in no scope: what an erasure tells of whom it was about. ASCII case makes no difference.
@@ -112,7 +111,7 @@ impl TagKey {
     }
 
     fn tag(&self, parts: &[&[u8]]) -> Tag {
-        let whole = sealed(&self.0, parts);
+        let whole = self.0.mac(parts);
         let mut tag = [0; TAG_BYTES];
         tag.copy_from_slice(&whole[..TAG_BYTES]);
         Tag(tag)
@@ -120,18 +119,17 @@ impl TagKey {
 
     /// What vouches for an order to erase: nobody makes it who has not the deployment's secret.
     pub fn order_mac(&self, order: &[u8]) -> [u8; 32] {
-        sealed(&self.0, &[ORDER_LABEL, order])
+        self.0.mac(&[ORDER_LABEL, order])
     }
 
     /// Whether this vouches for that order.
     pub fn vouches_for_order(&self, order: &[u8], mac: &[u8]) -> bool {
-        let keyed = self.0.clone().chain_update(ORDER_LABEL).chain_update(order);
-        keyed.verify_slice(mac).is_ok()
+        self.0.vouches(&[ORDER_LABEL, order], mac)
     }
 
     /// The key of one scope.
     pub fn scope(&self, scope: &RoutingKey) -> ScopeKey {
-        ScopeKey::from_bytes(sealed(&self.0, &[SCOPE_KEY_LABEL, scope.as_str().as_bytes()]))
+        ScopeKey::from_bytes(self.0.mac(&[SCOPE_KEY_LABEL, scope.as_str().as_bytes()]))
     }
 }
 
@@ -145,13 +143,13 @@ impl fmt::Debug for TagKey {
 #[derive(Clone)]
 pub struct ScopeKey {
     bytes: [u8; 32],
-    mac: Hmac<Sha256>,
+    mac: MacKey,
 }
 
 impl ScopeKey {
     /// From the bytes that were disclosed.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self { bytes, mac: keyed(&bytes) }
+        Self { bytes, mac: MacKey::new(&bytes) }
     }
 
     /// The bytes to disclose.
@@ -201,7 +199,7 @@ impl ScopeKey {
     }
 
     fn tag(&self, parts: &[&[u8]]) -> Tag {
-        let whole = sealed(&self.mac, parts);
+        let whole = self.mac.mac(parts);
         let mut tag = [0; TAG_BYTES];
         tag.copy_from_slice(&whole[..TAG_BYTES]);
         Tag(tag)
@@ -253,15 +251,4 @@ impl fmt::Debug for ScopeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ScopeKey([REDACTED])")
     }
-}
-
-/// An HMAC with the key taken in, which costs as much as a short message: done once a key.
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes keys of every length")
-}
-
-fn sealed(keyed: &Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = keyed.clone();
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().into()
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use audit_digest::Sha256;
 
 /// How much of a file is in memory at once, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+use audit_digest::Sha256;
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -134,7 +134,7 @@ fn digest(files: &[PathBuf]) -> [u8; 32] {
             Err(_) => digest.update([0]),
         }
     }
-    digest.finalize().into()
+    digest.finalize()
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! The sample webhooks that `flagtrail demo` sends itself: what the four platforms send, with made-up
 //! people and flags. Where the formats come from is said in `audit-dialect`.
 
+use audit_digest::MacKey;
 use chrono::{DateTime, SecondsFormat, Utc};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 /// The secret that the demo gives its Flagsmith source.
 pub(crate) const FLAGSMITH_SECRET: &str = "demo-secret";
@@ -70,10 +69,7 @@ fn plain(source: &'static str, body: String) -> Sample {
 }
 
 fn flagsmith(body: String) -> Sample {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(FLAGSMITH_SECRET.as_bytes()).expect("HMAC takes a key of any length");
-    mac.update(body.as_bytes());
-    let signature = hex::encode(mac.finalize().into_bytes());
+    let signature = hex::encode(MacKey::new(FLAGSMITH_SECRET.as_bytes()).mac(&[body.as_bytes()]));
     Sample { signature: Some(("X-Flagsmith-Signature", signature)), ..plain("flagsmith", body) }
 }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use audit_digest::Sha256;
 use audit_journal::Partition;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::page::{Order, Query};
 use super::wire;

@@ -4,7 +4,7 @@
 //! into the same source, when a refused request is driven again. What neither has an own id nor dates
 //! itself gets none here; the caller makes a fresh one and looks for a repeat.
 
-use sha2::{Digest, Sha256};
+use audit_digest::Sha256;
 use uuid::Uuid;
 
 /// The id of what the platform calls `platform_id`; `kind` keeps the platform's series of ids apart.

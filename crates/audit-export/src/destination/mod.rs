@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use audit_digest::Sha256;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
@@ -216,7 +216,7 @@ impl Destination {
 /// The SHA-256 of what is to be put.
 async fn digest(content: &Content) -> Result<[u8; 32], PutError> {
     match content {
-        Content::Bytes(bytes) => Ok(Sha256::digest(bytes).into()),
+        Content::Bytes(bytes) => Ok(Sha256::digest(bytes)),
         Content::File(file) => digest_file(file)
             .await
             .map_err(|error| PutError::Source { file: file.display().to_string(), error }),
@@ -230,7 +230,7 @@ async fn digest_file(file: &Path) -> std::io::Result<[u8; 32]> {
     loop {
         let read = file.read(&mut buffer).await?;
         if read == 0 {
-            return Ok(hasher.finalize().into());
+            return Ok(hasher.finalize());
         }
         hasher.update(&buffer[..read]);
     }
@@ -304,7 +304,7 @@ mod tests {
 
         async fn sha256(&self, path: &str) -> Result<Option<[u8; 32]>, StoreError> {
             let objects = self.objects.lock().expect("no panic");
-            Ok(objects.get(path).map(|bytes| Sha256::digest(bytes).into()))
+            Ok(objects.get(path).map(Sha256::digest))
         }
 
         async fn read(&self, path: &str, _: usize) -> Result<Option<Bytes>, StoreError> {

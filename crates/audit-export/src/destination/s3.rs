@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use audit_digest::Sha256;
 use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
 use futures_util::TryStreamExt;
@@ -21,7 +22,6 @@ use object_store::{
     RetryConfig,
 };
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
 use super::http::Http;
@@ -263,7 +263,7 @@ impl Store for S3 {
         while let Some(chunk) = chunks.try_next().await.map_err(|error| StoreError::failed(told(&error)))? {
             hasher.update(&chunk);
         }
-        Ok(Some(hasher.finalize().into()))
+        Ok(Some(hasher.finalize()))
     }
 
     async fn read(&self, path: &str, bytes_max: usize) -> Result<Option<Bytes>, StoreError> {

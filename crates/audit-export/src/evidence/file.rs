@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use audit_digest::Sha256;
 
 use super::manifest::EvidenceFile;
 use crate::durable::sync_folder;

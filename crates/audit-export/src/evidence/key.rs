@@ -1,10 +1,10 @@
 //! The key that exports are signed with: another than the log's, so that whoever makes exports need not be able to
 //! sign history.
 
+use audit_digest::Sha256;
 use audit_proof::{InvalidKey, NoteSigner, NoteVerifier, SignedNote};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
 
 use crate::seal::random_seed;
 

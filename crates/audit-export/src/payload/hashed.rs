@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use audit_digest::Sha256;
 
 /// How much is gathered before it is hashed and written, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;

@@ -17,8 +17,8 @@ mod view;
 use std::path::{Path, PathBuf};
 
 use audit_archive::Row;
+use audit_digest::Sha256;
 use audit_record::Timestamp;
-use sha2::{Digest, Sha256};
 
 pub use self::format::{Compression, Format, UnfitCompression};
 use self::hashed::HashedFile;

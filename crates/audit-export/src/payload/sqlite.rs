@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use audit_archive::{ExportFile, ExportFileError, Row};
-use sha2::{Digest, Sha256};
+use audit_digest::Sha256;
 
 use crate::error::ExportError;
 

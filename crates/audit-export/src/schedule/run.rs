@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use audit_archive::LogPlace;
+use audit_digest::Sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use super::Schedule;

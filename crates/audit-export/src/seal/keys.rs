@@ -1,9 +1,9 @@
 //! The keys that checkpoints are signed with, as their file has them.
 
+use audit_digest::Sha256;
 use audit_proof::{Cosigner, InvalidKey, LogKeys, NoteSigner, NoteVerifier, clock_name};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// The first line of a key file.
@@ -87,7 +87,7 @@ impl PublicKeys {
 }
 
 fn cosigner_seed(seed: &[u8; 32]) -> [u8; 32] {
-    Sha256::new().chain_update(COSIGNER_LABEL).chain_update(seed).finalize().into()
+    Sha256::new().chain_update(COSIGNER_LABEL).chain_update(seed).finalize()
 }
 
 impl SealKeys {
@@ -199,7 +199,7 @@ impl SealKeys {
 pub(crate) fn random_seed() -> [u8; 32] {
     let mut hasher = Sha256::new();
     (0..4).for_each(|_| hasher.update(Uuid::new_v4().as_bytes()));
-    hasher.finalize().into()
+    hasher.finalize()
 }
 
 impl std::fmt::Debug for SealKeys {

@@ -11,10 +11,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit_digest::Sha256;
 use audit_journal::{Offset, Partition, ReadError, ReadLimit, Topic};
 use audit_proof::{Checkpoint, Cut, CutName, Frontier, InvalidCut, Sealed};
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

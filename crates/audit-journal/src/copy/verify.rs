@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use audit_digest::Sha256;
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 
 use super::{Reads, STEP};
 use crate::message::MessageHash;
@@ -42,7 +42,7 @@ pub(super) async fn sum(
         from = range.next;
         read(from.min(end) - start);
     }
-    Ok(Sum { messages, hash: MessageHash::from_bytes(hasher.finalize().into()) })
+    Ok(Sum { messages, hash: MessageHash::from_bytes(hasher.finalize()) })
 }
 
 /// The last value of every key of a partition of `progress`. What the journal itself puts there, and again at

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use audit_digest::Sha256;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use sha2::{Digest, Sha256};
 
 use super::NoteSignature;
 

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+use audit_digest::Sha256;
 use audit_record::Timestamp;
-use sha2::{Digest, Sha256};
 
 use crate::hooks::request::HeldRequest;
 
@@ -36,7 +36,7 @@ impl Fingerprint {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }
-        Self(hasher.finalize().into())
+        Self(hasher.finalize())
     }
 }
 

@@ -1,9 +1,9 @@
 //! `Idempotency-Key`: a repeated request is the same records. What was sent is part of their ids, so a key that is
 //! used again for something else hides nothing: that becomes records of its own.
 
+use audit_digest::Sha256;
 use axum::http::HeaderMap;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::problem::Problem;
@@ -23,7 +23,7 @@ impl Given {
 
     /// Of a body as it came.
     pub(crate) fn bytes(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        Self(Sha256::digest(bytes))
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! They carry 244 random bits, so a plain SHA-256 is enough: there is nothing to guess through.
 
+use audit_digest::Sha256;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 

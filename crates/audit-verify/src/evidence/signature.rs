@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use audit_digest::Sha256;
 use audit_proof::{NoteSignature, NoteVerifier, SignatureKind, SignedNote};
-use sha2::{Digest, Sha256};
 
 use crate::report::Report;
 use crate::trust::Trust;

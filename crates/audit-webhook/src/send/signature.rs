@@ -4,13 +4,12 @@
 //! Not here: the signature header of a platform whose format an endpoint asks for. It belongs to the
 //! format.
 
+use audit_digest::MacKey;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::ed25519::signature::MultipartSigner;
-use hmac::{Hmac, KeyInit, Mac};
 use secrecy::ExposeSecret;
-use sha2::Sha256;
 
 use crate::endpoint::{SecretKey, SigningSecret};
 
@@ -26,7 +25,7 @@ pub(crate) struct Signer {
 
 #[derive(Clone)]
 enum Key {
-    Symmetric(Hmac<Sha256>),
+    Symmetric(MacKey),
     Asymmetric(Box<SigningKey>),
 }
 
@@ -39,9 +38,7 @@ impl std::fmt::Debug for Signer {
 impl Signer {
     pub(crate) fn new(secrets: &[SigningSecret]) -> Self {
         let key = |secret: &SigningSecret| match secret.key() {
-            SecretKey::Symmetric(key) => Some(Key::Symmetric(
-                Hmac::new_from_slice(key.expose_secret()).expect("HMAC takes keys of every length"),
-            )),
+            SecretKey::Symmetric(key) => Some(Key::Symmetric(MacKey::new(key.expose_secret()))),
             SecretKey::Asymmetric(key) => Some(Key::Asymmetric(key.clone())),
             SecretKey::Text(_) => None,
         };
@@ -62,12 +59,8 @@ impl Signer {
             }
             match key {
                 Key::Symmetric(key) => {
-                    let mut mac = key.clone();
-                    for part in parts {
-                        mac.update(part);
-                    }
                     header.push_str("v1,");
-                    STANDARD.encode_string(mac.finalize().into_bytes(), &mut header);
+                    STANDARD.encode_string(key.mac(&parts), &mut header);
                 }
                 Key::Asymmetric(key) => {
                     header.push_str("v1a,");

@@ -6,11 +6,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use audit_digest::Sha256;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
 
 use crate::endpoint::EndpointTls;
 
@@ -116,7 +116,7 @@ pub(crate) fn fingerprint(own: &EndpointTls) -> [u8; 32] {
         digest.update(part.len().to_be_bytes());
         digest.update(part);
     }
-    digest.finalize().into()
+    digest.finalize()
 }
 
 fn authorities(pem: &str) -> Result<RootCertStore, Unusable> {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::Result;
-use sha2::{Digest, Sha256};
+use audit_digest::Sha256;
 
 /// How much of a file is hashed at a time.
 const CHUNK_BYTES: usize = 256 * 1024;

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
+use audit_digest::MacKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use sha2::Sha256;
 
 use crate::sample;
 use crate::sink::Sink;
@@ -47,7 +46,7 @@ pub(crate) async fn post_signed(requests: usize, connections: usize) -> Result<f
             Bytes::from(body)
         })
         .collect();
-    let key = Hmac::<Sha256>::new_from_slice(b"a key of thirty-two bytes, no less")?;
+    let key = MacKey::new(b"a key of thirty-two bytes, no less");
     let next = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
     let senders: Vec<_> = (0..connections)
@@ -64,11 +63,8 @@ pub(crate) async fn post_signed(requests: usize, connections: usize) -> Result<f
                     let now_s =
                         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs().to_string();
                     let id = format!("0190a000-0000-7000-8000-{number:012x}");
-                    let mut mac = key.clone();
-                    for part in [id.as_bytes(), b".", now_s.as_bytes(), b".", &body] {
-                        mac.update(part);
-                    }
-                    let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+                    let mac = key.mac(&[id.as_bytes(), b".", now_s.as_bytes(), b".", &body]);
+                    let signature = format!("v1,{}", STANDARD.encode(mac));
                     let answer = client
                         .post(url.clone())
                         .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use audit_digest::Sha256;
 use flagtrail_testkit::kafka::{self, Cluster};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -13,7 +14,6 @@ use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 use rusqlite::{Connection, params};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::sample;
 use crate::sink::Sink;
@@ -79,7 +79,7 @@ pub(crate) fn consume_and_insert(brokers: &str, topic: &str, records: usize, dir
                     consumer.poll(POLL).with_context(|| format!("the topic ended after {rows} rows"))??;
                 let payload = message.payload().unwrap_or_default();
                 let record: Value = serde_json::from_slice(payload)?;
-                let hash: [u8; 32] = Sha256::digest(payload).into();
+                let hash: [u8; 32] = Sha256::digest(payload);
                 let text = std::str::from_utf8(payload)?;
                 insert.execute(params![
                     message.partition(),

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use audit_digest::Sha256;
 use audit_journal::Partition;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::question::AccessFilter;
 use crate::query::cursor::CursorError;

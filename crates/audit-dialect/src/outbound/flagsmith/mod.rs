@@ -10,10 +10,9 @@ mod python_json;
 mod state;
 mod version;
 
+use audit_digest::MacKey;
 use audit_record::{AuditRecord, Map, Ref};
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
-use sha2::Sha256;
 
 use super::rendered::{Rendered, Skip};
 use super::standard::json;
@@ -39,9 +38,7 @@ const ENVELOPE: &str = "envelope";
 
 /// The value of [`SIGNATURE_HEADER`].
 pub(super) fn signature(secret: &[u8], body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
-    mac.update(body);
-    hex::encode(mac.finalize().into_bytes())
+    hex::encode(MacKey::new(secret).mac(&[body]))
 }
 
 /// What the data looks like.

@@ -12,9 +12,9 @@ mod entity;
 mod mapping;
 mod person;
 
+use audit_digest::Sha256;
 use audit_record::{AuditRecord, Map};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 pub use class::{Activity, Class, Event, classify};
 pub use mapping::mapping;

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use audit_archive::LeftOff;
+use audit_digest::Sha256;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::ErasureRequest;

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::io::Read;
 
+use audit_digest::Sha256;
 use audit_record::{AuditRecord, Draft, RecordError, Timestamp};
 use csv::StringRecord;
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 /// Most rows of one list: each is held until all are known to be right.
