@@ -104,21 +104,21 @@ impl Witnessing {
         Self { journal, reader, witnesses, transport, under_way }
     }
 
-    /// Asks until told to stop.
+    /// Asks until told to stop. Each partition at its own pace: a witness that does not answer holds up what it is asked
+    /// about, within the bound of the transport, and nobody's answer about another partition.
     pub async fn run(self, shutdown: CancellationToken) {
+        let partitions = (0..self.journal.identity().partitions).map(|partition| self.attend(partition));
+        shutdown.run_until_cancelled(join_all(partitions)).await;
+    }
+
+    /// Asks about one partition, for good.
+    async fn attend(&self, partition: Partition) {
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut asked = vec![Asked::default(); self.journal.identity().partitions as usize];
-        while shutdown.run_until_cancelled(look.tick()).await.is_some() {
-            // All at once: a witness that does not answer holds up what it is asked about, once, and nobody else's answer
-            // about another partition.
-            let mut looks = Vec::new();
-            for (partition, asked) in (0..).zip(&mut asked) {
-                looks.push(self.look(partition, asked));
-            }
-            if shutdown.run_until_cancelled(join_all(looks)).await.is_none() {
-                return;
-            }
+        let mut asked = Asked::default();
+        loop {
+            look.tick().await;
+            self.look(partition, &mut asked).await;
         }
     }
 
