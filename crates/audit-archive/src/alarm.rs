@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use audit_journal::{AppendOutcome, Journal};
-use audit_record::{
-    Action, AuditRecord, Authenticated, Author, AuthorKind, Draft, Map, ObjectRef, Ref, Source, Timestamp,
-};
+use audit_record::{AuditRecord, Authenticated, Author, Map, OwnRecord, Ref, Timestamp};
 use serde_json::json;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -22,9 +20,6 @@ pub(crate) const ALARMS_WAITING_MAX: usize = 64;
 
 /// Pause after the log did not take a record.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-
-/// The organisation and the source of Flagtrail's own records.
-const OWN: &str = "~flagtrail";
 
 /// A root that differs.
 const MISMATCH: &str = "flagtrail.checkpoint.mismatch";
@@ -72,30 +67,19 @@ fn record(namespace: Uuid, alarm: &Alarm) -> AuditRecord {
     attributes.insert("archived_root".to_owned(), json!(own_root));
     attributes.retain(|_, value| !value.is_null());
     let now = Timestamp::try_new(chrono::Utc::now()).expect("the clock stands between 1970 and 9999");
-    let system = Author { name: Some("flagtrail".to_owned()), ..Author::new(AuthorKind::System) };
-    let draft = Draft {
-        id: Some(Uuid::new_v5(&namespace, name.as_bytes()).to_string()),
-        action: Action::try_new(action).ok(),
-        log: Some(format!("Checkpoint {seq} of partition {partition} is not as it should be: {detail}")),
-        occurred_at: Some(now),
-        recorded_at: Some(now),
-        author: Some(system),
-        organisation: Some(Ref::by_key(OWN)),
-        related_object_type: Some("FLAGTRAIL_CHECKPOINT".to_owned()),
-        related_object: ObjectRef { uuid: None, what: Ref::by_id(format!("{partition}/{seq}")) },
-        source: Some(Source {
-            name: OWN.to_owned(),
-            system: "flagtrail".to_owned(),
-            event: action.to_owned(),
-            delivery_id: None,
-            received_at: now,
-            authenticated: Authenticated::None,
-            extra: Map::new(),
-        }),
+    let told = OwnRecord {
+        id: Uuid::new_v5(&namespace, name.as_bytes()).to_string(),
+        action,
+        log: format!("Checkpoint {seq} of partition {partition} is not as it should be: {detail}"),
+        at: now,
+        author: Author::own(),
+        authenticated: Authenticated::None,
+        object_type: "FLAGTRAIL_CHECKPOINT",
+        object: Ref::by_id(format!("{partition}/{seq}")),
         attributes,
-        ..Draft::default()
     };
-    AuditRecord::try_new(draft).expect("every required field is set, and a checkpoint is far below the bound")
+    AuditRecord::try_new(told.into_draft())
+        .expect("every required field is set, and a checkpoint is far below the bound")
 }
 
 #[cfg(test)]

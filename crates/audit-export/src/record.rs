@@ -1,9 +1,7 @@
 //! An export is on the record when it is asked for and when it is done.
 
 use audit_journal::{AppendOutcome, Journal};
-use audit_record::{
-    Action, AuditRecord, Authenticated, Author, AuthorKind, Draft, ObjectRef, Ref, Source, Timestamp,
-};
+use audit_record::{AuditRecord, Authenticated, Author, AuthorKind, OWN, OwnRecord, Ref, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -30,8 +28,8 @@ pub(crate) async fn put_on_record(
 ) -> Result<(), ExportError> {
     let refuse = |problem: String| ExportError::NotOnRecord(problem);
     let now = Timestamp::try_new(chrono::Utc::now()).map_err(|error| refuse(error.to_string()))?;
-    let record = AuditRecord::try_new(draft(journal.identity().namespace, job, moment, sent_to, now))
-        .map_err(|error| refuse(error.to_string()))?;
+    let told = told(journal.identity().namespace, job, moment, sent_to, now);
+    let record = AuditRecord::try_new(told.into_draft()).map_err(|error| refuse(error.to_string()))?;
     match journal.append_records(std::slice::from_ref(&record)).await.into_iter().next() {
         Some(AppendOutcome::Appended(_)) => Ok(()),
         Some(AppendOutcome::NotAppended(problem) | AppendOutcome::Unknown(problem)) => Err(refuse(problem)),
@@ -44,9 +42,6 @@ pub(crate) const REQUESTED: &str = "flagtrail.export.requested";
 
 /// The action of the record that an export is completed.
 const COMPLETED: &str = "flagtrail.export.completed";
-
-/// The organisation of what Flagtrail says itself; nobody else's records can have it.
-const OWN: &str = "~flagtrail";
 
 /// The attribute that names the partitions which an export does not cover to their end, where there are any.
 const INCOMPLETE: &str = "incomplete";
@@ -81,13 +76,13 @@ pub(crate) fn completed_whole(json: &str) -> Option<bool> {
     is_own.then(|| record["attributes"][INCOMPLETE].is_null())
 }
 
-fn draft(
+fn told(
     namespace: Uuid,
     job: &ExportJob,
     moment: Moment<'_>,
     sent_to: Option<&str>,
     now: Timestamp,
-) -> Draft {
+) -> OwnRecord<'static> {
     let action = moment.action();
     let log = match moment {
         Moment::Requested => format!("export {} was asked for", job.id),
@@ -113,27 +108,16 @@ fn draft(
             attributes.insert(INCOMPLETE.to_owned(), json!(incomplete));
         }
     }
-    Draft {
-        id: Some(record_id(namespace, job, moment).to_string()),
-        action: Action::try_new(action).ok(),
-        log: Some(log),
-        occurred_at: Some(now),
-        recorded_at: Some(now),
-        author: Some(Author { name: Some(job.asked_by.clone()), ..Author::new(AuthorKind::Service) }),
-        organisation: Some(Ref::by_key(OWN)),
-        related_object_type: Some("FLAGTRAIL_EXPORT".to_owned()),
-        related_object: ObjectRef { uuid: None, what: Ref::by_id(job.id.clone()) },
-        source: Some(Source {
-            name: "flagtrail".to_owned(),
-            system: "flagtrail".to_owned(),
-            event: action.to_owned(),
-            delivery_id: None,
-            received_at: now,
-            authenticated: Authenticated::Token,
-            extra: audit_record::Map::new(),
-        }),
+    OwnRecord {
+        id: record_id(namespace, job, moment).to_string(),
+        action,
+        log,
+        at: now,
+        author: Author { name: Some(job.asked_by.clone()), ..Author::new(AuthorKind::Service) },
+        authenticated: Authenticated::Token,
+        object_type: "FLAGTRAIL_EXPORT",
+        object: Ref::by_id(job.id.clone()),
         attributes,
-        ..Draft::default()
     }
 }
 

@@ -15,6 +15,7 @@ mod filter;
 mod json;
 mod moment;
 mod object_type;
+mod own;
 mod parts;
 mod reader;
 mod record;
@@ -30,6 +31,7 @@ pub use filter::{ActionPattern, Filter, InvalidPattern, Period};
 pub use json::{DEPTH_MAX, JsonError, parse_strict};
 pub use moment::{InvalidMoment, parse_moment};
 pub use object_type::{KNOWN_OBJECT_TYPES, may_stand_above_projects};
+pub use own::{OWN, OWN_SOURCE_FORMER, OwnRecord};
 pub use parts::{
     Access, AccessScope, Approval, Authenticated, Author, AuthorKind, Change, Effect, FieldChange, ObjectRef,
     Ref, RequestInfo, Source, Subject, Target,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::own::OWN;
 use crate::parts::Ref;
 
 /// Everything outside `[A-Za-z0-9._-]` is percent-encoded, `~` included, so that a value that begins
@@ -12,9 +13,6 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'
 
 /// Stands for the project of a change above projects.
 const ABOVE_PROJECTS: &str = "~organisation";
-
-/// Stands for the organisation of Flagtrail's own records (see [`RoutingKey::own`]).
-const OWN: &str = "~flagtrail";
 
 /// `pct(organisation)/pct(source)/pct(project)`: the key of the message on the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

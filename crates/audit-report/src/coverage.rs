@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use audit_archive::{Over, Query, Status};
-use audit_record::{ActionPattern, Filter, Period, Timestamp};
+use audit_record::{ActionPattern, Filter, OWN, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Evidence, KnownSource, ReportError};
@@ -14,9 +14,6 @@ const SILENCES_MAX: usize = 50;
 
 /// Most pages of records that are turned to find them.
 const SILENCE_PAGES_MAX: usize = 20;
-
-/// What our own records have as their organisation, and what those that tell of sources have as their source.
-const OWN: &str = "~flagtrail";
 
 /// What stands behind a report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

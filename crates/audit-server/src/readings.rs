@@ -12,9 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use audit_journal::AppendOutcome;
-use audit_record::{
-    Action, AuditRecord, Authenticated, Author, Draft, Map, ObjectRef, Ref, Source, Timestamp,
-};
+use audit_record::{AuditRecord, Authenticated, Author, Map, OwnRecord, Ref, Timestamp};
 use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -23,7 +21,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now;
-use crate::settings::change::{OWN, author_of};
+use crate::settings::change::author_of;
 
 /// What stands in the log of it.
 const READ: &str = "flagtrail.log.read";
@@ -245,30 +243,19 @@ impl Reading {
         attributes.insert("what".to_owned(), self.what.clone().into());
         attributes.insert("query".to_owned(), self.query);
         let object = format!("{}/{}", self.kind.as_str(), self.what);
-        let draft = Draft {
-            id: Some(self.id.to_string()),
-            action: Action::try_new(READ).ok(),
-            log: Some(log),
-            occurred_at: Some(self.at),
-            recorded_at: Some(self.at),
-            author: Some(self.author),
-            organisation: Some(Ref::by_key(OWN)),
-            related_object_type: Some(OBJECT_TYPE.to_owned()),
-            related_object: ObjectRef { uuid: None, what: Ref::by_id(object) },
-            source: Some(Source {
-                name: OWN.to_owned(),
-                system: "flagtrail".to_owned(),
-                event: READ.to_owned(),
-                delivery_id: None,
-                received_at: self.at,
-                authenticated: Authenticated::Token,
-                extra: Map::new(),
-            }),
+        let told = OwnRecord {
+            id: self.id.to_string(),
+            action: READ,
+            log,
+            at: self.at,
+            author: self.author,
+            authenticated: Authenticated::Token,
+            object_type: OBJECT_TYPE,
+            object: Ref::by_id(object),
             attributes,
-            ..Draft::default()
         };
         // Parameters are bounded, but a query of many long ones may be more than a record takes.
-        AuditRecord::try_new(draft)
+        AuditRecord::try_new(told.into_draft())
             .map_err(|error| tracing::warn!(%error, "a reading can't be put on the record"))
             .ok()
     }

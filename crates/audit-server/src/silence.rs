@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use audit_archive::{Query, QueryError, Reader, SourceHeard};
 use audit_journal::{AppendOutcome, Bounds, Offset, ReadError, ReadLimit, Topic};
-use audit_record::{ActionPattern, AuditRecord, Filter, Timestamp};
+use audit_record::{ActionPattern, AuditRecord, Filter, OWN, Timestamp};
 use audit_webhook::Span;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::clock::now;
-use crate::settings::change::{OWN, Told, author_of};
+use crate::settings::change::{Told, author_of};
 use crate::settings::source::Source;
 use crate::settings::stored::{Setting, Stored};
 

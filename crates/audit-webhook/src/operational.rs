@@ -1,18 +1,12 @@
 //! Records about endpoints themselves: changed, disabled, a delivery given up, a gap. They stand on the
 //! same log as everything else.
 
-use audit_record::{
-    Action, AuditRecord, Authenticated, Author, AuthorKind, Draft, Map, ObjectRef, Ref, Source, Timestamp,
-};
+use audit_record::{AuditRecord, Authenticated, Author, Map, OwnRecord, Ref, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::endpoint::{Endpoint, EndpointId, EndpointView};
 use crate::limit::FAILING_AFTER_MS;
-
-/// The organisation and source of Flagtrail's own records.
-const OWN_ORGANISATION: &str = "~flagtrail";
-const OWN_SOURCE: &str = "flagtrail";
 
 /// Actions of records that tell how deliveries go. What becomes of a delivery of such a record is told by no
 /// other one: that would go round in circles.
@@ -55,21 +49,21 @@ pub(crate) fn endpoint_changed(endpoint: &Endpoint, what: &str, author: Author) 
 /// What a test delivers: a record like any other, which stands on no log.
 pub(crate) fn test(endpoint: &Endpoint) -> AuditRecord {
     let log = format!("A test of endpoint {:?}", endpoint.name);
-    record(Uuid::now_v7(), "webhook.test", log, endpoint, system(), Map::new())
+    record(Uuid::now_v7(), "webhook.test", log, endpoint, Author::own(), Map::new())
 }
 
 /// Every delivery to the endpoint has failed since `since_ms`.
 pub(crate) fn failing(namespace: Uuid, endpoint: &Endpoint, since_ms: i64, detail: Value) -> AuditRecord {
     let id = id_of_failure(namespace, "webhook.failing", &endpoint.id, since_ms);
     let log = format!("Deliveries to endpoint {:?} are failing", endpoint.name);
-    record(id, "webhook.failing", log, endpoint, system(), object(detail))
+    record(id, "webhook.failing", log, endpoint, Author::own(), object(detail))
 }
 
 /// A delivery to the endpoint arrived, after it was told that it is failing since `since_ms`.
 pub(crate) fn recovered(namespace: Uuid, endpoint: &Endpoint, since_ms: i64) -> AuditRecord {
     let id = id_of_failure(namespace, "webhook.recovered", &endpoint.id, since_ms);
     let log = format!("Deliveries to endpoint {:?} arrive again", endpoint.name);
-    record(id, "webhook.recovered", log, endpoint, system(), Map::new())
+    record(id, "webhook.recovered", log, endpoint, Author::own(), Map::new())
 }
 
 /// The id of a record that tells of a time of failure. Each process that delivers tells of it, by what it saw itself:
@@ -84,7 +78,7 @@ fn id_of_failure(namespace: Uuid, action: &str, endpoint: &EndpointId, since_ms:
 pub(crate) fn disabled(endpoint: &Endpoint, because: &str) -> AuditRecord {
     let attributes = object(json!({ "because": because }));
     let log = format!("Endpoint {:?} disabled: {because}", endpoint.name);
-    record(Uuid::now_v7(), "webhook.disabled", log, endpoint, system(), attributes)
+    record(Uuid::now_v7(), "webhook.disabled", log, endpoint, Author::own(), attributes)
 }
 
 /// A delivery was given up at the end of its schedule. `name` makes the id the same however often the
@@ -92,18 +86,14 @@ pub(crate) fn disabled(endpoint: &Endpoint, because: &str) -> AuditRecord {
 pub(crate) fn dead_lettered(namespace: Uuid, name: &str, endpoint: &Endpoint, detail: Value) -> AuditRecord {
     let id = Uuid::new_v5(&namespace, format!("webhook.dead_lettered/{name}").as_bytes());
     let log = format!("A delivery to endpoint {:?} was given up", endpoint.name);
-    record(id, "webhook.dead_lettered", log, endpoint, system(), object(detail))
+    record(id, "webhook.dead_lettered", log, endpoint, Author::own(), object(detail))
 }
 
 /// Retention removed records before they were delivered.
 pub(crate) fn gap(namespace: Uuid, name: &str, endpoint: &Endpoint, detail: Value) -> AuditRecord {
     let id = Uuid::new_v5(&namespace, format!("webhook.gap/{name}").as_bytes());
     let log = format!("Retention removed records before they were delivered to endpoint {:?}", endpoint.name);
-    record(id, "webhook.gap", log, endpoint, system(), object(detail))
-}
-
-fn system() -> Author {
-    Author { name: Some(OWN_SOURCE.to_owned()), ..Author::new(AuthorKind::System) }
+    record(id, "webhook.gap", log, endpoint, Author::own(), object(detail))
 }
 
 fn object(value: Value) -> Map {
@@ -121,31 +111,20 @@ fn record(
     author: Author,
     attributes: Map,
 ) -> AuditRecord {
-    let now = now();
-    let what = Ref::by_id(endpoint.id.as_str()).named(endpoint.name.clone());
-    let draft = Draft {
-        id: Some(id.to_string()),
-        action: Action::try_new(action).ok(),
-        log: Some(log),
-        occurred_at: Some(now),
-        recorded_at: Some(now),
-        author: Some(author),
-        organisation: Some(Ref::by_key(OWN_ORGANISATION)),
-        related_object_type: Some("FLAGTRAIL_ENDPOINT".to_owned()),
-        related_object: ObjectRef { uuid: None, what },
-        source: Some(Source {
-            name: OWN_SOURCE.to_owned(),
-            system: OWN_SOURCE.to_owned(),
-            event: action.to_owned(),
-            delivery_id: None,
-            received_at: now,
-            authenticated: Authenticated::None,
-            extra: Map::new(),
-        }),
+    let told = OwnRecord {
+        id: id.to_string(),
+        action,
+        log,
+        at: now(),
+        author,
+        // How whoever changes settings was authenticated is not known here.
+        authenticated: Authenticated::None,
+        object_type: "FLAGTRAIL_ENDPOINT",
+        object: Ref::by_id(endpoint.id.as_str()).named(endpoint.name.clone()),
         attributes,
-        ..Draft::default()
     };
-    AuditRecord::try_new(draft).expect("every required field is set, and an endpoint is far below the bound")
+    AuditRecord::try_new(told.into_draft())
+        .expect("every required field is set, and an endpoint is far below the bound")
 }
 
 #[cfg(test)]

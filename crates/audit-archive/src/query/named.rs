@@ -10,7 +10,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
-use audit_record::{Filter, RoutingKey};
+use audit_record::{Filter, OWN_SOURCE_FORMER, RoutingKey};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::budget::Budget;
@@ -19,9 +19,6 @@ use super::pool::File;
 use super::reader::Reader;
 use super::walk::{Step, Walk};
 use crate::things::{Kind, labelled};
-
-/// The source that some of Flagtrail's own records name; the others name the one in their scope.
-const OWN_SOURCE: &str = "flagtrail";
 
 /// A thing by the label that its tag is made of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -222,7 +219,7 @@ fn candidates(conn: &Connection, filter: &Filter) -> rusqlite::Result<BTreeSet<R
     let projects = texts(Kind::Project, project)?;
     let may_fit = |scope: &RoutingKey| {
         let (parts, is_own) = (scope.parts(), *scope == RoutingKey::own());
-        let is_of = |name: &String| *name == parts.source || is_own && name == OWN_SOURCE;
+        let is_of = |name: &String| *name == parts.source || is_own && name == OWN_SOURCE_FORMER;
         (organisation.is_empty() || organisations.contains(&parts.organisation))
             && (source.is_empty() || source.iter().any(is_of))
             && (project.is_empty()

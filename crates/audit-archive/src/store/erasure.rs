@@ -10,16 +10,17 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
-use audit_journal::Message;
+use audit_journal::{Message, Partition};
 use audit_proof::{Leaf, TagKey};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
 use super::tree::stored_trees;
 use crate::access;
-use crate::erasure::{ERASED_ACTION, ErasureOrder};
+use crate::erasure::{ERASED_ACTION, ErasureOrder, NoOrder};
 use crate::text;
 
 /// Things that are looked at in one transaction.
@@ -42,12 +43,40 @@ pub(super) fn may_be_order(message: &Message) -> bool {
         && message.value.as_deref().is_some_and(|value| value.windows(word.len()).any(|at| at == word))
 }
 
+/// Follows the order of message `by`, if it is one. Returns how many bodies were dropped.
+pub(super) fn follow_order(
+    conn: &Connection,
+    path: &Path,
+    key: &TagKey,
+    (partition, by): (Partition, u64),
+    order: Result<ErasureOrder, NoOrder>,
+) -> Result<u64, StoreError> {
+    let file = path.display();
+    let followed = match order {
+        Ok(order) => follow(conn, key, partition, by, &order)?,
+        Err(NoOrder::Unreadable(why)) => Err(why),
+        Err(NoOrder::Unvouched) => {
+            // Whoever may append to the records can put any number of them there: it is no duty of ours.
+            tracing::error!(%file, seq = by, "archive: a record that orders an erasure was not made with this log's secret");
+            return Ok(0);
+        }
+    };
+    match followed {
+        Ok(dropped) => Ok(dropped),
+        Err(why) => {
+            tracing::error!(%file, seq = by, why, "archive: an erasure is not followed");
+            not_followed(conn, by, &why)?;
+            Ok(0)
+        }
+    }
+}
+
 /// Follows an order, in the transaction that is open on `conn`; `by` is the number of its record, which is the last one
 /// there. Returns how many bodies were dropped. What can't be followed is said and changes nothing.
-pub(super) fn follow(
+fn follow(
     conn: &Connection,
     key: &TagKey,
-    partition: u32,
+    partition: Partition,
     by: u64,
     order: &ErasureOrder,
 ) -> Result<Result<u64, String>, StoreError> {
@@ -75,7 +104,7 @@ pub(super) fn follow(
 }
 
 /// Writes down that an order was not followed: somebody has to see to it.
-pub(super) fn not_followed(conn: &Connection, by: u64, why: &str) -> rusqlite::Result<()> {
+fn not_followed(conn: &Connection, by: u64, why: &str) -> rusqlite::Result<()> {
     let why = format!("message {by}: {why}");
     conn.execute("UPDATE archive SET unfollowed = unfollowed + 1, unfollowed_why = ?1", [why]).map(drop)
 }

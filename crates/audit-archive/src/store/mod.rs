@@ -1,31 +1,39 @@
-//! One partition's file, as its one writer has it open.
+//! One partition's file, as its one writer has it open: opened, and appended to with records.
 
 mod attempts;
+mod beside;
 pub(crate) mod checkpoints;
 mod erasure;
+mod error;
 mod heard;
+mod new_file;
+mod position;
 mod progress;
 mod rows;
 pub(crate) mod tree;
+mod upkeep;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use audit_journal::{Anchor, Bookmark, Message, MessageHash, Offset, Partition};
+use audit_journal::{Message, Offset, Partition};
 use audit_proof::{Frontier, LogKeys, TagKey};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags};
 
-use self::checkpoints::{Alarm, Judge};
+use self::checkpoints::Judge;
+pub(crate) use self::error::StoreError;
 use self::heard::HeardUpdate;
+use self::new_file::make;
+pub(crate) use self::new_file::remove;
+pub(crate) use self::position::read_position;
+use self::position::{Place, move_position};
 use self::rows::{Counts, RowWriter};
 use self::tree::TreeWriter;
 use crate::access::AccessUpdate;
-use crate::erasure::{ERASED_ACTION, ErasureOrder, NoOrder};
+use crate::erasure::{ERASED_ACTION, ErasureOrder};
 use crate::former::move_aside;
-use crate::layout::{remove_if_there, side_files};
-use crate::schema::{self, ATTEMPTS, CHECKPOINTS, FileIdentity, PROGRESS, RECORDS};
+use crate::schema::{self, ATTEMPTS, CHECKPOINTS, PROGRESS, RECORDS};
 use crate::spans::SpanUpdate;
-use crate::text::{self, TextWriter};
+use crate::text::TextWriter;
 use crate::things::Things;
 
 /// Up to this many rows a transaction also makes its records searchable, where full text is level.
@@ -43,32 +51,6 @@ const WAL_BYTES_KEPT: i64 = 32 * 1024 * 1024;
 /// How long a statement waits for another connection's lock. Only backups and checkpoints ever hold one.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Why a file can't be used.
-#[derive(Debug)]
-pub(crate) enum StoreError {
-    /// Written by a later release.
-    Newer { found: i64 },
-    /// Not the archive of this partition of this log.
-    Other(String),
-    /// The disk is full, or another connection holds a lock for very long: trying again later may do.
-    NotNow(String),
-    /// Somebody else moved the position.
-    Superseded { expected: Offset, found: Option<Offset> },
-    /// SQLite or the file system.
-    Broken(String),
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                Self::NotNow(error.to_string())
-            }
-            _ => Self::Broken(error.to_string()),
-        }
-    }
-}
-
 /// What a new or reopened file has to belong to.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreIdentity {
@@ -80,33 +62,6 @@ pub(crate) struct StoreIdentity {
     pub(crate) log_keys: LogKeys,
     /// With which orders to erase are vouched for.
     pub(crate) tag_key: TagKey,
-}
-
-/// Where one topic goes on.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    topic: &'static str,
-    bookmark: Bookmark,
-    /// The number that the next message gets.
-    seq: u64,
-}
-
-impl Place {
-    fn read(conn: &Connection, topic: &'static str) -> rusqlite::Result<Self> {
-        let (bookmark, seq) = read_position(conn, topic)?;
-        Ok(Self { topic, bookmark, seq })
-    }
-
-    /// Those of consecutive messages that are not archived yet, and the place after them.
-    fn after(self, messages: &[Message], epoch: u32) -> Option<(&[Message], Self)> {
-        let moved = epoch > self.bookmark.epoch;
-        let known = if moved { 0 } else { messages.partition_point(|m| m.offset < self.bookmark.next) };
-        let messages = &messages[known..];
-        let last = messages.last()?;
-        let anchor = Some(Anchor { offset: last.offset, hash: last.hash() });
-        let bookmark = Bookmark { next: last.offset + 1, anchor, epoch };
-        Some((messages, Self { bookmark, seq: self.seq + messages.len() as u64, ..self }))
-    }
 }
 
 /// A file that an earlier release wrote.
@@ -243,21 +198,6 @@ impl Store {
         }))
     }
 
-    /// Where the records go on.
-    pub(crate) fn bookmark(&self) -> Bookmark {
-        self.records.bookmark
-    }
-
-    /// Where the delivery attempts go on.
-    pub(crate) fn attempts_bookmark(&self) -> Bookmark {
-        self.attempts.bookmark
-    }
-
-    /// Where the checkpoints go on.
-    pub(crate) fn checkpoints_bookmark(&self) -> Bookmark {
-        self.checkpoints.bookmark
-    }
-
     /// Where the file of an earlier release is that stood in the place of this one, told once.
     pub(crate) fn take_former(&mut self) -> Option<PathBuf> {
         self.former.take()
@@ -339,61 +279,6 @@ impl Store {
         Ok(())
     }
 
-    /// Compares some of the checkpoints that waited for the tree; whether more can be compared. If we crash before the
-    /// commit, they wait still.
-    pub(crate) fn judge_more(&mut self) -> Result<bool, StoreError> {
-        if !self.judge.can_go_on(self.tree.size()) {
-            return Ok(false);
-        }
-        let tx = self.conn.transaction()?;
-        let judged = self.judge.go_on(&tx).and_then(|more| {
-            tx.commit()?;
-            Ok(more)
-        });
-        if judged.is_err() {
-            self.judge.look_up(&self.conn)?;
-        }
-        judged
-    }
-
-    /// Archives checkpoints, each with what came of it, and their position.
-    pub(crate) fn append_checkpoints(
-        &mut self,
-        messages: &[Message],
-        epoch: u32,
-        log_end: Offset,
-    ) -> Result<(), StoreError> {
-        let from = self.checkpoints;
-        let Some((messages, to)) = from.after(messages, epoch) else { return Ok(()) };
-        let tx = self.conn.transaction()?;
-        let written = self.judge.write(&tx, from.seq, messages).and_then(|counts| {
-            move_position(&tx, from, to, log_end, counts)?;
-            tx.commit()?;
-            Ok(())
-        });
-        match written {
-            Ok(()) => self.checkpoints = to,
-            Err(_) => self.judge.look_up(&self.conn)?,
-        }
-        written
-    }
-
-    /// All checkpoints before `next` were brought.
-    pub(crate) fn advance_checkpoints(&mut self, next: Offset) -> Result<(), StoreError> {
-        self.checkpoints = advanced(&mut self.conn, self.checkpoints, next)?;
-        Ok(())
-    }
-
-    /// An alarm about a checkpoint that is not on the record yet, other than these.
-    pub(crate) fn untold_alarm(&self, but: &BTreeSet<u64>) -> Result<Option<Alarm>, StoreError> {
-        checkpoints::untold(&self.conn, self.partition, but)
-    }
-
-    /// An alarm is on the record.
-    pub(crate) fn alarm_told(&mut self, seq: u64) -> Result<(), StoreError> {
-        Ok(checkpoints::told(&self.conn, seq)?)
-    }
-
     fn append_in_transaction(
         &mut self,
         messages: &[Message],
@@ -451,122 +336,15 @@ impl Store {
             tx.prepare_cached("UPDATE archive SET text_seq = ?1")?.execute([to.seq])?;
         }
         let erased = match order {
-            Some((by, order)) => follow_order(&tx, &self.path, &self.tag_key, (self.partition, by), order)?,
+            Some((by, order)) => {
+                erasure::follow_order(&tx, &self.path, &self.tag_key, (self.partition, by), order)?
+            }
             None => 0,
         };
         move_position(&tx, from, to, log_end, counts)?;
         tx.commit()?;
         self.is_scrubbed &= erased == 0 && counts.erased == 0;
         Ok(())
-    }
-
-    /// Archives delivery attempts, as [`Store::append`] does records, with a position of their own.
-    pub(crate) fn append_attempts(
-        &mut self,
-        messages: &[Message],
-        epoch: u32,
-        log_end: Offset,
-    ) -> Result<(), StoreError> {
-        let from = self.attempts;
-        let Some((messages, to)) = from.after(messages, epoch) else { return Ok(()) };
-        let tx = self.conn.transaction()?;
-        let undecodable = attempts::write(&tx, from.seq, messages)?;
-        move_position(&tx, from, to, log_end, Counts { undecodable, ..Counts::default() })?;
-        tx.commit()?;
-        self.attempts = to;
-        Ok(())
-    }
-
-    /// Takes in what consumers wrote of how far they are: the latest document of each key stays.
-    pub(crate) fn append_progress(
-        &mut self,
-        messages: &[Message],
-        epoch: u32,
-        log_end: Offset,
-    ) -> Result<(), StoreError> {
-        let from = self.progress;
-        let Some((messages, to)) = from.after(messages, epoch) else { return Ok(()) };
-        let tx = self.conn.transaction()?;
-        let undecodable = progress::write(&tx, messages)?;
-        move_position(&tx, from, to, log_end, Counts { undecodable, ..Counts::default() })?;
-        tx.commit()?;
-        self.progress = to;
-        Ok(())
-    }
-
-    /// All records before `next` were brought: the position passes what holds no message.
-    pub(crate) fn advance(&mut self, next: Offset) -> Result<(), StoreError> {
-        self.records = advanced(&mut self.conn, self.records, next)?;
-        Ok(())
-    }
-
-    /// The same of the delivery attempts.
-    pub(crate) fn advance_attempts(&mut self, next: Offset) -> Result<(), StoreError> {
-        self.attempts = advanced(&mut self.conn, self.attempts, next)?;
-        Ok(())
-    }
-
-    /// The same of the progress of consumers.
-    pub(crate) fn advance_progress(&mut self, next: Offset) -> Result<(), StoreError> {
-        self.progress = advanced(&mut self.conn, self.progress, next)?;
-        Ok(())
-    }
-
-    /// Builds the secondary indexes where they do not stand yet: the first catch-up is over.
-    pub(crate) fn finish_catch_up(&mut self) -> Result<(), StoreError> {
-        if !self.indexed {
-            schema::build_indexes(&mut self.conn)?;
-            self.indexed = true;
-        }
-        Ok(())
-    }
-
-    /// Makes some more records searchable, or the index over them quicker; whether anything is left to do.
-    pub(crate) fn improve_text(&mut self) -> Result<bool, StoreError> {
-        let end = self.records.seq;
-        if !self.full_text {
-            return Ok(false);
-        }
-        if self.text_seq >= end {
-            return self.merge_text();
-        }
-        let more = text::catch_up(&mut self.conn, end)?;
-        self.text_seq = end.min(self.text_seq + text::TRAILING_ROWS_MAX as u64);
-        Ok(more || self.text_seq >= self.text_merged_to + text::MERGED_AFTER_ROWS)
-    }
-
-    /// One step of making the index quicker, if enough has come since the last time that was done.
-    fn merge_text(&mut self) -> Result<bool, StoreError> {
-        if self.text_seq < self.text_merged_to + text::MERGED_AFTER_ROWS {
-            return Ok(false);
-        }
-        let more = text::merge(&mut self.conn)?;
-        if !more {
-            self.text_merged_to = self.text_seq;
-        }
-        Ok(more)
-    }
-
-    /// Does away with some of what is left of erased bodies elsewhere in the file; whether there is more to do that can be
-    /// done now.
-    pub(crate) fn clear_up(&mut self) -> Result<bool, StoreError> {
-        // Without its indexes, whether a row names a thing is a question to the whole file.
-        if !self.is_to_be_cleared_up() {
-            return Ok(false);
-        }
-        let more = erasure::forget_orphans(&mut self.conn)?;
-        // A thing that is gone must not be known by its number.
-        self.things.forget();
-        if more {
-            return Ok(true);
-        }
-        self.is_scrubbed = erasure::scrub(&self.conn)?;
-        Ok(false)
-    }
-
-    /// Whether anything of erased bodies may be left that [`Store::clear_up`] does away with.
-    pub(crate) fn is_to_be_cleared_up(&self) -> bool {
-        !self.is_scrubbed && self.indexed
     }
 
     /// Writes down why the writer does not go on, for readers in any process; `None`: it does.
@@ -582,131 +360,6 @@ impl Store {
     pub(crate) fn name(&self) -> String {
         self.path.display().to_string()
     }
-}
-
-/// Follows the order of message `by`, if it is one. Returns how many bodies were dropped.
-fn follow_order(
-    conn: &Connection,
-    path: &Path,
-    key: &TagKey,
-    (partition, by): (Partition, u64),
-    order: Result<ErasureOrder, NoOrder>,
-) -> Result<u64, StoreError> {
-    let file = path.display();
-    let followed = match order {
-        Ok(order) => erasure::follow(conn, key, partition, by, &order)?,
-        Err(NoOrder::Unreadable(why)) => Err(why),
-        Err(NoOrder::Unvouched) => {
-            // Whoever may append to the records can put any number of them there: it is no duty of ours.
-            tracing::error!(%file, seq = by, "archive: a record that orders an erasure was not made with this log's secret");
-            return Ok(0);
-        }
-    };
-    match followed {
-        Ok(dropped) => Ok(dropped),
-        Err(why) => {
-            tracing::error!(%file, seq = by, why, "archive: an erasure is not followed");
-            erasure::not_followed(conn, by, &why)?;
-            Ok(0)
-        }
-    }
-}
-
-/// The place after a hole up to `next`, written down.
-fn advanced(conn: &mut Connection, from: Place, next: Offset) -> Result<Place, StoreError> {
-    let to = Place { bookmark: from.bookmark.advanced_to(next), ..from };
-    if to.bookmark != from.bookmark {
-        let tx = conn.transaction()?;
-        move_position(&tx, from, to, next, Counts::default())?;
-        tx.commit()?;
-    }
-    Ok(to)
-}
-
-/// Moves a position from where this writer left it. Whoever finds another position there is not alone: it
-/// gives up, and its transaction with it.
-fn move_position(
-    conn: &Connection,
-    from: Place,
-    to: Place,
-    log_end: Offset,
-    counts: Counts,
-) -> Result<(), StoreError> {
-    let changed = conn
-        .prepare_cached(
-            "UPDATE position SET next = ?1, seq = ?2, epoch = ?3, anchor_offset = ?4, anchor_hash = ?5,
-               log_end = ?6, duplicates = duplicates + ?7, undecodable = undecodable + ?8
-             WHERE topic = ?9 AND next = ?10 AND seq = ?11 AND epoch = ?12",
-        )?
-        .execute(params![
-            to.bookmark.next,
-            to.seq,
-            to.bookmark.epoch,
-            to.bookmark.anchor.map(|anchor| anchor.offset),
-            to.bookmark.anchor.map(|anchor| *anchor.hash.as_bytes()),
-            log_end.max(to.bookmark.next),
-            counts.duplicates,
-            counts.undecodable,
-            from.topic,
-            from.bookmark.next,
-            from.seq,
-            from.bookmark.epoch,
-        ])?;
-    if changed == 1 {
-        return Ok(());
-    }
-    let found = conn
-        .query_row("SELECT next FROM position WHERE topic = ?1", [from.topic], |row| row.get(0))
-        .optional()?;
-    Err(StoreError::Superseded { expected: from.bookmark.next, found })
-}
-
-/// Where a topic goes on, and the number that its next message gets.
-pub(crate) fn read_position(conn: &Connection, topic: &str) -> rusqlite::Result<(Bookmark, u64)> {
-    conn.query_row(
-        "SELECT next, seq, epoch, anchor_offset, anchor_hash FROM position WHERE topic = ?1",
-        [topic],
-        |row| {
-            let offset: Option<Offset> = row.get(3)?;
-            let hash: Option<[u8; 32]> = row.get(4)?;
-            let anchor =
-                offset.zip(hash).map(|(offset, hash)| Anchor { offset, hash: MessageHash::from_bytes(hash) });
-            Ok((Bookmark { next: row.get(0)?, anchor, epoch: row.get(2)? }, row.get(1)?))
-        },
-    )
-}
-
-/// Makes the file under another name and moves it into place whole, so that a file in place has all its
-/// tables. If we crash before the rename, the remnant is removed next time.
-fn make(path: &Path, identity: &StoreIdentity) -> Result<(), StoreError> {
-    let broken = |error: std::io::Error| StoreError::Broken(error.to_string());
-    let beside = path.with_extension("new");
-    remove(&beside)?;
-    // A write-ahead log left by a file that was removed would be taken for this one's.
-    remove(path)?;
-    let mut conn = Connection::open(&beside)?;
-    schema::create(
-        &mut conn,
-        &FileIdentity {
-            deployment: &identity.deployment,
-            partition: identity.partition,
-            partitions: identity.partitions,
-            full_text: identity.full_text,
-        },
-    )?;
-    // Closing the only connection moves the write-ahead log into the file.
-    conn.close().map_err(|(_, error)| error)?;
-    std::fs::rename(&beside, path).map_err(broken)
-}
-
-/// Removes a file and what SQLite left beside it. If we crash in between, the file is missing, and
-/// [`make`] removes the rest before it makes a new one.
-pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
-    let [wal, shm] = side_files(path);
-    [path, &wal, &shm]
-        .into_iter()
-        .try_for_each(remove_if_there)
-        .map_err(|error| StoreError::Broken(error.to_string()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 use audit_journal::Message;
 use rusqlite::{Connection, params};
 
-use super::{Place, StoreError};
+use super::StoreError;
+use super::position::Place;
 use crate::schema::PROGRESS;
 
 /// Forgets the fold of an earlier writer, and where it was. If we crash before the commit, it is forgotten by the

@@ -13,13 +13,12 @@ use audit_record::{AuditRecord, Filter};
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
 
-use crate::harness::{CAUGHT_UP_WITHIN, Place, Running, append, covered, record, records};
+use crate::harness::{CAUGHT_UP_WITHIN, Place, Running, append, archived, covered, record, records};
 
 const PERSON: &str = "zaphod.beeblebrox@example.com";
 
 /// 40 records of others, and among them five that concern one person, one of which came twice, and one that mentions him.
-async fn filled(journal: &Journal) {
-    append(journal, &records(0..20)).await;
+fn of_many_and_him() -> Vec<AuditRecord> {
     let by = |id: &str| {
         record(id, "p", json!({"author": {"type": "user", "id": "z-1", "email": PERSON, "name": "Zaphod"}}))
     };
@@ -39,8 +38,8 @@ async fn filled(journal: &Journal) {
         json!({"related_object_type": "USER", "related_object": {"id": "z-1", "name": "Zaphod Beeblebrox"}}),
     );
     let mention = record("mention", "p", json!({"reason": format!("asked for by {PERSON}")}));
-    append(journal, &[by("one"), by("two"), about, account, mention, by("three"), by("two")]).await;
-    append(journal, &records(20..40)).await;
+    let of_him = vec![by("one"), by("two"), about, account, mention, by("three"), by("two")];
+    [records(0..20), of_him, records(20..40)].concat()
 }
 
 fn subjects() -> Subjects {
@@ -110,12 +109,7 @@ async fn cleared(place: &Place) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_concerns_a_person_is_gone_and_every_proof_stays() {
-    let place = Place::new(2);
-    let journal = place.journal().await;
-    filled(&journal).await;
-    let reader = place.reader();
-    let running = Running::start(place.config(), &journal);
-    covered(&reader, &journal).await;
+    let (place, journal, reader, running) = archived(2, &of_many_and_him()).await;
     let found = find(&reader);
     let count = |runs: fn(&Concerned) -> &Vec<std::ops::Range<u64>>| {
         found.iter().map(|concerned| Concerned::count(runs(concerned))).sum::<u64>()
@@ -218,17 +212,12 @@ fn check_erased(place: &Place, reader: &Reader) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_that_is_left_off_again_and_again_finds_the_same_and_a_place_of_another_log_is_refused() {
-    let place = Place::new(2);
-    let journal = place.journal().await;
     // More than are read at a time, in one partition.
     let many = |range: std::ops::Range<u64>| -> Vec<AuditRecord> {
         range.map(|n| record(&format!("m{n}"), "p", json!({}))).collect()
     };
-    append(&journal, &many(0..2_500)).await;
-    filled(&journal).await;
-    let reader = place.reader();
-    let running = Running::start(place.config(), &journal);
-    covered(&reader, &journal).await;
+    let all = [many(0..2_500), of_many_and_him()].concat();
+    let (_place, journal, reader, running) = archived(2, &all).await;
     let whole = find(&reader);
     let (mut pieces, mut from): (Vec<Vec<Concerned>>, Option<LeftOff>) = (Vec::new(), None);
     let mut left_off_within = 0;
@@ -263,12 +252,7 @@ async fn a_search_that_is_left_off_again_and_again_finds_the_same_and_a_place_of
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_others_or_about_another_tree_changes_nothing() {
-    let place = Place::new(1);
-    let journal = place.journal().await;
-    filled(&journal).await;
-    let reader = place.reader();
-    let running = Running::start(place.config(), &journal);
-    covered(&reader, &journal).await;
+    let (_place, journal, reader, running) = archived(1, &of_many_and_him()).await;
     let all = find(&reader);
     let [found] = &all[..] else { panic!("one partition") };
     // Anybody may append a record with that action; it counts under our own name alone, and made with the log's secret.
@@ -301,9 +285,6 @@ async fn an_order_of_others_or_about_another_tree_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_nothing_but_erased_records_said_is_in_no_byte_of_the_files() {
-    let place = Place::new(1);
-    let journal = place.journal().await;
-    append(&journal, &records(0..20)).await;
     let address = "trillian.astra@example.com";
     let subject = json!({"type": "user", "id": "t-1", "email": address});
     let granted = |id: &str, subject: &Value| {
@@ -311,10 +292,8 @@ async fn an_address_that_nothing_but_erased_records_said_is_in_no_byte_of_the_fi
         let author = json!({"type": "user", "id": "t-1", "email": address, "name": "Trillian"});
         record(id, "p", json!({"action": "access.granted", "author": author, "access": access}))
     };
-    append(&journal, &[granted("first", &subject), granted("again", &subject)]).await;
-    let reader = place.reader();
-    let running = Running::start(place.config(), &journal);
-    covered(&reader, &journal).await;
+    let all = [records(0..20), vec![granted("first", &subject), granted("again", &subject)]].concat();
+    let (place, journal, reader, running) = archived(1, &all).await;
     assert!(says(&bytes_of(&place.archive_dir()), address));
     let person = Subjects::new(&[address.to_owned()], None);
     let looked = reader.concerning(&person, None, |_| false).expect("an answer").expect("a beginning");
@@ -344,12 +323,7 @@ async fn an_address_that_nothing_but_erased_records_said_is_in_no_byte_of_the_fi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_gone_without_an_erasure_is_found() {
-    let place = Place::new(1);
-    let journal = place.journal().await;
-    filled(&journal).await;
-    let reader = place.reader();
-    let running = Running::start(place.config(), &journal);
-    covered(&reader, &journal).await;
+    let (place, journal, reader, running) = archived(1, &of_many_and_him()).await;
     erase(&journal, &reader).await;
     running.stop().await;
     let file = rusqlite::Connection::open(place.archive_dir().join("records-00.sqlite")).expect("the file");

@@ -77,6 +77,17 @@ impl Running {
     }
 }
 
+/// A log with these records, its archive, which has them all, and who writes that.
+pub(crate) async fn archived(partitions: u32, records: &[AuditRecord]) -> (Place, Journal, Reader, Running) {
+    let place = Place::new(partitions);
+    let journal = place.journal().await;
+    append(&journal, records).await;
+    let reader = place.reader();
+    let running = Running::start(place.config(), &journal);
+    covered(&reader, &journal).await;
+    (place, journal, reader, running)
+}
+
 /// Waits until everything that is on the log now is archived.
 pub(crate) async fn covered(reader: &Reader, journal: &Journal) {
     let bounds = journal.bounds(Topic::Records).await.expect("bounds");

@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use audit_journal::{Control, SettingsChange, WriteError};
-use audit_record::{
-    Action, AuditRecord, Authenticated, Author, AuthorKind, Draft, Map, ObjectRef, Ref, Source, Timestamp,
-};
+use audit_record::{AuditRecord, Authenticated, Author, Map, OwnRecord, Ref, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -138,27 +136,17 @@ fn record(key: &PublicKeys, stored: &StoredKey, event: Event) -> AuditRecord {
     let mut attributes = Map::new();
     attributes.insert("log_key".to_owned(), json!(stored.log));
     attributes.insert("clock_key".to_owned(), json!(stored.clock));
-    let draft = Draft {
-        id: Some(Uuid::now_v7().to_string()),
-        action: Action::try_new(event.action()).ok(),
-        log: Some(event.in_words(&fingerprint)),
-        occurred_at: Some(now),
-        recorded_at: Some(now),
-        author: Some(Author { name: Some("flagtrail".to_owned()), ..Author::new(AuthorKind::System) }),
-        organisation: Some(Ref::by_key("~flagtrail")),
-        related_object_type: Some("FLAGTRAIL_KEY".to_owned()),
-        related_object: ObjectRef { uuid: None, what: Ref::by_id(fingerprint) },
-        source: Some(Source {
-            name: "~flagtrail".to_owned(),
-            system: "flagtrail".to_owned(),
-            event: event.action().to_owned(),
-            delivery_id: None,
-            received_at: now,
-            authenticated: Authenticated::None,
-            extra: Map::new(),
-        }),
+    let told = OwnRecord {
+        id: Uuid::now_v7().to_string(),
+        action: event.action(),
+        log: event.in_words(&fingerprint),
+        at: now,
+        author: Author::own(),
+        authenticated: Authenticated::None,
+        object_type: "FLAGTRAIL_KEY",
+        object: Ref::by_id(fingerprint),
         attributes,
-        ..Draft::default()
     };
-    AuditRecord::try_new(draft).expect("every required field is set, and two keys are far below the bound")
+    AuditRecord::try_new(told.into_draft())
+        .expect("every required field is set, and two keys are far below the bound")
 }

@@ -8,5 +8,6 @@ mod harness;
 mod s3;
 mod schedules;
 mod seal;
+mod sealing;
 mod segments;
 mod sending;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,85 +12,22 @@ use audit_export::{
     record_keys,
 };
 use audit_journal::{
-    Anchor, AppendOutcome, Bookmark, Control, EmbeddedConfig, Journal, JournalConfig, MessageHash,
-    OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit, Topic,
+    Anchor, Bookmark, Control, MessageHash, OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit, Topic,
 };
 use audit_proof::{Checkpoint, Cosigner, NoteVerifier, Sealed, origin, verify_consistency};
 use audit_record::AuditRecord;
 use flagtrail_testkit::wait;
-use tempfile::TempDir;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const PARTITIONS: u32 = 2;
+use crate::sealing::{Bench, INTERVAL, PARTITIONS, Running, WITHIN, keys};
 
-/// How long anything here may take, on a busy machine.
-const WITHIN: Duration = Duration::from_secs(120);
-
-/// 21 November 2026.
-const BEGIN_MS: i64 = 1_795_219_200_000;
-
-const INTERVAL: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(3_600);
 
-struct Bench {
-    dir: TempDir,
-    journal: Journal,
-    now_ms: Arc<AtomicI64>,
-}
-
-struct Running {
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Running {
-    async fn stop(self) {
-        self.stop.cancel();
-        self.task.await.unwrap();
-    }
-
-    /// As a crash would end it: nothing is finished, nobody is told.
-    async fn kill(self) {
-        self.task.abort();
-        assert!(self.task.await.unwrap_err().is_cancelled());
-    }
-}
-
 impl Bench {
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = open(&dir).await;
-        Self { dir, journal, now_ms: Arc::new(AtomicI64::new(BEGIN_MS)) }
-    }
-
-    /// The same log, opened anew.
-    async fn reopened(self) -> Self {
-        let Self { dir, journal, now_ms } = self;
-        journal.close().await;
-        drop(journal);
-        let journal = open(&dir).await;
-        Self { dir, journal, now_ms }
-    }
-
     fn start(&self, keys: &SealKeys) -> Running {
         let config = SealerConfig { interval: INTERVAL, idle: IDLE };
         let sealer = Sealer::new(self.journal.clone(), keys.clone(), &config).unwrap();
-        let stop = CancellationToken::new();
-        let now_ms = Arc::clone(&self.now_ms);
-        let run = sealer.run(move || now_ms.load(Ordering::Relaxed), stop.clone());
-        Running { stop, task: tokio::spawn(run) }
-    }
-
-    fn pass(&self, duration: Duration) {
-        self.now_ms.fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
-    }
-
-    async fn append(&self, numbers: std::ops::Range<usize>) {
-        let records: Vec<AuditRecord> = numbers.map(record).collect();
-        for outcome in self.journal.append_records(&records).await {
-            assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
-        }
+        self.run(sealer)
     }
 
     /// Every checkpoint of a partition, signed by these keys, in the order of publication.
@@ -156,30 +92,6 @@ impl Bench {
             }
         }
     }
-}
-
-async fn open(dir: &TempDir) -> Journal {
-    let path = dir.path().join("journal.sqlite");
-    wait::some(WITHIN, "the log opens", || async {
-        let config = EmbeddedConfig { path: path.clone(), partitions: PARTITIONS };
-        Journal::open(JournalConfig::Embedded(config)).await.ok()
-    })
-    .await
-}
-
-fn keys() -> SealKeys {
-    SealKeys::new([7; 32])
-}
-
-fn record(number: usize) -> AuditRecord {
-    let json = format!(
-        r#"{{"id":"r{number}","action":"flag.value.changed","log":"change {number}","occurred_at":"2026-01-02T03:04:05Z",
-        "recorded_at":"2026-01-02T03:04:06Z","author":{{"type":"user","email":"ada@example.com"}},"organisation":{{"key":"acme"}},
-        "project":{{"id":"p{}"}},"flag":{{"name":"checkout"}},"related_object_type":"FEATURE",
-        "source":{{"name":"test","system":"native","event":"e","received_at":"2026-01-02T03:04:06Z","authenticated":"token"}}}}"#,
-        number % 7
-    );
-    AuditRecord::from_json(json.as_bytes()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,7 +181,7 @@ async fn a_log_that_begins_again_in_a_new_epoch_is_sealed_under_another_name() {
     owner.committer().commit(commit).await.unwrap();
     owner.leave().await;
     bench.journal.new_epoch().await.unwrap();
-    let bench = bench.reopened().await;
+    let bench = bench.reopened(|_| {}).await;
 
     let running = bench.start(&keys());
     let identity = bench.journal.identity().clone();

@@ -5,42 +5,26 @@ mod going_on;
 mod holes;
 mod verify;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use audit_export::{
     Destination, SealKeys, SealStanding, Sealer, SealerConfig, SegmentManifest, SegmentsConfig,
 };
-use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig, ReadLimit, Topic};
+use audit_journal::{ReadLimit, Topic};
 use audit_proof::{Checkpoint, Cut, Frontier, LogKeys, NodeHash, SignedNote};
-use audit_record::AuditRecord;
 use bytes::Bytes;
 use flagtrail_testkit::clients::Clients;
 use flagtrail_testkit::wait;
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::faulty::{Fault, Faulty};
+use crate::sealing::{self, INTERVAL, PARTITIONS, WITHIN, keys};
 
-const PARTITIONS: u32 = 2;
-
-/// How long anything here may take, on a busy machine.
-const WITHIN: Duration = Duration::from_secs(120);
-
-/// 21 November 2026.
-const BEGIN_MS: i64 = 1_795_219_200_000;
-
-/// Both of checkpoints and of segments.
-const INTERVAL: Duration = Duration::from_secs(60);
-
+/// A log whose sealers cut it, too, and where the segments go.
 struct Bench {
-    dir: TempDir,
-    journal: Journal,
-    now_ms: Arc<AtomicI64>,
+    log: sealing::Bench,
     appended: usize,
     /// Whose signatures count: of all keys that the log ever had.
     keys: LogKeys,
@@ -49,47 +33,38 @@ struct Bench {
 struct Running {
     store: Faulty,
     standing: SealStanding,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+    sealing: sealing::Running,
 }
 
 impl Running {
     async fn stop(self) {
-        self.stop.cancel();
-        self.task.await.unwrap();
+        self.sealing.stop().await;
     }
 
     /// As a crash would end it: nothing is finished, nobody is told.
     async fn kill(self) {
-        self.task.abort();
-        assert!(self.task.await.unwrap_err().is_cancelled());
+        self.sealing.kill().await;
+    }
+}
+
+/// What this adds nothing to: the log, its file, and the time.
+impl Deref for Bench {
+    type Target = sealing::Bench;
+
+    fn deref(&self) -> &sealing::Bench {
+        &self.log
     }
 }
 
 impl Bench {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = open(&dir).await;
-        let now_ms = Arc::new(AtomicI64::new(BEGIN_MS));
-        Self { dir, journal, now_ms, appended: 0, keys: keys().log_keys() }
+        Self { log: sealing::Bench::new().await, appended: 0, keys: keys().log_keys() }
     }
 
     /// The same log, opened anew, after something was done to its file.
     async fn reopened(self, alter: impl FnOnce(&rusqlite::Connection)) -> Self {
-        let Self { dir, journal, now_ms, appended, keys } = self;
-        journal.close().await;
-        drop(journal);
-        let path = dir.path().join("journal.sqlite");
-        // Whoever is stopped may hold the file for a moment.
-        let file = wait::some(WITHIN, "the log's file is free", || async {
-            let file = rusqlite::Connection::open(&path).ok()?;
-            file.execute_batch("BEGIN IMMEDIATE; COMMIT").ok().map(|()| file)
-        })
-        .await;
-        alter(&file);
-        drop(file);
-        let journal = open(&dir).await;
-        Self { dir, journal, now_ms, appended, keys }
+        let Self { log, appended, keys } = self;
+        Self { log: log.reopened(alter).await, appended, keys }
     }
 
     fn start(&self, faults: impl IntoIterator<Item = (usize, Fault)>) -> Running {
@@ -104,17 +79,14 @@ impl Bench {
         let sealer =
             Sealer::new(self.journal.clone(), keys.clone(), &config).unwrap().with_segments(&segments);
         let standing = sealer.standing();
-        let (stop, now_ms) = (CancellationToken::new(), Arc::clone(&self.now_ms));
-        let run = sealer.run(move || now_ms.load(Ordering::Relaxed), stop.clone());
-        Running { store, standing, stop, task: tokio::spawn(run) }
+        Running { store, standing, sealing: self.run(sealer) }
     }
 
     /// A sealer that cuts nothing, until everything on the log is sealed.
     async fn seal_without_cutting(&self) {
         let config = SealerConfig { interval: INTERVAL, idle: 60 * INTERVAL };
         let sealer = Sealer::new(self.journal.clone(), keys(), &config).unwrap();
-        let (stop, now_ms) = (CancellationToken::new(), Arc::clone(&self.now_ms));
-        let sealing = tokio::spawn(sealer.run(move || now_ms.load(Ordering::Relaxed), stop.clone()));
+        let sealing = self.run(sealer);
         wait::until(WITHIN, "what there is is sealed", || async {
             self.pass(INTERVAL / 4);
             let mut size = 0;
@@ -126,8 +98,7 @@ impl Bench {
             size == self.appended as u64
         })
         .await;
-        stop.cancel();
-        sealing.await.unwrap();
+        sealing.stop().await;
     }
 
     /// What stands on `checkpoints` of a partition: signed heads and cuts.
@@ -162,15 +133,8 @@ impl Bench {
         self.dir.path().join("there")
     }
 
-    fn pass(&self, duration: Duration) {
-        self.now_ms.fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
-    }
-
     async fn append(&mut self, count: usize) {
-        let records: Vec<AuditRecord> = (self.appended..self.appended + count).map(record).collect();
-        for outcome in self.journal.append_records(&records).await {
-            assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
-        }
+        self.log.append(self.appended..self.appended + count).await;
         self.appended += count;
     }
 
@@ -274,15 +238,6 @@ impl Bench {
     }
 }
 
-async fn open(dir: &TempDir) -> Journal {
-    let path = dir.path().join("journal.sqlite");
-    wait::some(WITHIN, "the log opens", || async {
-        let config = EmbeddedConfig { path: path.clone(), partitions: PARTITIONS };
-        Journal::open(JournalConfig::Embedded(config)).await.ok()
-    })
-    .await
-}
-
 fn end(manifest: &SegmentManifest) -> u64 {
     manifest.cut.end.seq
 }
@@ -294,21 +249,6 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
         if path.is_dir() { files_below(&path) } else { vec![path] }
     });
     below.collect()
-}
-
-fn keys() -> SealKeys {
-    SealKeys::new([7; 32])
-}
-
-fn record(number: usize) -> AuditRecord {
-    let json = format!(
-        r#"{{"id":"r{number}","action":"flag.value.changed","log":"change {number}","occurred_at":"2026-01-02T03:04:05Z",
-        "recorded_at":"2026-01-02T03:04:06Z","author":{{"type":"user","email":"ada@example.com"}},"organisation":{{"key":"acme"}},
-        "project":{{"id":"p{}"}},"flag":{{"name":"checkout"}},"related_object_type":"FEATURE",
-        "source":{{"name":"test","system":"native","event":"e","received_at":"2026-01-02T03:04:06Z","authenticated":"token"}}}}"#,
-        number % 7
-    );
-    AuditRecord::from_json(json.as_bytes()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

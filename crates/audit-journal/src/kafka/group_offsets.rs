@@ -5,7 +5,6 @@
 //! step has a thread of its own, and a producer that does not come back from it is left to that thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
@@ -45,21 +44,30 @@ impl From<TransactionError> for Unprepared {
     }
 }
 
-/// The producers that were left to their threads.
-#[derive(Clone, Default)]
-pub(super) struct Left(Arc<AtomicUsize>);
+/// The producers that were left to their threads. Each thread holds it until its call has come back and, where the producer
+/// was left to it, that has ended.
+#[derive(Default)]
+pub(super) struct Left(Arc<()>);
+
+impl Left {
+    /// How many threads have a producer now.
+    fn threads(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+}
 
 impl GroupOffsets {
     /// Makes the offsets part of the producer's transaction.
     pub(super) fn send(&self, producer: &Arc<Running>, left: &Left) -> Result<(), Unprepared> {
         let (answer, answered) = sync_channel(1);
-        let (group, used) = (self.clone(), Arc::clone(producer));
+        let (group, used, held) = (self.clone(), Arc::clone(producer), Arc::clone(&left.0));
         let thread = std::thread::Builder::new().name("journal-offsets".to_owned());
         let spawned = thread.spawn(move || {
             let GroupOffsets { offsets, membership } = group;
             let sent = used.send_offsets_to_transaction(&offsets, &membership, STEP_WAIT);
             // Where it was left, this is the last hold of it: it ends here, before it counts as ended.
             drop(used);
+            drop(held);
             let _ = answer.send(sent);
         });
         spawned.map_err(|error| {
@@ -71,22 +79,14 @@ impl GroupOffsets {
             Err(RecvTimeoutError::Disconnected) => return Err(Unprepared::Left),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if left.0.fetch_add(1, Ordering::Relaxed) >= LEFT_MAX {
-            let sent = answered.recv();
-            left.0.fetch_sub(1, Ordering::Relaxed);
-            return match sent {
-                Ok(sent) => sent.map_err(refused),
-                Err(_) => Err(Unprepared::Left),
-            };
+        // This one is among them: a transactor has one transaction at a time, and the others were left.
+        if left.threads() <= LEFT_MAX {
+            return Err(Unprepared::Left);
         }
-        let left = left.clone();
-        // Counts it until the call comes back. Without a thread for that it stays counted, which is the safe side.
-        let waiting = std::thread::Builder::new().name("journal-left".to_owned()).spawn(move || {
-            let _ = answered.recv();
-            left.0.fetch_sub(1, Ordering::Relaxed);
-        });
-        drop(waiting);
-        Err(Unprepared::Left)
+        match answered.recv() {
+            Ok(sent) => sent.map_err(refused),
+            Err(_) => Err(Unprepared::Left),
+        }
     }
 }
 

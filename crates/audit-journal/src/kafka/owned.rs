@@ -28,10 +28,19 @@ use crate::read::ReadError;
 
 use super::client::{log_error, log_line, reason};
 use super::commit::{Commits, Held, Session};
+use super::ends::{Ends, HearsEnds};
 use super::feed::{Feed, Flow};
-use super::follow::{Ends, HearsEnds, Laid, PAUSE_AFTER_OWNED, Tail, TailEvent};
 use super::pace::Pace;
 use super::progress::{ProgressReader, State};
+use super::tail::{Laid, Tail, TailEvent};
+
+/// How long an owner may be behind before its partitions are paused. Pausing throws away what was fetched; but
+/// without it there is no polling, and without polling no part in a rebalance.
+const PAUSE_AFTER: Duration = Duration::from_millis(500);
+
+/// How long an owner's idle fetch waits, in milliseconds. A record ends the wait; so this is only how soon an end of a
+/// partition is told, and how long a new assignment may wait for the answer to the fetch before it.
+pub(super) const IDLE_FETCH_MS: &str = "100";
 
 /// How long an owner may take to settle what it has in hand when partitions are taken away.
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -170,7 +179,7 @@ pub(super) fn run(mut owning: Owning, feed: Feed<OwnedEvent>) {
             return;
         }
     };
-    let tail = Tail::new(consumer, owning.topic.clone(), feed, PAUSE_AFTER_OWNED);
+    let tail = Tail::new(consumer, owning.topic.clone(), feed, PAUSE_AFTER);
     let mut owner = Owner { tail, membership, unlaid: BTreeMap::new(), held: BTreeMap::new() };
     owner.run(&mut owning);
 

@@ -7,6 +7,7 @@ mod examples;
 mod filter;
 mod hostile;
 mod invalid;
+mod own;
 mod routing;
 mod sample;
 mod timestamp;

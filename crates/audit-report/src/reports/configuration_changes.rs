@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use audit_archive::Over;
-use audit_record::AuditRecord;
+use audit_record::{AuditRecord, OWN, OWN_SOURCE_FORMER};
 
 use super::Entry;
 use crate::cell::Cell;
@@ -74,7 +74,7 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
     let sql = format!(
         "SELECT seq, json FROM audit_log
 WHERE seq >= :first_seq AND seq < :end_seq
-  AND organisation_key = '~flagtrail' AND source IN ('~flagtrail', 'flagtrail')
+  AND organisation_key = '{OWN}' AND source IN ('{OWN}', '{OWN_SOURCE_FORMER}')
   AND action NOT IN ({CHANGES_NOTHING})
   AND related_object_type GLOB 'FLAGTRAIL_*'
   AND action NOT GLOB 'source.*' AND action NOT GLOB 'webhook.*' AND action NOT GLOB 'flagtrail.checkpoint.*'

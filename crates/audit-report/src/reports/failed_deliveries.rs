@@ -211,7 +211,7 @@ fn replays(evidence: &mut Evidence<'_>) -> Result<Vec<Replay>, ReportError> {
     const SQL: &str =
         "SELECT seq, occurred_at, coalesce(author_name, author_id), related_object_id FROM audit_log
 WHERE seq >= :first_seq AND seq < :end_seq AND action = 'flagtrail.endpoint.replayed'
-  AND source = '~flagtrail' AND occurred_at_us >= :from_us
+  AND organisation_key = '~flagtrail' AND occurred_at_us >= :from_us
 ORDER BY seq";
     let since = Period { from: evidence.question().period.from, to: None };
     let mut found = Vec::new();

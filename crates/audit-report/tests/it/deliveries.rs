@@ -1,7 +1,7 @@
 //! `failed_deliveries`.
 
 use audit_journal::{NewMessage, Placement};
-use audit_record::Period;
+use audit_record::{OWN_SOURCE_FORMER, Period};
 use audit_report::Question;
 use serde_json::{Value, json};
 
@@ -32,6 +32,9 @@ async fn what_failed_is_told_with_what_became_of_it_and_what_arrived_at_once_is_
         "FLAGTRAIL_ENDPOINT",
         json!({
             "related_object": {"id": "ep-1"}, "occurred_at": "2026-09-30T12:30:00Z",
+            // What became of endpoints named another source before than settings did.
+            "source": {"name": OWN_SOURCE_FORMER, "system": "flagtrail", "event": "flagtrail.endpoint.replayed",
+                       "received_at": "2026-09-30T12:30:00Z", "authenticated": "none"},
         }),
     );
     let records = [record("late", json!({})), record("lost", json!({"project": {"key": "bank"}})), replayed];

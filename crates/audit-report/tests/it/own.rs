@@ -26,7 +26,7 @@ async fn each_report_shows_its_own_records_and_no_others() {
             "attributes": {"kind": "report", "what": "change_log", "query": {"project": ["shop"]}},
         }),
     );
-    // Exports put themselves on the record under another source than settings do.
+    // As exports put themselves on the record before: under another source than settings.
     let exported = own(
         "exported",
         "flagtrail.export.requested",

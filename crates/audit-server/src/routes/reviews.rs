@@ -1,7 +1,7 @@
 //! `/v1/reviews`: what reviewers decided on the lines of a report, put on the record.
 
 use audit_journal::AppendOutcome;
-use audit_record::{Action, AuditRecord, Authenticated, Draft, Map, ObjectRef, Ref, Source, Timestamp};
+use audit_record::{AuditRecord, Authenticated, Draft, Map, OwnRecord, Ref, Timestamp};
 use audit_report::{DecisionLine, LIST_BYTES_MAX, read_decisions};
 use axum::Json;
 use axum::body::Bytes;
@@ -17,7 +17,7 @@ use crate::auth::Caller;
 use crate::clock::now;
 use crate::problem::{ErrorItem, Kind, Problem, ProblemBody};
 use crate::query;
-use crate::settings::change::{OWN, author_of};
+use crate::settings::change::author_of;
 
 /// What stands in the log of a decision.
 const DECIDED: &str = "flagtrail.review.decided";
@@ -126,30 +126,23 @@ fn record(
     let subject =
         ["change_id", "email", "user_id", "user_name"].into_iter().find_map(cell).unwrap_or_default();
     let (reviewer, decision) = (cell("reviewer").unwrap_or_default(), cell("decision").unwrap_or_default());
+    let told = OwnRecord {
+        id: id.to_string(),
+        action: DECIDED,
+        log: format!("{reviewer} decided to {decision} {subject} ({})", decided.report),
+        at,
+        author: author_of(Some(caller)),
+        authenticated: Authenticated::Token,
+        object_type: OBJECT_TYPE,
+        object: Ref::by_id(subject),
+        attributes,
+    };
     let draft = Draft {
-        id: Some(id.to_string()),
-        action: Action::try_new(DECIDED).ok(),
-        log: Some(format!("{reviewer} decided to {decision} {subject} ({})", decided.report)),
         occurred_at: Some(decided.decided_at),
-        recorded_at: Some(at),
-        author: Some(author_of(Some(caller))),
-        organisation: Some(Ref::by_key(OWN)),
         project: cell("project").map(Ref::by_name),
         environment: cell("environment").map(Ref::by_name),
-        related_object_type: Some(OBJECT_TYPE.to_owned()),
-        related_object: ObjectRef { uuid: None, what: Ref::by_id(subject) },
         reason: cell("rationale").map(str::to_owned),
-        source: Some(Source {
-            name: OWN.to_owned(),
-            system: "flagtrail".to_owned(),
-            event: DECIDED.to_owned(),
-            delivery_id: None,
-            received_at: at,
-            authenticated: Authenticated::Token,
-            extra: Map::new(),
-        }),
-        attributes,
-        ..Draft::default()
+        ..told.into_draft()
     };
     AuditRecord::try_new(draft).map_err(|error| {
         let item =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use audit_journal::{Control, Entity, SettingsChange, WriteError};
 use audit_record::{
-    Action, AuditRecord, Authenticated, Author, AuthorKind, Change, Draft, ObjectRef, Ref, Source, Timestamp,
+    AuditRecord, Authenticated, Author, AuthorKind, Change, Draft, Map, OwnRecord, Ref, Timestamp,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -12,9 +12,6 @@ use uuid::Uuid;
 use crate::auth::Caller;
 use crate::clock::now;
 use crate::problem::{Kind, Problem};
-
-/// The organisation and the source of our own records; see [`audit_record::RoutingKey::own`].
-pub(crate) const OWN: &str = "~flagtrail";
 
 /// What a settings change looks like in the audit log.
 pub(crate) struct Told<'a> {
@@ -42,7 +39,7 @@ pub(crate) fn author_of(caller: Option<&Caller>) -> Author {
             name: Some(caller.name().to_owned()),
             ..Author::new(AuthorKind::ApiKey)
         },
-        None => Author { name: Some("flagtrail".to_owned()), ..Author::new(AuthorKind::System) },
+        None => Author::own(),
     }
 }
 
@@ -57,28 +54,18 @@ impl Told<'_> {
     pub(crate) fn into_draft(self, caller: Option<&Caller>, at: Timestamp) -> Draft {
         let change =
             (self.before.is_some() || self.after.is_some()).then(|| Change::between(self.before, self.after));
-        Draft {
-            id: Some(Uuid::now_v7().to_string()),
-            action: Action::try_new(self.action).ok(),
-            log: Some(self.log),
-            occurred_at: Some(at),
-            recorded_at: Some(at),
-            author: Some(author_of(caller)),
-            organisation: Some(Ref::by_key(OWN)),
-            related_object_type: Some(self.object_type.to_owned()),
-            related_object: ObjectRef { uuid: None, what: Ref::by_id(self.id).named(self.name) },
-            change,
-            source: Some(Source {
-                name: OWN.to_owned(),
-                system: "flagtrail".to_owned(),
-                event: self.action.to_owned(),
-                delivery_id: None,
-                received_at: at,
-                authenticated: if caller.is_some() { Authenticated::Token } else { Authenticated::None },
-                extra: audit_record::Map::new(),
-            }),
-            ..Draft::default()
-        }
+        let told = OwnRecord {
+            id: Uuid::now_v7().to_string(),
+            action: self.action,
+            log: self.log,
+            at,
+            author: author_of(caller),
+            authenticated: if caller.is_some() { Authenticated::Token } else { Authenticated::None },
+            object_type: self.object_type,
+            object: Ref::by_id(self.id).named(self.name),
+            attributes: Map::new(),
+        };
+        Draft { change, ..told.into_draft() }
     }
 }
 

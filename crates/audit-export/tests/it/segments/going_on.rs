@@ -13,8 +13,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flagtrail_testkit::wait;
 
-use super::{BEGIN_MS, Bench, INTERVAL, PARTITIONS, WITHIN, keys};
+use super::{Bench, INTERVAL, PARTITIONS, WITHIN, keys};
 use crate::faulty::Fault;
+use crate::sealing::BEGIN_MS;
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -55,7 +55,7 @@ pub(crate) fn record(id: &str) -> AuditRecord {
         "occurred_at": "2026-09-30T10:00:00.000000Z", "recorded_at": "2026-09-30T10:00:00.000000Z",
         "author": {"type": "system"}, "organisation": {"key": "~flagtrail"},
         "related_object_type": "FLAGTRAIL_ENDPOINT", "related_object": {"id": "a"},
-        "source": {"name": "flagtrail", "system": "flagtrail", "event": "endpoint.created",
+        "source": {"name": "~flagtrail", "system": "flagtrail", "event": "flagtrail.endpoint.created",
                    "received_at": "2026-09-30T10:00:00.000000Z", "authenticated": "token"},
     });
     let text = document.to_string();
