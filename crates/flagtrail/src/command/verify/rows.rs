@@ -14,7 +14,8 @@ pub(super) struct ParquetRows;
 impl RowReader for ParquetRows {
     fn read(&self, file: &Path, each: &mut dyn FnMut(&[(&str, Cell<'_>)])) -> io::Result<()> {
         read_parquet(File::open(file)?, |cells| {
-            let cells: Vec<(&str, Cell<'_>)> = cells.iter().map(|(name, cell)| (*name, told(*cell))).collect();
+            let cells: Vec<(&str, Cell<'_>)> =
+                cells.iter().map(|(name, cell)| (*name, told(*cell))).collect();
             each(&cells);
         })
     }
