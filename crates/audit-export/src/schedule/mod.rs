@@ -12,7 +12,9 @@
 //! **Runs of a schedule together hold every record that it asks for.** Each begins where the last that is done ended, or
 //! earlier: at the oldest record that came to the log since that one was claimed (see [`late`]). So exports may overlap, and what
 //! each covers is in its manifest. Runs that were missed, or came to nothing, are made up for by one export, for the latest due time.
-//! A schedule that says how much each run `covers` is taken at its word instead.
+//! Of a schedule that says how much each run `covers`, each holds what happened so long before its due time, and begins earlier
+//! only for what would be in no export otherwise: the time of runs that were missed, and what came late into the time of runs
+//! before. What lies between the times that they cover was never asked for.
 //!
 //! Where a clock is put forward over a due time, the run is due right after the gap; where it is put back, a time that comes
 //! twice is due once, the first time.
@@ -63,8 +65,8 @@ pub struct NewSchedule {
     /// Words that must all occur.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// How long before its due time a run begins to cover, such as `30d`. Absent: where the last run that is done ended, or
-    /// earlier, where records came late.
+    /// How long before its due time a run begins to cover, such as `30d`; earlier, where runs were missed, or records came late
+    /// into the time of runs before. Absent: where the last run that is done ended, or earlier, where records came late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covers: Option<String>,
     /// The format.
