@@ -24,10 +24,12 @@ mod run;
 mod scheduler;
 mod times;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use audit_record::{Filter, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::payload::{Compression, Format};
 
@@ -47,10 +49,49 @@ const NAME_BYTES_MAX: usize = 64;
 /// Longest that one run may cover: a hundred years. None begins before 1970.
 const COVERS_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-/// A schedule to be made.
+/// A schedule to be made: what is asked for, and no field beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSchedule(Asked);
+
+impl<'de> Deserialize<'de> for NewSchedule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Strict {
+            #[serde(flatten)]
+            asked: Asked,
+            /// What is none of its fields.
+            #[serde(flatten)]
+            unknown: BTreeMap<String, IgnoredAny>,
+        }
+        let Strict { asked, unknown } = Strict::deserialize(deserializer)?;
+        match unknown.into_keys().next() {
+            Some(field) => Err(D::Error::custom(format!("unknown field `{field}`"))),
+            None => Ok(Self(asked)),
+        }
+    }
+}
+
+fn usual_format() -> Format {
+    Format::Ndjson
+}
+
+/// A schedule, as it stands in `Control`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewSchedule {
+pub struct Schedule {
+    v: u32,
+    /// What was asked for.
+    #[serde(flatten)]
+    pub asked: Asked,
+    /// When it was made: nothing was due before.
+    pub created_at: String,
+    /// The configuration that it stands in. Then only that changes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared_in: Option<String>,
+}
+
+/// What is asked for. Read as it is stored, where a field that a later release adds is no error; [`NewSchedule`] is strict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
     /// Its name, which is its id: letters, digits, `.`, `_` and `-`.
     pub name: String,
     /// When, as a cron expression of five fields: minute, hour, day of the month, month, day of the week.
@@ -77,51 +118,6 @@ pub struct NewSchedule {
     pub compression: Compression,
 }
 
-fn usual_format() -> Format {
-    Format::Ndjson
-}
-
-/// A schedule, as it stands in `Control`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Schedule {
-    v: u32,
-    /// What was asked for.
-    #[serde(flatten)]
-    pub asked: Asked,
-    /// When it was made: nothing was due before.
-    pub created_at: String,
-    /// The configuration that it stands in. Then only that changes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub declared_in: Option<String>,
-}
-
-/// [`NewSchedule`] as it is stored: a field that a later release adds is no error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
-    /// Its name.
-    pub name: String,
-    /// The cron expression.
-    pub cron: String,
-    /// The time zone.
-    pub time_zone: String,
-    /// The destination.
-    pub destination: String,
-    /// Which records.
-    #[serde(default)]
-    pub filter: Filter,
-    /// Words that must all occur.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// How long before its due time a run begins to cover.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub covers: Option<String>,
-    /// The format.
-    pub format: Format,
-    /// How its files are compressed.
-    #[serde(default)]
-    pub compression: Compression,
-}
-
 /// What is wrong with a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
@@ -135,26 +131,22 @@ pub struct InvalidSchedule {
 impl NewSchedule {
     /// Checks it. Whether there is such a destination is for whoever has the configuration to say.
     pub fn make(self, now: Timestamp) -> Result<Schedule, InvalidSchedule> {
+        let Self(asked) = self;
         let wrong = |field, problem: String| InvalidSchedule { field, problem };
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || !self.name.chars().all(fits) {
+        if asked.name.is_empty() || asked.name.len() > NAME_BYTES_MAX || !asked.name.chars().all(fits) {
             let problem =
                 format!("must be 1 to {NAME_BYTES_MAX} letters, digits, dots, dashes and underscores");
             return Err(wrong("name", problem));
         }
-        if self.destination.is_empty() {
+        if asked.destination.is_empty() {
             return Err(wrong("destination", "must name a destination of the configuration".to_owned()));
         }
-        Times::read(&self.cron, &self.time_zone).map_err(|error| wrong(error.field(), error.to_string()))?;
-        covers(self.covers.as_deref()).map_err(|problem| wrong("covers", problem))?;
-        self.format.fits(self.compression).map_err(|error| wrong("compression", error.to_string()))?;
-        let Self { name, cron, time_zone, destination, filter, text, covers, format, compression } = self;
-        Ok(Schedule {
-            v: SCHEDULE_VERSION,
-            asked: Asked { name, cron, time_zone, destination, filter, text, covers, format, compression },
-            created_at: now.to_string(),
-            declared_in: None,
-        })
+        Times::read(&asked.cron, &asked.time_zone)
+            .map_err(|error| wrong(error.field(), error.to_string()))?;
+        covers(asked.covers.as_deref()).map_err(|problem| wrong("covers", problem))?;
+        asked.format.fits(asked.compression).map_err(|error| wrong("compression", error.to_string()))?;
+        Ok(Schedule { v: SCHEDULE_VERSION, asked, created_at: now.to_string(), declared_in: None })
     }
 }
 
@@ -197,4 +189,29 @@ fn covers(text: Option<&str>) -> Result<Option<Duration>, String> {
     let covers = number.checked_mul(unit_s).map(Duration::from_secs);
     let covers = covers.filter(|covers| !covers.is_zero() && *covers <= COVERS_MAX);
     covers.map(Some).ok_or_else(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_not_known_is_refused_of_a_new_schedule_and_passed_over_in_a_stored_one() {
+        let asked = json!({
+            "name": "daily", "cron": "0 6 * * *", "time_zone": "UTC", "destination": "vault", "covers": "30d",
+        });
+        let new: NewSchedule = serde_json::from_value(asked.clone()).expect("a schedule");
+        let made = new.make(Timestamp::from_micros(0).expect("a time")).expect("a schedule");
+        let mut misspelt = asked;
+        misspelt["cover"] = json!("30d");
+        let refused = serde_json::from_value::<NewSchedule>(misspelt).expect_err("there is no such field");
+        assert!(refused.to_string().contains("`cover`"), "{refused}");
+
+        let mut stored = serde_json::to_value(&made).expect("JSON");
+        assert_eq!(Schedule::read(&stored).as_ref(), Some(&made));
+        stored["later"] = json!({"field": 1});
+        assert_eq!(Schedule::read(&stored), Some(made));
+    }
 }
