@@ -16,6 +16,7 @@ mod proofs;
 mod receivers;
 mod redelivery;
 mod reports;
+mod rows;
 mod scenario;
 mod sealing;
 mod secrets;
