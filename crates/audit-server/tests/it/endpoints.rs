@@ -148,7 +148,7 @@ async fn records_that_a_format_has_no_word_for_are_counted_by_the_reason() {
 #[tokio::test]
 async fn attempts_are_listed_by_record_and_outcome_page_by_page() {
     let (server, receiver) = (server().await, Receiver::start().unwrap());
-    let path = endpoint(&server, &receiver, json!({})).await;
+    let path = endpoint(&server, &receiver, json!({"headers": {"x-key": "a secret value"}})).await;
     receiver.script([Receives::status(500).body("out of order")]);
     let first = append(&server, "a").await;
     receiver.wait_for(1, SOON).await;
@@ -169,6 +169,9 @@ async fn attempts_are_listed_by_record_and_outcome_page_by_page() {
         (&failed["status"], &failed["error"], &failed["excerpt"]),
         (&json!(500), &json!("status"), &json!("out of order"))
     );
+    assert!(failed["next_due"].is_string() && failed["duration_ms"].is_u64(), "{failed}");
+    let headers = &failed["request_headers"];
+    assert_eq!((&headers["x-key"], &headers["webhook-id"]), (&json!("***"), &json!(first)));
     let (mut found, mut next) = (Vec::new(), String::new());
     loop {
         let page = server.call("GET", &format!("{path}/deliveries?limit=2{next}"), None).await.expect(200);
