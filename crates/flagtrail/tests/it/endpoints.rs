@@ -193,4 +193,9 @@ async fn what_is_given_up_is_a_dead_letter(node: &Node, receiver: &Receiver) {
     })
     .await;
     assert_eq!(found["dead_letters"].as_array().map(Vec::len), Some(1), "{found}");
+    wait::until(WITHIN, "its attempt is shown whole", || async {
+        let shown = node.command(&["endpoint", "deliveries", "cache", "--record", &id]);
+        shown.contains(&format!("  webhook-id: {id}\n"))
+    })
+    .await;
 }
