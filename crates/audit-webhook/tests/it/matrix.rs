@@ -22,6 +22,9 @@ const SHORT: &str = "300ms";
 /// For receivers that begin to answer and don't end: long enough for the beginning on a busy machine.
 const LONGER: &str = "8s";
 
+/// No attempt takes longer, whatever the receiver does: less than [`LONG`], and much more than a busy machine needs.
+const TAKES_AT_MOST: Duration = Duration::from_secs(50);
+
 /// What a sender may at most have had taken off it, buffers on the way included, when it sends without end.
 const TAKEN_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
@@ -53,6 +56,8 @@ fn pause_s(attempt: &AttemptEntry) -> Option<i64> {
 fn told(attempt: &AttemptEntry) -> (Option<FailureClass>, Option<u16>, AttemptOutcome) {
     let due = matches!(attempt.outcome, AttemptOutcome::Retry);
     assert_eq!(attempt.next_due.is_some(), due, "a retry, and nothing else, has a time");
+    let took = Duration::from_millis(attempt.duration_ms);
+    assert!(took < TAKES_AT_MOST, "{took:?}");
     (attempt.error, attempt.status, attempt.outcome)
 }
 
