@@ -194,7 +194,7 @@ impl Windows {
                 Ok(BTreeSet::new())
             }
             Err(ReadError::OutOfRange { start, .. }) if start > from => {
-                self.start = start;
+                self.start = self.start.max(start);
                 Ok(self.waited(&(0..start)))
             }
             Err(error) => {
