@@ -57,6 +57,9 @@ pub(crate) struct Document {
     /// The number of the last replay that was taken up: each is taken up once.
     #[serde(default, skip_serializing_if = "is_zero_u64")]
     pub(crate) replayed: u64,
+    /// Records that the endpoint's format has no word for, those of replays included.
+    #[serde(default, skip_serializing_if = "is_zero_u64")]
+    pub(crate) skipped: u64,
     /// Since when every attempt has failed, milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_failure_at: Option<i64>,
@@ -174,6 +177,7 @@ impl Document {
             replays: Vec::new(),
             through: Vec::new(),
             replayed: 0,
+            skipped: 0,
             first_failure_at: None,
         }
     }

@@ -136,11 +136,19 @@ async fn records_that_a_format_has_no_word_for_are_counted_by_the_reason() {
     let mut archived = record("archived");
     archived["action"] = json!("flag.archived");
     server.append("application/json", archived.to_string()).await.expect(201);
-    let both = until(&server, path, "both are skipped", |answer| answer["status"]["skipped"] == 2).await;
+    let are_skipped = |answer: &Value| answer["status"]["skipped"] == 2;
+    let both = until(&server, path.clone(), "both are skipped", are_skipped).await;
     let id = both["id"].as_str().unwrap();
     let line =
         |reason: &str| format!("flagtrail_endpoint_skipped_total{{endpoint=\"{id}\",reason=\"{reason}\"}} 1");
     metrics_tell(&server, &[line("lacks"), line("no_event")]).await;
+    let dir = server.stop().await;
+    let server = Server::start_in(dir, |wanted| {
+        wanted.archive = true;
+        wanted.deliver = true;
+    })
+    .await;
+    until(&server, path, "they are known to the next process", are_skipped).await;
     assert_eq!(receiver.count(), 0);
     server.stop().await;
 }

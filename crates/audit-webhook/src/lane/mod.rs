@@ -84,6 +84,7 @@ impl Lane {
                     base: Document {
                         through: document.through.clone(),
                         replayed: document.replayed,
+                        skipped: document.skipped,
                         first_failure_at: document.first_failure_at,
                         epoch: life.epoch,
                         ..Document::level(document.incarnation)
@@ -193,6 +194,7 @@ impl Lane {
     /// The endpoint's format has no word for the record: neither sent nor missed, so that the next one of its project
     /// does not name it.
     pub(crate) fn skip(&mut self, id: TrackId, offset: Offset) {
+        self.base.skipped += 1;
         self.count(id, |tally| tally.skipped += 1);
         if let Some(track) = self.track_mut(id) {
             track.settle(offset);

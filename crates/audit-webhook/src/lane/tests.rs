@@ -246,6 +246,28 @@ fn each_replay_is_taken_up_once_and_ends_when_it_is_through_or_cancelled() {
 }
 
 #[test]
+fn what_was_skipped_counts_through_takeovers() {
+    let mut lane = load(None, 1, 0, 0);
+    for offset in 0..3 {
+        lane.log_mut().begin(offset, 0);
+        lane.skip(TrackId::Log, offset);
+    }
+    let document = lane.document(3, 3);
+    assert_eq!((document.cursor, document.skipped), (None, 3));
+    let mut lane = load(Some(document), 1, 0, 3);
+    assert!(lane.is_plain(3, 3));
+    lane.log_mut().begin(3, 0);
+    lane.skip(TrackId::Log, 3);
+    assert!(!lane.is_plain(4, 4));
+    assert_eq!(lane.document(4, 4).skipped, 4);
+    assert_eq!(
+        load(Some(lane.document(4, 4)), 2, 9, 4).document(9, 9).skipped,
+        0,
+        "it begins anew elsewhere"
+    );
+}
+
+#[test]
 fn what_came_of_a_replay_stays_known_through_takeovers_until_its_order_is_gone() {
     let orders = [(1, Some((0, 4)))];
     let id = TrackId::Replay(1);
