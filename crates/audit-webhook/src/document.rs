@@ -57,7 +57,8 @@ pub(crate) struct Document {
     /// The number of the last replay that was taken up: each is taken up once.
     #[serde(default, skip_serializing_if = "is_zero_u64")]
     pub(crate) replayed: u64,
-    /// Records that the endpoint's format has no word for, those of replays included.
+    /// How often a record was skipped that the endpoint's format has no word for, in replays too. What lies past the
+    /// watermark comes again after a crash, and counts again.
     #[serde(default, skip_serializing_if = "is_zero_u64")]
     pub(crate) skipped: u64,
     /// Since when every attempt has failed, milliseconds since 1970.
