@@ -15,6 +15,7 @@ mod limits;
 mod operations;
 mod queries;
 mod rejected;
+mod retention;
 mod schedules;
 mod sealed;
 mod server;
