@@ -1,10 +1,12 @@
 //! Exports that prove themselves: made over a sealed log, checked by `audit-verify` and by the commands of their own
 //! `VERIFY.md`, and tampered with in every way that there is.
 
+mod epochs;
 mod erased;
 mod forge;
 mod guide;
 mod late;
+mod single;
 mod tamper;
 
 use std::path::{Path, PathBuf};
