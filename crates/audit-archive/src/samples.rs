@@ -55,6 +55,7 @@ pub(crate) fn identity(partition: u32) -> StoreIdentity {
         deployment: "test".to_owned(),
         partition,
         partitions: 2,
+        epoch: 0,
         full_text: true,
         log_keys: LogKeys::default(),
         tag_key: TagKey::derive(b"test"),
