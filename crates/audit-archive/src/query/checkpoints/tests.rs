@@ -57,9 +57,10 @@ fn messages(name: &str, range: Range<u64>) -> Vec<Message> {
 fn what_is_signed_of_a_log_in_the_place_of_a_larger_one_waits_for_its_first_message() {
     let [dir, honest, other] = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
     let identity = StoreIdentity { log_keys: keys(), epoch: 1, ..identity(0) };
-    for (dir, name) in [(&honest, "new"), (&other, "else")] {
+    let (new, forged) = (messages("new", 0..3), messages("else", 0..3));
+    for (dir, leaves) in [(&honest, &new), (&other, &forged)] {
         let mut store = Store::open(&file(dir.path()), &identity).expect("a file");
-        store.append(&messages(name, 0..3), 1, 3).expect("appended");
+        store.append(leaves, 1, 3).expect("appended");
     }
     let mut store = Store::open(&file(dir.path()), &identity).expect("a file");
     let reader = Reader::open(dir.path());
@@ -80,7 +81,7 @@ fn what_is_signed_of_a_log_in_the_place_of_a_larger_one_waits_for_its_first_mess
     let mut store = Store::open(&file(dir.path()), &identity).expect("a file");
     assert!(!store.judge_more().expect("looked at"));
     assert_eq!(seen(), ("agrees pending pending".to_owned(), 0, Some(5)));
-    store.append(&messages("new", 0..3), 1, 3).expect("appended");
+    store.append(&new, 1, 3).expect("appended");
     assert_eq!(seen(), ("agrees agrees mismatch".to_owned(), 1, Some(3)));
 }
 
