@@ -94,6 +94,9 @@ pub(crate) struct Subject {
 pub(crate) struct PartitionEvidence {
     pub(crate) partition: u32,
     pub(crate) origin: Option<String>,
+    /// How many messages of former logs the export's archive has before leaf 0.
+    #[serde(default)]
+    pub(crate) first_seq: u64,
     pub(crate) start_size: u64,
     pub(crate) start_peaks: Vec<NodeHash>,
     pub(crate) covered_size: u64,
