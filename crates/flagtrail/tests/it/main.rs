@@ -21,5 +21,6 @@ mod sealing;
 mod secrets;
 mod spool;
 mod takeovers;
+mod tampered;
 mod unowned;
 mod zenmanage;
