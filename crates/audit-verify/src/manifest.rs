@@ -64,6 +64,9 @@ pub(crate) struct Evidence {
     pub(crate) provable: Provable,
     pub(crate) asserted: Vec<String>,
     pub(crate) partitions: Vec<PartitionEvidence>,
+    /// Since when partitions are anchored outside; absent in exports of a release that did not say.
+    #[serde(default)]
+    pub(crate) anchored: Option<Vec<Anchored>>,
     pub(crate) totals: Totals,
     pub(crate) files: Vec<EvidenceFile>,
 }
@@ -108,6 +111,20 @@ pub(crate) struct PartitionEvidence {
     pub(crate) base_size: Option<u64>,
     pub(crate) former_records: u64,
     pub(crate) population: Population,
+}
+
+/// The first checkpoint of a partition that outside witnesses cosigned, as the exporter says.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Anchored {
+    pub(crate) partition: u32,
+    pub(crate) size: u64,
+    pub(crate) by: Vec<AnchoredBy>,
+}
+
+/// A witness.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AnchoredBy {
+    pub(crate) name: String,
 }
 
 /// What became of the leaves.
