@@ -64,8 +64,8 @@ impl CheckReport {
     }
 }
 
-/// Checks that each partition of the log has a file, and every file: SQLite's own integrity check; that messages are numbered without holes up to the
-/// position; that each body still has the hash it was archived with, and that the Merkle tree is made of these
+/// Checks that each partition of the log has a file, and every file: SQLite's own integrity check; that messages are numbered
+/// without holes up to the position; that each body still has the hash it was archived with, and that the Merkle tree is made of these
 /// messages; that each row's id is its record's; that the marks of duplicates point at earlier records of the same
 /// id; that what is counted of each source is what there is; that records (up to a thousand of a file) are found by
 /// their words; that intervals of access are what the records give when they are folded again; that every order to erase was

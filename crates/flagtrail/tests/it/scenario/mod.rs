@@ -9,9 +9,10 @@
 //!
 //! One record of a change is not among the year's: the FLAG_UPDATED of a Flagsmith change request. It names nobody, and its
 //! timestamp is that of the last edit before the request; so its record is dated at receipt, and is put beside the request's
-//! entry because both were received within seconds of each other (rule 2 of `audit-report`'s `change/side_by_side.rs`). Both
-//! times are the server's to say, at every door: a record that a token appends is received when it is appended, too, and is of
-//! `native` form. A year gone by can't have one. On the recorded traffic the rule is tested there (recordings 629 to 636).
+//! entry because both were received within seconds of each other (rule 2 of `audit-report`'s `change/side_by_side.rs`). When
+//! something was received is the server's to say, at every door, and what a token appends is of `native` form: a whole record,
+//! not half of a change at Flagsmith. So a year gone by can't have one. On the recorded traffic the rule is tested there
+//! (recordings 629 to 636).
 
 mod access;
 mod answers;
