@@ -1,6 +1,7 @@
 //! The server over real HTTP, on the embedded log.
 
 mod access;
+mod alarms;
 mod bad_input;
 mod client;
 mod declared;

@@ -22,5 +22,6 @@ mod sealing;
 mod secrets;
 mod spool;
 mod takeovers;
+mod tampered;
 mod unowned;
 mod zenmanage;

@@ -383,6 +383,20 @@ async fn a_witness_of_others_cosigns_what_extends_what_it_saw() {
     }
     let ready = get(&node, "/v1/records/y").await;
     assert!(ready.is_some());
+    // A bag says since when and by whom it is anchored.
+    let bag = root.path().join("bag");
+    node.command(&["export", "--project", "shop", "--out", bag.to_str().unwrap()]);
+    let manifest: Value = serde_json::from_slice(&std::fs::read(bag.join("manifest.json")).unwrap()).unwrap();
+    let [anchored] = &manifest["evidence"]["anchored"].as_array().unwrap()[..] else { panic!("{manifest}") };
+    assert_eq!(
+        (&anchored["partition"], &anchored["by"][0]["name"]),
+        (&json!(0), &json!("witness.example/w"))
+    );
+    assert!(anchored["by"][0]["at_s"].as_u64() > Some(0), "{anchored}");
+    let guide = std::fs::read_to_string(bag.join("VERIFY.md")).unwrap();
+    assert!(guide.contains("leaves were cosigned by witness.example/w at 20"), "{guide}");
+    let told = node.command(&["verify", bag.to_str().unwrap()]);
+    assert!(told.contains("were cosigned by outside witnesses (witness.example/w)"), "{told}");
     let state = node.command(&["archive", "check"]);
     assert!(state.contains("0 findings"), "{state}");
     node.stop();
