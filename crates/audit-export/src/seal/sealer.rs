@@ -1,6 +1,7 @@
 //! The sealer: owns partitions, grows their trees, and publishes signed checkpoints.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use audit_journal::{
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::floor::{self, Floor};
 use super::keys::SealKeys;
-use super::partition::{DOCUMENT, Pace, Refusal, Sealing};
+use super::partition::{DOCUMENT, Pace, Sealing};
 use super::segments::{Segments, next_written};
 use super::standing::SealStanding;
 use crate::segment::{Part, SegmentsConfig, Written};
@@ -205,15 +206,12 @@ impl Sealer {
                 self.standing.end(partition);
                 drop(done);
             }
+            // The journal goes on taking commits of it: only we can keep a log from being signed that nobody reads.
             OwnedEvent::Stopped(stop) => {
-                tracing::error!(%stop, "sealing: partition is not sealed any further");
                 let (Stop::Replaced { partition, .. }
                 | Stop::Truncated { partition, .. }
-                | Stop::Overtaken { partition, .. }) = &stop;
-                if !self.partitions.contains_key(partition) {
-                    self.standing.begin(*partition);
-                }
-                self.standing.note(*partition, |standing| standing.not_sealed = Some(stop.to_string()));
+                | Stop::Overtaken { partition, .. }) = stop;
+                self.refuse(partition, &stop);
             }
         }
     }
@@ -234,12 +232,12 @@ impl Sealer {
         }
     }
 
-    /// A partition is not sealed any further, for a reason that somebody has to mend.
-    fn refuse(&mut self, partition: Partition, refusal: &Refusal) {
-        tracing::error!(partition, %refusal, "sealing: partition is not sealed");
+    /// A partition is neither sealed nor cut any further, for a reason that somebody has to mend.
+    fn refuse(&mut self, partition: Partition, why: &dyn Display) {
+        tracing::error!(partition, %why, "sealing: partition is not sealed any further");
         self.lose(&[partition]);
         self.standing.begin(partition);
-        self.standing.note(partition, |standing| standing.not_sealed = Some(refusal.to_string()));
+        self.standing.note(partition, |standing| standing.not_sealed = Some(why.to_string()));
     }
 
     /// Signs and cuts where the tree ends now. Nothing is taken in before that is published: the cut is of this very

@@ -118,6 +118,35 @@ async fn new_records_are_sealed_after_the_interval_and_silence_after_the_idle_ti
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_is_stopped_by_name_is_sealed_no_further_and_says_so_for_good() {
+    let bench = Bench::new().await;
+    let config = SealerConfig { interval: INTERVAL, idle: IDLE };
+    let sealer = Sealer::new(bench.journal.clone(), keys(), &config).unwrap();
+    let standing = sealer.standing();
+    let running = bench.run(sealer);
+    bench.append(0..50).await;
+    bench.sealed(&keys(), 50).await;
+    bench.remove_unread(0);
+    bench.append(50..100).await;
+    let told = || standing.partitions().get(&0).and_then(|one| one.not_sealed.clone());
+    wait::until(WITHIN, "it is told", || async {
+        told().is_some_and(|why| why.contains("removed by retention before they were read"))
+    })
+    .await;
+    let before = bench.sizes(&keys()).await;
+    // The time for a sign of life of both: they would be sealed at once, in one transaction.
+    bench.pass(IDLE);
+    wait::until(WITHIN, "the other partition is sealed", || async {
+        bench.sizes(&keys()).await[1].len() > before[1].len()
+    })
+    .await;
+    assert!(told().is_some());
+    running.stop().await;
+    assert_eq!(bench.sizes(&keys()).await[0], before[0]);
+    assert!(told().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_again_and_again_a_sealer_goes_on_from_what_was_published() {
     let bench = Bench::new().await;
     let mut appended = 0;
