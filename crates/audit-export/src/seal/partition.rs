@@ -158,7 +158,7 @@ impl Sealing {
         first.is_some_and(|first| batch.epoch > self.bookmark.epoch && first.offset < self.bookmark.next)
     }
 
-    /// Where the tree ends: how many leaves it has, and the offset after the last of them.
+    /// Where the tree ends: how many leaves it has, and the offset after the last of them, or after a hole behind it.
     pub(super) fn end(&self) -> Edge {
         Edge { seq: self.frontier.size(), offset: self.bookmark.next }
     }
@@ -243,11 +243,14 @@ impl Sealing {
         self.floor.as_ref().map(|floor| (self.frontier.size(), floor.frontier.size()))
     }
 
-    /// Everything on the log before `next` was delivered. Where retention removed all that the tree was made of, nothing of it
-    /// comes any more: it is where it was signed last. `epoch` is the log's.
+    /// Everything on the log before `next` was delivered: the tree ends there, past what is no message. The next checkpoint says
+    /// so, at the latest the next sign of life; else retention would overtake whoever waits before a hole. Where it removed all
+    /// that the tree was made of, nothing of it comes any more: it is where it was signed last. `epoch` is the log's.
     pub(super) fn level(&mut self, next: Offset, epoch: u32) {
         if self.bookmark.next < self.leaves_from && self.leaves_from <= next {
             self.bookmark = Bookmark { next, anchor: None, epoch };
+        } else if self.is_settled() {
+            self.bookmark = self.bookmark.advanced_to(next);
         }
     }
 
@@ -466,6 +469,28 @@ mod tests {
         assert!(again_with(&finished, Some(bookmark), Some(&by_both)).is_ok());
         let too_early = again_with(&finished, Some(bookmark), Some(&by_former));
         assert!(matches!(too_early, Err(Refusal::UnknownKey { .. })));
+    }
+
+    #[test]
+    fn what_is_no_message_behind_the_last_leaf_is_passed_with_the_next_checkpoint() {
+        let mut sealing = fresh();
+        sealing.append(&batch(0..5, 0)).expect("it goes on");
+        sealing.level(5, 0);
+        let (before, _) = sign(&sealing);
+        // The marker of a transaction.
+        sealing.level(6, 0);
+        let (sealed, bookmark) = sign(&sealing);
+        assert_eq!((before.next, sealed.next, bookmark.next), (5, 6, 6));
+        assert_eq!(sealing.end(), Edge { seq: 5, offset: 6 });
+        assert_eq!(bookmark.anchor.map(|anchor| anchor.offset), Some(4), "the last message");
+        let mut next = again(Some(bookmark), Some(&sealed)).expect("it goes on");
+        next.append(&batch(6..7, 0)).expect("it goes on");
+        assert_eq!((next.frontier.size(), next.origin()), (6, sealing.origin()));
+        // Nor does it move before what was published is reached again.
+        let mut short = without_memory(published(&sealing, 6, 0)).expect("it begins");
+        short.append(&batch(0..4, 0)).expect("it goes on");
+        short.level(6, 0);
+        assert_eq!(short.end(), Edge { seq: 4, offset: 4 });
     }
 
     #[test]

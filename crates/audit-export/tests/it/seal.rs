@@ -12,7 +12,8 @@ use audit_export::{
     record_keys,
 };
 use audit_journal::{
-    Anchor, Bookmark, Control, MessageHash, OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit, Topic,
+    Anchor, Bookmark, Bounds, Control, MessageHash, OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit,
+    Topic,
 };
 use audit_proof::{Checkpoint, Cosigner, NoteVerifier, Sealed, origin, verify_consistency};
 use audit_record::AuditRecord;
@@ -63,6 +64,19 @@ impl Bench {
             sizes.iter().filter_map(|sizes| sizes.last()).sum::<u64>() == records
         })
         .await;
+    }
+
+    /// Whether the last checkpoint of each partition stands where the log ends.
+    async fn sealed_up_to_the_end(&self) -> bool {
+        let limit = ReadLimit { messages: 10_000, bytes: 64 * 1024 * 1024 };
+        for Bounds { partition, end, .. } in self.journal.bounds(Topic::Records).await.unwrap() {
+            let range = self.journal.read(Topic::Checkpoints, partition, 0, limit).await.unwrap();
+            let last = range.messages.last().and_then(|message| message.value.as_deref()).unwrap_or_default();
+            if !Sealed::read(last).is_ok_and(|(sealed, ..)| sealed.next == end) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Checks every checkpoint against the one before, and against the tree of an archive that knows none of them.
@@ -164,6 +178,47 @@ async fn killed_again_and_again_a_sealer_goes_on_from_what_was_published() {
     bench.sealed(&keys(), appended as u64).await;
     running.stop().await;
     bench.check(&keys()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_of_which_retention_left_nothing_but_a_hole_is_sealed_on_whatever_its_sealer_remembers() {
+    for forgets in [false, true] {
+        let bench = Bench::new().await;
+        let running = bench.start(&keys());
+        bench.append(0..50).await;
+        bench.sealed(&keys(), 50).await;
+        running.stop().await;
+        // As on Kafka, where a transaction ends with a marker that is no message.
+        let marker = "UPDATE partitions SET next_offset = next_offset + 1 WHERE topic = 'records'";
+        let bench = bench
+            .reopened(|file| {
+                file.execute(marker, []).unwrap();
+            })
+            .await;
+        let running = bench.start(&keys());
+        wait::until(WITHIN, "signs of life from behind the marker", || async {
+            bench.pass(IDLE);
+            bench.sealed_up_to_the_end().await
+        })
+        .await;
+        running.stop().await;
+        let bench = bench
+            .reopened(|file| {
+                for partition in 0..PARTITIONS {
+                    file.execute(&format!("DELETE FROM records_{partition}"), []).unwrap();
+                }
+                let first = "UPDATE partitions SET first_offset = next_offset WHERE topic = 'records'";
+                file.execute(first, []).unwrap();
+                if forgets {
+                    file.execute("DELETE FROM documents", []).unwrap();
+                }
+            })
+            .await;
+        let running = bench.start(&keys());
+        bench.append(50..80).await;
+        bench.sealed(&keys(), 80).await;
+        running.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
