@@ -95,21 +95,21 @@ pub(crate) async fn begin(
         return Ok(());
     }
     let mut search = Search { journal, keys, partition, untold: None };
-    let mut is_waiting = false;
+    let mut waits_for = None;
     loop {
         let why = match begin_now(&mut search, store).await {
             Ok(()) => break,
             Err(NotBegun::Ever(why)) => return Err(why),
             Err(NotBegun::Yet(why)) => why,
         };
-        if !is_waiting {
-            is_waiting = true;
+        if waits_for.as_ref() != Some(&why) {
             tracing::warn!(partition, why, "archive: it waits until it can be told where the log begins");
             say(store, Some(&format!("waiting until it can be told where the log begins: {why}")));
+            waits_for = Some(why);
         }
         tokio::time::sleep(BEGIN_PAUSE).await;
     }
-    if is_waiting {
+    if waits_for.is_some() {
         say(store, None);
     }
     Ok(())
