@@ -294,7 +294,8 @@ impl Segments {
     /// Whether the partition is to be cut.
     pub(super) fn is_due(&self, partition: Partition, sealing: &Sealing, now_ms: i64) -> bool {
         // Of a tree without a leaf there is nothing to sign yet.
-        sealing.end().seq > 0 && self.cutting.get(&partition).is_some_and(|cutting| cutting.is_due(now_ms))
+        let is_ready = sealing.end().seq > 0 && sealing.is_borne_out();
+        is_ready && self.cutting.get(&partition).is_some_and(|cutting| cutting.is_due(now_ms))
     }
 
     /// What a commit of this checkpoint says of the partition's segments.
