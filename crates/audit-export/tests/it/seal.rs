@@ -222,6 +222,37 @@ async fn a_partition_of_which_retention_left_nothing_but_a_hole_is_sealed_on_wha
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_could_not_be_taken_up_is_tried_again_and_the_other_is_sealed_meanwhile() {
+    let bench = Bench::new().await;
+    let running = bench.start(&keys());
+    bench.append(0..50).await;
+    bench.sealed(&keys(), 50).await;
+    running.stop().await;
+
+    bench.rename("checkpoints_0", "out_of_reach");
+    let config = SealerConfig { interval: INTERVAL, idle: IDLE };
+    let sealer = Sealer::new(bench.journal.clone(), keys(), &config).unwrap();
+    let standing = sealer.standing();
+    let running = bench.run(sealer);
+    let told = || standing.partitions().get(&0).and_then(|one| one.not_sealed.clone());
+    wait::until(WITHIN, "it is told", || async { told().is_some_and(|why| why.contains("can't be read")) })
+        .await;
+    bench.append(50..100).await;
+    let before = bench.checkpoints(1, &keys()).await.last().map(|(checkpoint, _)| checkpoint.size);
+    wait::until(WITHIN, "the other one is sealed", || async {
+        bench.pass(INTERVAL);
+        bench.checkpoints(1, &keys()).await.last().map(|(checkpoint, _)| checkpoint.size) > before
+    })
+    .await;
+
+    bench.rename("out_of_reach", "checkpoints_0");
+    bench.sealed(&keys(), 100).await;
+    wait::until(WITHIN, "nothing is told any more", || async { told().is_none() }).await;
+    running.stop().await;
+    bench.check(&keys()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_sealers_never_publish_two_histories() {
     let bench = Bench::new().await;
     let first = bench.start(&keys());

@@ -85,6 +85,12 @@ impl Bench {
         self.now_ms.fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
     }
 
+    /// Gives a table of the log's file another name, so that what is in it can't be read, or can be read again.
+    pub(crate) fn rename(&self, from: &str, to: &str) {
+        let file = rusqlite::Connection::open(self.dir.path().join("journal.sqlite")).unwrap();
+        file.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")).unwrap();
+    }
+
     /// From now on everything that comes to a partition is removed before anybody has read it.
     pub(crate) fn remove_unread(&self, partition: u32) {
         let file = rusqlite::Connection::open(self.dir.path().join("journal.sqlite")).unwrap();
