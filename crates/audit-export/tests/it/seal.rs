@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use audit_archive::{ArchiveConfig, Archiver, Reader};
 use audit_export::{
-    KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig, WitnessAnswer, WitnessTransport, Witnessing,
-    record_keys,
+    KeyFileError, SEALER_GROUP, SealKeys, SealStanding, Sealer, SealerConfig, WitnessAnswer,
+    WitnessTransport, Witnessing, record_keys,
 };
 use audit_journal::{
     Anchor, Bookmark, Bounds, Control, MessageHash, OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit,
@@ -18,6 +18,7 @@ use audit_journal::{
 use audit_proof::{Checkpoint, Cosigner, NoteVerifier, Sealed, origin, verify_consistency};
 use audit_record::AuditRecord;
 use flagtrail_testkit::wait;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::sealing::{Bench, INTERVAL, PARTITIONS, Running, WITHIN, keys};
@@ -77,6 +78,15 @@ impl Bench {
             }
         }
         true
+    }
+
+    /// An archive of it at work, which knows the keys.
+    fn archive(&self, stop: &CancellationToken) -> (Reader, JoinHandle<()>) {
+        let dir = self.dir.path().join("archive");
+        let log_keys = keys().log_keys();
+        let config = ArchiveConfig { free_bytes_min: 0, log_keys, ..ArchiveConfig::new(&dir) };
+        let archiver = Archiver::open(config, &self.journal).unwrap();
+        (Reader::open(&dir), tokio::spawn(archiver.run(self.journal.clone(), stop.clone())))
     }
 
     /// Checks every checkpoint against the one before, and against the tree of an archive that knows none of them.
@@ -430,19 +440,54 @@ async fn a_witness_that_does_not_answer_keeps_no_other_from_being_asked_about_an
     bench.append(0..40).await;
     bench.sealed(&keys(), 40).await;
     running.stop().await;
-    let dir = bench.dir.path().join("archive");
-    let archive =
-        ArchiveConfig { free_bytes_min: 0, log_keys: keys().log_keys(), ..ArchiveConfig::new(&dir) };
     let stop = CancellationToken::new();
-    let archiver = Archiver::open(archive, &bench.journal).unwrap();
-    let archiving = tokio::spawn(archiver.run(bench.journal.clone(), stop.clone()));
+    let (reader, archiving) = bench.archive(&stop);
     let witness = |name| Cosigner::new(name, &[9; 32]).unwrap().verifier().clone();
     let witnesses = vec![witness("one.example/w"), witness("two.example/w")];
     let silent = Arc::new(Silent::default());
-    let witnessing = Witnessing::new(bench.journal.clone(), Reader::open(&dir), witnesses, silent.clone());
+    let standing = SealStanding::default();
+    let witnessing = Witnessing::new(bench.journal.clone(), reader, witnesses, silent.clone(), standing);
     let asking = tokio::spawn(witnessing.run(stop.clone()));
     wait::until(WITHIN, "each is asked about each partition", || async {
         silent.0.lock().unwrap().len() == 2 * PARTITIONS as usize
+    })
+    .await;
+    stop.cancel();
+    asking.await.unwrap();
+    archiving.await.unwrap();
+}
+
+/// A witness that has cosigned a million leaves of partition 0, and does not know any other.
+struct Ahead;
+
+impl WitnessTransport for Ahead {
+    fn add_checkpoint(
+        &self,
+        _witness: usize,
+        body: String,
+    ) -> Pin<Box<dyn Future<Output = WitnessAnswer> + Send + '_>> {
+        let is_known = body.lines().any(|line| line.starts_with("flagtrail/") && line.ends_with("/0/0"));
+        let (status, answer) = if is_known { (409, "1000000\n") } else { (404, "") };
+        Box::pin(async move { Ok((status, answer.to_owned())) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_witness_that_has_cosigned_more_than_the_log_has_is_told() {
+    let bench = Bench::new().await;
+    let running = bench.start(&keys());
+    bench.append(0..40).await;
+    bench.sealed(&keys(), 40).await;
+    running.stop().await;
+    let stop = CancellationToken::new();
+    let (reader, archiving) = bench.archive(&stop);
+    let witness = Cosigner::new("one.example/w", &[9; 32]).unwrap().verifier().clone();
+    let standing = SealStanding::default();
+    let witnessing =
+        Witnessing::new(bench.journal.clone(), reader, vec![witness], Arc::new(Ahead), standing.clone());
+    let asking = tokio::spawn(witnessing.run(stop.clone()));
+    wait::until(WITHIN, "it is told of that partition alone", || async {
+        standing.witnesses_ahead() == BTreeMap::from([(0, true), (1, false)])
     })
     .await;
     stop.cancel();
