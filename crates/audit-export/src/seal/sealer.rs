@@ -376,6 +376,8 @@ impl Sealer {
                 Ok(signed) => signed,
                 Err(error) => {
                     tracing::error!(partition, error, "sealing: a checkpoint can't be signed");
+                    let reason = format!("its checkpoint can't be signed: {error}");
+                    self.standing.note(*partition, |standing| standing.not_sealed = Some(reason));
                     continue;
                 }
             };
