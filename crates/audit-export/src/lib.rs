@@ -36,8 +36,9 @@ pub use job::ExportJob;
 pub use jobs::{EXPORTS_KEPT_MAX, ExportJobs, ExportRunner, JOBS_WAITING_MAX};
 pub use manifest::{FileEntry, Manifest, PartitionEntry, QueryText};
 pub use payload::{
-    Compression, FileSummary, Format, LeafParts, LogMessage, Messages, ParquetWriteError, ParquetWriter,
-    Place, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX, SchemaDocument, UnfitCompression,
+    Compression, FileSummary, Format, LeafParts, LogMessage, Messages, ParquetCell, ParquetWriteError,
+    ParquetWriter, Place, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX, SchemaDocument, UnfitCompression,
+    read_parquet,
 };
 pub use request::{ExportOrder, ExportRequest, ExportState, StateSummary, SubmitError};
 pub use run::{ARCHIVE_WAIT_MAX, Progress, run_export, run_export_to};

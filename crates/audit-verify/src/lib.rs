@@ -18,10 +18,11 @@ mod trust;
 
 pub use export::{verify_export, verify_export_with};
 pub use report::{Finding, FindingKind, Report};
-pub use segments::verify_segments;
+pub use segments::{Cell, RowReader, verify_segments};
 pub use trust::{Kept, Trust};
 
-/// Checks what a directory holds: segments of the log ([`verify_segments`]), or an export ([`verify_export_with`]).
-pub fn verify_directory(dir: &Path, trust: &Trust) -> io::Result<Report> {
-    if segments::are_in(dir) { verify_segments(dir, trust) } else { verify_export_with(dir, trust) }
+/// Checks what a directory holds: segments of the log ([`verify_segments`], with what reads their rows, where there is one), or
+/// an export ([`verify_export_with`]).
+pub fn verify_directory(dir: &Path, trust: &Trust, reader: Option<&dyn RowReader>) -> io::Result<Report> {
+    if segments::are_in(dir) { verify_segments(dir, trust, reader) } else { verify_export_with(dir, trust) }
 }

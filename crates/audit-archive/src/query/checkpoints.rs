@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::page::QueryError;
 use super::reader::Reader;
+use super::status::ALARMS;
 use crate::store::checkpoints::Verdict;
 
 /// Most checkpoints of one answer.
@@ -108,6 +109,24 @@ impl Reader {
             partition,
             &format!(
                 "verdict = 'agrees' AND witnesses IS NOT NULL AND {OF_THIS_TREE} AND seq >= ?1 ORDER BY seq LIMIT 1"
+            ),
+            0,
+        )
+    }
+
+    /// The first checkpoint of a partition that has another root than the partition's tree had, while that stands: none that
+    /// came later covers as much and is borne out, which would show that the tree's leaves are the signed ones. The alarm
+    /// about it stays either way.
+    pub fn standing_mismatch(&self, partition: Partition) -> Result<Option<CheckpointRow>, QueryError> {
+        self.one(
+            partition,
+            // The first words are those of the index.
+            &format!(
+                "{ALARMS} AND verdict = 'mismatch' AND seq >= ?1 AND NOT EXISTS (
+                   SELECT 1 FROM checkpoint later
+                   WHERE later.verdict IN ('agrees', 'unsigned') AND later.origin = checkpoint.origin
+                     AND later.size >= checkpoint.size AND later.seq > checkpoint.seq)
+                 ORDER BY seq LIMIT 1"
             ),
             0,
         )

@@ -76,7 +76,7 @@ pub struct Status {
 }
 
 /// Checkpoints that somebody has to look into; the condition of an index.
-const ALARMS: &str = "verdict NOT IN ('agrees', 'unsigned', 'pending', 'before')";
+pub(super) const ALARMS: &str = "verdict NOT IN ('agrees', 'unsigned', 'pending', 'before')";
 
 /// How far every file of a session is.
 pub(crate) fn ends(session: &Session<'_>) -> Result<Vec<PartitionEnd>, QueryError> {

@@ -23,7 +23,9 @@ use audit_record::Timestamp;
 pub use self::format::{Compression, Format, UnfitCompression};
 use self::hashed::HashedFile;
 use self::lines::{Line, Lines};
-pub use self::parquet::{ParquetWriteError, ParquetWriter, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX};
+pub use self::parquet::{
+    ParquetCell, ParquetWriteError, ParquetWriter, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX, read_parquet,
+};
 pub use self::record::{FileSummary, LeafParts, LogMessage, Messages, Place};
 pub use self::schema::SchemaDocument;
 use self::sqlite::SqliteFile;

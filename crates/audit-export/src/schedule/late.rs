@@ -1,7 +1,7 @@
 //! What came late: records that happened in the time of a run that was done when they came to the log.
 //!
 //! Runs cover event time, which leaves none out only if nothing comes late. So each run looks at what was archived since
-//! the last one that is done, and begins before the oldest of it that happened in that one's time.
+//! the last one that is done, and begins with the oldest of it that happened in the time of the runs before.
 
 use audit_archive::{LogPlace, Query, QueryError, Reader, ScanPosition};
 use audit_record::{Period, Timestamp};
@@ -16,8 +16,8 @@ pub(super) struct Late {
     pub(super) reached: Vec<LogPlace>,
 }
 
-/// Looks at what is archived since `before` for records that match `query` and happened before `until`; with no such moment, only
-/// at how far the archive is. `None`: told to stop. Blocking.
+/// Looks at what is archived since `before` for records that match `query` and happened before `until`, and not before `from`;
+/// with no `until`, only at how far the archive is. `None`: told to stop. Blocking.
 ///
 /// An export that is asked for afterwards has all of what was looked at before its cut, for that lies at the log's end; so what is
 /// beyond both is for the next run to find.
@@ -25,10 +25,10 @@ pub(super) fn look(
     reader: &Reader,
     query: Query,
     before: &[LogPlace],
-    until: Option<Timestamp>,
+    (from, until): (Option<Timestamp>, Option<Timestamp>),
     stop: &CancellationToken,
 ) -> Result<Option<Late>, QueryError> {
-    let query = Query { period: Period { from: None, to: until }, ..query };
+    let query = Query { period: Period { from, to: until }, ..query };
     let mut late = Late { oldest_us: None, reached: Vec::new() };
     for since in reader.since(before)? {
         late.reached.push(since.place);

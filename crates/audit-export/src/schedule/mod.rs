@@ -12,7 +12,9 @@
 //! **Runs of a schedule together hold every record that it asks for.** Each begins where the last that is done ended, or
 //! earlier: at the oldest record that came to the log since that one was claimed (see [`late`]). So exports may overlap, and what
 //! each covers is in its manifest. Runs that were missed, or came to nothing, are made up for by one export, for the latest due time.
-//! A schedule that says how much each run `covers` is taken at its word instead.
+//! Of a schedule that says how much each run `covers`, each holds what happened so long before its due time, and begins earlier
+//! only for what would be in no export otherwise: the time of runs that were missed, and what came late into the time of runs
+//! before. What lies between the times that they cover was never asked for.
 //!
 //! Where a clock is put forward over a due time, the run is due right after the gap; where it is put back, a time that comes
 //! twice is due once, the first time.
@@ -22,10 +24,12 @@ mod run;
 mod scheduler;
 mod times;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use audit_record::{Filter, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::payload::{Compression, Format};
 
@@ -45,34 +49,26 @@ const NAME_BYTES_MAX: usize = 64;
 /// Longest that one run may cover: a hundred years. None begins before 1970.
 const COVERS_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-/// A schedule to be made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewSchedule {
-    /// Its name, which is its id: letters, digits, `.`, `_` and `-`.
-    pub name: String,
-    /// When, as a cron expression of five fields: minute, hour, day of the month, month, day of the week.
-    pub cron: String,
-    /// The time zone that it is read in, by its IANA name such as `Europe/Berlin`.
-    pub time_zone: String,
-    /// The destination in the configuration that exports are brought to.
-    pub destination: String,
-    /// Which records.
-    #[serde(default)]
-    pub filter: Filter,
-    /// Words that must all occur.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// How long before its due time a run begins to cover, such as `30d`. Absent: where the last run that is done ended, or
-    /// earlier, where records came late.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub covers: Option<String>,
-    /// The format.
-    #[serde(default = "usual_format")]
-    pub format: Format,
-    /// How its files are compressed.
-    #[serde(default)]
-    pub compression: Compression,
+/// A schedule to be made: what is asked for, and no field beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSchedule(Asked);
+
+impl<'de> Deserialize<'de> for NewSchedule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Strict {
+            #[serde(flatten)]
+            asked: Asked,
+            /// What is none of its fields.
+            #[serde(flatten)]
+            unknown: BTreeMap<String, IgnoredAny>,
+        }
+        let Strict { asked, unknown } = Strict::deserialize(deserializer)?;
+        match unknown.into_keys().next() {
+            Some(field) => Err(D::Error::custom(format!("unknown field `{field}`"))),
+            None => Ok(Self(asked)),
+        }
+    }
 }
 
 fn usual_format() -> Format {
@@ -93,16 +89,16 @@ pub struct Schedule {
     pub declared_in: Option<String>,
 }
 
-/// [`NewSchedule`] as it is stored: a field that a later release adds is no error.
+/// What is asked for. Read as it is stored, where a field that a later release adds is no error; [`NewSchedule`] is strict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// Its name.
+    /// Its name, which is its id: letters, digits, `.`, `_` and `-`.
     pub name: String,
-    /// The cron expression.
+    /// When, as a cron expression of five fields: minute, hour, day of the month, month, day of the week.
     pub cron: String,
-    /// The time zone.
+    /// The time zone that it is read in, by its IANA name such as `Europe/Berlin`.
     pub time_zone: String,
-    /// The destination.
+    /// The destination in the configuration that exports are brought to.
     pub destination: String,
     /// Which records.
     #[serde(default)]
@@ -110,10 +106,12 @@ pub struct Asked {
     /// Words that must all occur.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// How long before its due time a run begins to cover.
+    /// How long before its due time a run begins to cover, such as `30d`; earlier, where runs were missed, or records came late
+    /// into the time of runs before. Absent: where the last run that is done ended, or earlier, where records came late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covers: Option<String>,
     /// The format.
+    #[serde(default = "usual_format")]
     pub format: Format,
     /// How its files are compressed.
     #[serde(default)]
@@ -133,26 +131,22 @@ pub struct InvalidSchedule {
 impl NewSchedule {
     /// Checks it. Whether there is such a destination is for whoever has the configuration to say.
     pub fn make(self, now: Timestamp) -> Result<Schedule, InvalidSchedule> {
+        let Self(asked) = self;
         let wrong = |field, problem: String| InvalidSchedule { field, problem };
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || !self.name.chars().all(fits) {
+        if asked.name.is_empty() || asked.name.len() > NAME_BYTES_MAX || !asked.name.chars().all(fits) {
             let problem =
                 format!("must be 1 to {NAME_BYTES_MAX} letters, digits, dots, dashes and underscores");
             return Err(wrong("name", problem));
         }
-        if self.destination.is_empty() {
+        if asked.destination.is_empty() {
             return Err(wrong("destination", "must name a destination of the configuration".to_owned()));
         }
-        Times::read(&self.cron, &self.time_zone).map_err(|error| wrong(error.field(), error.to_string()))?;
-        covers(self.covers.as_deref()).map_err(|problem| wrong("covers", problem))?;
-        self.format.fits(self.compression).map_err(|error| wrong("compression", error.to_string()))?;
-        let Self { name, cron, time_zone, destination, filter, text, covers, format, compression } = self;
-        Ok(Schedule {
-            v: SCHEDULE_VERSION,
-            asked: Asked { name, cron, time_zone, destination, filter, text, covers, format, compression },
-            created_at: now.to_string(),
-            declared_in: None,
-        })
+        Times::read(&asked.cron, &asked.time_zone)
+            .map_err(|error| wrong(error.field(), error.to_string()))?;
+        covers(asked.covers.as_deref()).map_err(|problem| wrong("covers", problem))?;
+        asked.format.fits(asked.compression).map_err(|error| wrong("compression", error.to_string()))?;
+        Ok(Schedule { v: SCHEDULE_VERSION, asked, created_at: now.to_string(), declared_in: None })
     }
 }
 
@@ -195,4 +189,29 @@ fn covers(text: Option<&str>) -> Result<Option<Duration>, String> {
     let covers = number.checked_mul(unit_s).map(Duration::from_secs);
     let covers = covers.filter(|covers| !covers.is_zero() && *covers <= COVERS_MAX);
     covers.map(Some).ok_or_else(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_not_known_is_refused_of_a_new_schedule_and_passed_over_in_a_stored_one() {
+        let asked = json!({
+            "name": "daily", "cron": "0 6 * * *", "time_zone": "UTC", "destination": "vault", "covers": "30d",
+        });
+        let new: NewSchedule = serde_json::from_value(asked.clone()).expect("a schedule");
+        let made = new.make(Timestamp::from_micros(0).expect("a time")).expect("a schedule");
+        let mut misspelt = asked;
+        misspelt["cover"] = json!("30d");
+        let refused = serde_json::from_value::<NewSchedule>(misspelt).expect_err("there is no such field");
+        assert!(refused.to_string().contains("`cover`"), "{refused}");
+
+        let mut stored = serde_json::to_value(&made).expect("JSON");
+        assert_eq!(Schedule::read(&stored).as_ref(), Some(&made));
+        stored["later"] = json!({"field": 1});
+        assert_eq!(Schedule::read(&stored), Some(made));
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use audit_archive::LogPlace;
 use audit_digest::Sha256;
+use audit_record::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid};
 
@@ -50,9 +51,13 @@ pub(super) struct Run {
 }
 
 /// What runs that are done hold together: everything that had happened before a moment, as far as it had come to the log
-/// before some places. What comes behind them later is for the next run, however long ago it happened.
+/// before some places. What comes behind them later is for the next run, however long ago it happened; of a schedule that says
+/// how much each run covers, where it happened in the time of the runs before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Covered {
+    /// Where the earliest of them begins, RFC 3339; absent where an earlier release wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<String>,
     /// The moment, RFC 3339.
     pub(super) until: String,
     /// The places.
@@ -109,8 +114,15 @@ impl Run {
     /// The run once its export is done. One that could not cover every partition to its end adds nothing to what runs
     /// hold together: the next begins where it began, or earlier.
     pub(super) fn done(self, is_whole: bool) -> Self {
-        let of_it = Covered { until: self.due.clone(), reached: self.reached };
-        let covered = if is_whole { Some(of_it) } else { self.covered };
+        let covered = if is_whole {
+            let from = match &self.covered {
+                None => Some(self.from.clone()),
+                Some(covered) => covered.from.as_ref().map(|from| earlier(from, &self.from).to_owned()),
+            };
+            Some(Covered { from, until: self.due.clone(), reached: self.reached })
+        } else {
+            self.covered
+        };
         Self { covered, reached: Vec::new(), is_done: true, ..self }
     }
 
@@ -132,10 +144,16 @@ impl Run {
     }
 }
 
+/// The earlier of two times.
+fn earlier<'t>(one: &'t str, other: &'t str) -> &'t str {
+    match (Timestamp::parse(one), Timestamp::parse(other)) {
+        (Ok(at), Ok(other_at)) if other_at < at => other,
+        _ => one,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use audit_record::Timestamp;
-
     use super::*;
     use crate::schedule::NewSchedule;
 
@@ -157,6 +175,7 @@ mod tests {
         };
         let first = run(None, "1970-01-01T06:00:00Z", 10).done(true);
         let covered = Covered {
+            from: Some("1970-01-01T00:00:00Z".to_owned()),
             until: "1970-01-01T06:00:00Z".to_owned(),
             reached: vec![LogPlace { partition: 0, epoch: 0, next: 10 }],
         };
@@ -165,6 +184,20 @@ mod tests {
         assert_eq!(second.covered, Some(covered));
         let third = run(Some(&second), "1970-01-03T06:00:00Z", 30).done(true);
         assert_eq!(third.covered.map(|covered| covered.until).as_deref(), Some("1970-01-03T06:00:00Z"));
+    }
+
+    #[test]
+    fn runs_hold_together_what_the_earliest_of_them_began_with() {
+        let run = |last: Option<&Run>, from: &str, due: &str| {
+            let window = Window { from: from.to_owned(), due: due.to_owned(), reached: Vec::new() };
+            Run::claim(&daily(), last, window, Uuid::nil(), 0).done(true)
+        };
+        let from = |run: &Run| run.covered.as_ref().and_then(|covered| covered.from.clone());
+        let first = run(None, "1970-01-02T06:00:00Z", "1970-01-03T06:00:00Z");
+        let second = run(Some(&first), "1970-01-03T06:00:00Z", "1970-01-04T06:00:00Z");
+        assert_eq!(from(&second).as_deref(), Some("1970-01-02T06:00:00Z"));
+        let third = run(Some(&second), "1970-01-01T23:59:59.5Z", "1970-01-05T06:00:00Z");
+        assert_eq!(from(&third).as_deref(), Some("1970-01-01T23:59:59.5Z"));
     }
 
     #[test]

@@ -185,31 +185,37 @@ impl Scheduler {
         covered: Option<Covered>,
     ) -> Result<Option<Window>, String> {
         let covers = covers(schedule.asked.covers.as_deref())?;
-        let until = match &covered {
-            // A schedule that says how much each run covers is taken at its word.
-            Some(covered) if covers.is_none() => {
-                Some(Timestamp::parse(&covered.until).map_err(|error| no_time(&covered.until, error))?)
-            }
-            _ => None,
-        };
+        let time = |text: &str| Timestamp::parse(text).map_err(|error| no_time(text, error));
+        let until = covered.as_ref().map(|covered| time(&covered.until)).transpose()?;
+        // Where it is said how much each run covers, what happened before any of them did is not asked for.
+        let since = covered.as_ref().and_then(|covered| covered.from.as_deref()).filter(|_| covers.is_some());
+        let period = (since.map(time).transpose()?, until);
         let (reader, stop) = (self.reader.clone(), self.stop.clone());
         let asked = &schedule.asked;
         let query = Query { filter: asked.filter.clone(), text: asked.text.clone(), ..Query::default() };
         let before = covered.map(|covered| covered.reached).unwrap_or_default();
         // Reads all that was archived since.
         let looked =
-            tokio::task::spawn_blocking(move || late::look(&reader, query, &before, until, &stop)).await;
+            tokio::task::spawn_blocking(move || late::look(&reader, query, &before, period, &stop)).await;
         let looked = looked.map_err(|error| error.to_string())?;
         let Some(Late { oldest_us, reached }) = looked.map_err(|error| error.to_string())? else {
             return Ok(None);
         };
+        let oldest = oldest_us.and_then(|oldest_us| Timestamp::from_micros(oldest_us).ok());
         let from = match (covers, until) {
-            (Some(covers), _) => text((due - covers).max(DateTime::UNIX_EPOCH)),
-            (None, None) => schedule.created_at.clone(),
-            (None, Some(until)) => {
-                let oldest = oldest_us.and_then(|oldest_us| Timestamp::from_micros(oldest_us).ok());
-                oldest.map_or(until, |oldest| oldest.min(until)).to_string()
+            (Some(covers), _) => {
+                // Where runs were missed or came to nothing, it makes up for the first of them, too.
+                let last_end =
+                    until.map_or_else(|| moment(&schedule.created_at), |until| Ok(to_utc(until)))?;
+                let times = schedule.times().map_err(|error| error.to_string())?;
+                let first_due = times.next_after(last_end).map_or(due, |first| first.to_utc().min(due));
+                let begin = (first_due - covers).max(DateTime::UNIX_EPOCH);
+                oldest
+                    .filter(|oldest| to_utc(*oldest) < begin)
+                    .map_or_else(|| text(begin), |at| at.to_string())
             }
+            (None, None) => schedule.created_at.clone(),
+            (None, Some(until)) => oldest.map_or(until, |oldest| oldest.min(until)).to_string(),
         };
         Ok(Some(Window { from, due: text(due), reached }))
     }

@@ -419,7 +419,7 @@ async fn a_schedule_that_was_made_between_two_seconds_is_due_on_a_whole_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_schedule_that_says_what_it_covers_is_taken_at_its_word_but_for_what_was_before_1970() {
+async fn a_run_covers_as_much_as_its_schedule_says_and_what_came_late_into_the_time_of_runs_before_it() {
     let bench = Bench::new().await;
     level(&bench).await;
     let control = Control::open(bench.journal.clone()).await.unwrap();
@@ -427,13 +427,39 @@ async fn a_schedule_that_says_what_it_covers_is_taken_at_its_word_but_for_what_w
     let mut process = Process::start(&bench, &control, "first");
     process.run(&bench);
     process.make(&bench, at("2026-11-21T05:00:00Z")).await;
-    happened(&bench, "late", "test", "2026-11-20T18:00:00Z").await;
+    happened(&bench, "late", "test", "2026-11-20T18:00:00.5Z").await;
+    // Before any run began, and between the times of two runs: not asked for.
+    happened(&bench, "before", "test", "2026-11-20T16:59:59Z").await;
+    happened(&bench, "other", "another", "2026-11-20T17:00:00Z").await;
     process.make(&bench, at("2026-11-22T05:00:00Z")).await;
+    happened(&bench, "between", "test", "2026-11-22T12:00:00Z").await;
+    process.make(&bench, at("2026-11-23T05:00:00Z")).await;
     let expected = [
         window("2026-11-20T17:00:00.000000Z", "2026-11-21T05:00:00.000000Z"),
-        window("2026-11-21T17:00:00.000000Z", "2026-11-22T05:00:00.000000Z"),
+        window("2026-11-20T18:00:00.500000Z", "2026-11-22T05:00:00.000000Z"),
+        window("2026-11-22T17:00:00.000000Z", "2026-11-23T05:00:00.000000Z"),
     ];
     assert_eq!(windows(&bench), expected);
+    assert_eq!(held(&bench), ["late"]);
+    bags(&bench).iter().for_each(|bag| verify(bag));
+
+    // Nobody looked for two days: one export makes up for what was missed.
+    process.make(&bench, at("2026-11-26T05:00:00Z")).await;
+    let made_up = window("2026-11-23T17:00:00.000000Z", "2026-11-26T05:00:00.000000Z");
+    assert_eq!(windows(&bench).last(), Some(&made_up));
+    end(bench, [process]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_run_begins_before_1970_and_a_schedule_that_is_made_again_begins_anew() {
+    let bench = Bench::new().await;
+    level(&bench).await;
+    let control = Control::open(bench.journal.clone()).await.unwrap();
+    schedule_with(&control, MADE_AT, json!({"covers": "12h"})).await;
+    let mut process = Process::start(&bench, &control, "first");
+    process.run(&bench);
+    process.make(&bench, at("2026-11-21T05:00:00Z")).await;
+    happened(&bench, "early", "test", "2026-11-20T18:00:00Z").await;
     // Deleted, its run is forgotten; and another of the same name begins anew.
     change(&control, 1, None).await;
     process.scheduler.look(at("2026-11-22T05:00:01Z")).await;
@@ -444,6 +470,6 @@ async fn a_schedule_that_says_what_it_covers_is_taken_at_its_word_but_for_what_w
         windows(&bench).last(),
         Some(&window("1970-01-01T00:00:00.000000Z", "2026-11-23T05:00:00.000000Z"))
     );
-    assert_eq!(held(&bench), ["late"]);
+    assert_eq!(held(&bench), ["early"]);
     end(bench, [process]).await;
 }

@@ -31,7 +31,7 @@ use crate::problem::{Kind, Problem, ProblemBody};
 use crate::settings::change::Told;
 
 use self::cursor::Cursor;
-use self::look::{Time, covered, followed, look};
+use self::look::{Time, covered, followed, look, must_be_the_signed};
 
 /// Longest name of a person, in bytes: an e-mail address has 320 at most.
 const SUBJECT_BYTES_MAX: usize = 320;
@@ -112,13 +112,16 @@ struct ErasedPartition {
 /// by then; where more is left it answers 202, and `next` is where to go on. Whoever stops half-way asks from the
 /// beginning: what was erased is passed over. What was on the log when the first request came is covered once there is
 /// no `next`.
+///
+/// Refused, a dry run too, while a partition that holds something of the person has a checkpoint with another root than the
+/// archive's tree: what is erased is told by the numbers of leaves, which then may be other people's.
 #[utoipa::path(
     post, path = "/v1/erasures", tag = "records", request_body = ErasureRequest,
     responses(
         (status = 200, description = "Everything was read", body = Erasure),
         (status = 202, description = "So far; `next` is where to go on", body = Erasure),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The archive here has no such place as the cursor names", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The archive here has no such place as the cursor names; or a checkpoint of a partition concerned has another root than its tree", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "Too many queries at a time", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The archive is behind the log, or the log takes nothing", body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -142,6 +145,7 @@ async fn erase(
     }
     let looked = look(&app, &request, at.left_off.clone(), time).await?;
     let found = looked.found;
+    must_be_the_signed(&app, &found).await?;
     let count = |runs: fn(&Concerned) -> &Vec<Range<u64>>| {
         found.iter().map(|concerned| Concerned::count(runs(concerned))).sum::<u64>()
     };

@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     };
     let mut is_good = true;
     for export in &asked.exports {
-        match verify_directory(export, &trust) {
+        match verify_directory(export, &trust, None) {
             Ok(report) => {
                 is_good &= report.passes();
                 tell(&asked, export, &report);

@@ -9,6 +9,7 @@ use audit_proof::{CutName, Frontier, NodeHash, NoteVerifier};
 use super::kept::{Covered, Marks};
 use super::manifest::{ListedFile, Segment};
 use super::name::{Name, Tree};
+use super::rows::{RowReader, Rows};
 use crate::checksums::{hash_file, stays_inside};
 use crate::report::Report;
 
@@ -22,6 +23,8 @@ pub(super) struct Chain<'c> {
     pub(super) tree: &'c Tree,
     /// Keys that are known; `None` where none of them is the tree's.
     pub(super) known: Option<&'c [NoteVerifier]>,
+    /// What opens the files of rows; `None` where they are hashed only.
+    pub(super) reader: Option<&'c dyn RowReader>,
     pub(super) marks: &'c mut Marks,
     /// Files that no manifest has named yet.
     pub(super) left: &'c mut BTreeSet<String>,
@@ -40,6 +43,8 @@ pub(super) struct Found {
     pub(super) holes: Vec<u64>,
     /// Files beside manifests.
     pub(super) files: u64,
+    /// Rows that were compared with their leaves, in files in which nothing is wrong with any.
+    pub(super) rows: u64,
     /// Where they begin and end; `None` where no manifest could be read.
     pub(super) covered: Option<Covered>,
     /// When the last one's checkpoint was signed, in seconds since 1970, where a known cosigner tells.
@@ -100,7 +105,7 @@ impl Chain<'_> {
             let (end, cut_at_ms) = (segment.cut.end.seq, segment.cut.at_ms);
             found.covered = Some(Covered { start, end, cut_at_ms });
             let cut = segment.cut.name();
-            let end = self.grow(&path, segment);
+            let end = self.grow(&path, segment, &mut found.rows);
             before = Some(Before { number: name.number, known: Some((cut, end)) });
         }
         found
@@ -153,8 +158,8 @@ impl Chain<'_> {
     }
 
     /// Checks a segment's files, and grows the tree by its leaves: the root that it leads to, or `None` where that is not the one
-    /// that is signed.
-    fn grow(&mut self, path: &str, segment: Segment) -> Option<NodeHash> {
+    /// that is signed. Where it is, the rows are compared with the leaves, and counted.
+    fn grow(&mut self, path: &str, segment: Segment, compared: &mut u64) -> Option<NodeHash> {
         let Segment { cut, files, lost, checkpoint, edge, .. } = segment;
         if let Some(why) = lost {
             // Its checkpoint holds all the same: the next one has to begin with that tree.
@@ -163,6 +168,7 @@ impl Chain<'_> {
             return Some(checkpoint.root);
         }
         let mut leaves = Leaves::after(edge, cut.end.seq, self.marks);
+        leaves.kept = self.reader.map(|_| Vec::new());
         let (file, is_whole) = match &files {
             None => (path, true),
             Some([rows, hashes]) => {
@@ -180,9 +186,12 @@ impl Chain<'_> {
                 (hashes.path.as_str(), is_whole)
             }
         };
-        let Leaves { tree, met, .. } = leaves;
+        let Leaves { tree, met, kept, .. } = leaves;
         if tree.size() == checkpoint.size && tree.root() == checkpoint.root {
             met.into_iter().for_each(|(size, root)| self.marks.meet(size, root));
+            if let (Some([rows, _]), Some(kept)) = (&files, kept) {
+                *compared += self.compare(rows, Rows::of(self.tree, &cut, &kept)).unwrap_or(0);
+            }
             return Some(checkpoint.root);
         }
         if is_whole {
@@ -195,6 +204,18 @@ impl Chain<'_> {
             );
         }
         None
+    }
+
+    /// Compares the rows of a file with their leaves: how many there are, where nothing is wrong with any.
+    fn compare(&mut self, file: &ListedFile, mut rows: Rows<'_>) -> Option<u64> {
+        let place = self.place(&file.path);
+        // Of one that was left out it is told already, and a path that leads out of the folder is not followed.
+        let reader = self.reader.filter(|_| stays_inside(&file.path) && place.exists())?;
+        if let Err(error) = reader.read(&place, &mut |cells| rows.take(cells)) {
+            self.report.find(&file.path, format!("has rows that can't be read: {error}"));
+            return None;
+        }
+        rows.end(&file.path, self.report)
     }
 
     fn place(&self, path: &str) -> PathBuf {
@@ -233,11 +254,13 @@ struct Leaves<'c> {
     marks: &'c Marks,
     /// The roots that it had at the sizes of the marks. They count once the tree is the one that was signed.
     met: Vec<(u64, NodeHash)>,
+    /// The hashes that passed, where rows are to be compared with them: of one segment.
+    kept: Option<Vec<NodeHash>>,
 }
 
 impl<'c> Leaves<'c> {
     fn after(tree: Frontier, end: u64, marks: &'c Marks) -> Self {
-        let mut leaves = Self { tree, end, rest: Vec::new(), marks, met: Vec::new() };
+        let mut leaves = Self { tree, end, rest: Vec::new(), marks, met: Vec::new(), kept: None };
         leaves.note_root();
         leaves
     }
@@ -257,6 +280,9 @@ impl<'c> Leaves<'c> {
                 && self.tree.size() < self.end
             {
                 self.tree.append(leaf, |_, _| {});
+                if let Some(kept) = &mut self.kept {
+                    kept.push(leaf);
+                }
                 self.note_root();
             }
         }

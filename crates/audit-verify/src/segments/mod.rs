@@ -1,14 +1,17 @@
 //! Checks a destination of sealed segments: the log, cut into files, each partition's one after the other.
 //!
 //! Of each segment it reads the manifest and the leaf hashes, and hashes the rows: the hashes, in their order, have to lead to
-//! the root that the log's keys have signed, and the keys have signed the SHA-256 of both files. It does not open Parquet, so
-//! that a row says what its leaf was made of is asserted by whoever has the log's keys; the columns `leaf_header`, `salt` and
-//! `json` show it to any reader of Parquet.
+//! the root that the log's keys have signed, and the keys have signed the SHA-256 of both files. It does not open Parquet: given
+//! a [`RowReader`], it compares each row with its leaf and the columns with each other; without, that a row says what its leaf
+//! was made of is asserted by whoever has the log's keys, and the columns `leaf_header`, `salt` and `json` show it to any reader
+//! of Parquet.
 
 mod chain;
+mod columns;
 mod kept;
 mod manifest;
 mod name;
+mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,6 +24,7 @@ use self::chain::{Chain, Found};
 use self::kept::Marks;
 use self::manifest::is_key_of;
 use self::name::{Name, Tree};
+pub use self::rows::{Cell, RowReader};
 use crate::bag::files_under;
 use crate::report::Report;
 use crate::trust::Trust;
@@ -45,8 +49,9 @@ fn folder_of(dir: &Path) -> Option<PathBuf> {
 /// Checks every segment below a destination's prefix (or in the folder `segments` itself): that its files are what its manifest
 /// says, that the segments of each partition follow one another without gap or overlap, that their leaf hashes lead
 /// to the roots of their checkpoints, and, as far as `trust` has keys and kept checkpoints, that the log's keys have signed
-/// them and that nothing has changed since. An `Err` means that there is nothing to check.
-pub fn verify_segments(dir: &Path, trust: &Trust) -> io::Result<Report> {
+/// them and that nothing has changed since. Given a reader of Parquet, also that each row says what its leaf was made of. An
+/// `Err` means that there is nothing to check.
+pub fn verify_segments(dir: &Path, trust: &Trust, reader: Option<&dyn RowReader>) -> io::Result<Report> {
     let none =
         |what: &str| io::Error::new(io::ErrorKind::NotFound, format!("{} holds no {what}", dir.display()));
     let folder = folder_of(dir).ok_or_else(|| none("segments"))?;
@@ -57,17 +62,25 @@ pub fn verify_segments(dir: &Path, trust: &Trust) -> io::Result<Report> {
     if trees.is_empty() && report.findings.is_empty() {
         return Err(none("manifest of a segment"));
     }
-    let mut files = 0;
+    let (mut files, mut rows) = (0, 0);
     let mut unread = BTreeSet::new();
     for (tree, names) in &trees {
         let origin = tree.origin();
         let mut marks = Marks::of(&origin, trust, &mut report);
         let is_known = trust.keys.iter().any(|key| is_key_of(key, &origin));
         let known = is_known.then_some(&trust.keys[..]);
-        let chain =
-            Chain { folder: &folder, tree, known, marks: &mut marks, left: &mut left, report: &mut report };
+        let chain = Chain {
+            folder: &folder,
+            tree,
+            known,
+            reader,
+            marks: &mut marks,
+            left: &mut left,
+            report: &mut report,
+        };
         let found = chain.run(names);
         files += found.files;
+        rows += found.rows;
         unread.extend(found.unread.iter().copied());
         if let (Some(covered), Some(last)) = (found.covered, names.last()) {
             marks.tell(&origin, covered, &found.holes, &last.manifest(&tree.deployment), &mut report);
@@ -78,6 +91,7 @@ pub fn verify_segments(dir: &Path, trust: &Trust) -> io::Result<Report> {
     left.retain(|path| name_of(path).is_none_or(|name| !unread.contains(&name)));
     strays(&left, &trees, &mut report);
     kept_of_others(&trees, trust, &mut report);
+    tell_of_rows(reader.map(|_| rows), &mut report);
     tell_of_all(&trees, files, unfinished, trust, &mut report);
     if report.is_damaged() {
         // Where something was altered, what the rest shows is worth nothing.
@@ -234,6 +248,23 @@ fn tell(tree: &Tree, found: &Found, is_known: bool, trust: &Trust, report: &mut 
     }
 }
 
+/// What the comparison of the rows comes to; `None` where there was none.
+fn tell_of_rows(rows: Option<u64>, report: &mut Report) {
+    let Some(rows) = rows else {
+        report.asserted.push(
+            "that the rows of the Parquet files say what their leaves were made of: Parquet is not opened here; `flagtrail verify` compares each row with its leaf, and the columns leaf_header, salt and json show it to whoever reads them"
+                .to_owned(),
+        );
+        return;
+    };
+    report.proven.push(format!(
+        "{rows} rows of the Parquet files say, column by column, what their leaves were made of"
+    ));
+    report.asserted.push(
+        "that log_offset and appended_at of each row are those of its message: no leaf holds them".to_owned(),
+    );
+}
+
 /// What the check of all trees comes to.
 fn tell_of_all(
     trees: &BTreeMap<Tree, Vec<Name>>,
@@ -248,10 +279,6 @@ fn tell_of_all(
     });
     let signed = if is_signed { ", and the log's keys have signed these" } else { "" };
     report.proven.push(format!("{files} files are byte for byte what the segments' manifests list{signed}"));
-    report.asserted.push(
-        "that the rows of the Parquet files say what their leaves were made of: Parquet is not opened here; the columns leaf_header, salt and json show it to whoever reads them"
-            .to_owned(),
-    );
     let named: BTreeSet<&str> = trust.keys.iter().map(NoteVerifier::name).collect();
     for name in named.into_iter().filter(|name| is_missing(name, trees)) {
         report.not_covered.push(format!(

@@ -1,10 +1,12 @@
 //! `flagtrail keys init`, `rotate`, `show`: the keys that checkpoints of the log, and exports, are signed with. Works on the key files; a
 //! process that is running reads them at its next start.
 
+mod show;
+
 use anyhow::{Context as _, Result};
 use audit_export::{ExportKey, SealKeys};
-use audit_proof::{Checkpoint, NoteVerifier, SignedNote, origin};
-use serde_json::{Value, json};
+use audit_proof::{Checkpoint, NoteVerifier, SignedNote};
+use serde_json::Value;
 
 use super::Context;
 use crate::exit::{Exit, Stop};
@@ -31,20 +33,16 @@ pub(crate) enum Command {
         #[arg(long, requires = "finish")]
         unchecked: bool,
     },
-    /// Show the verifier keys of a partition's checkpoints, and of exports, for those who check them
+    /// Show the verifier keys of checkpoints, and of exports, for those who check them
     ///
-    /// The deployment stands in `flagtrail log show` and in every checkpoint's origin.
-    Show {
-        /// The log's deployment
-        #[arg(long)]
-        deployment: String,
-        /// The partition
-        #[arg(long)]
-        partition: u32,
-        /// The log's epoch
-        #[arg(long, default_value_t = 0)]
-        epoch: u32,
-    },
+    /// A key of the log signs under the name of each partition and epoch, so it is another text for each. Before each stands, in
+    /// a line that begins with #, what it signs, and whether it is the current one; while keys are exchanged, the incoming and
+    /// the outgoing one, which both sign; or a former one, which signs no more: what it signed still counts. As it is
+    /// printed, it is a file for `verify --key`.
+    ///
+    /// The deployment, its epoch and how many partitions there are stand in `flagtrail log show`; all but the last in every
+    /// checkpoint's origin, too.
+    Show(show::Args),
 }
 
 /// Runs the command.
@@ -80,22 +78,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
                 if finish { "signs with the new key alone" } else { "signs with the new key and the former" };
             print::line(&format!("{} {done} from the sealer's next start on", file.display()))
         }
-        Command::Show { deployment, partition, epoch } => {
-            let keys = key_file::read(&file)?;
-            let origin = origin(&deployment, partition, epoch);
-            let mut verifiers = keys.verifiers(&origin, &deployment).context("the names of the keys")?;
-            let exports = context.config.export_key_file();
-            if exports.exists() {
-                let signer =
-                    key_file::read_export(&exports)?.signer(&deployment).context("the key's name")?;
-                verifiers.push(signer.verifier().clone());
-            }
-            if context.json {
-                let verifiers: Vec<String> = verifiers.iter().map(ToString::to_string).collect();
-                return print::json(&json!({"origin": origin, "verifier_keys": verifiers}));
-            }
-            verifiers.iter().try_for_each(|verifier| print::line(&verifier.to_string()))
-        }
+        Command::Show(args) => show::run(context, &args),
     }
 }
 
@@ -147,7 +130,8 @@ fn not_signed(answer: &Value, keys: &SealKeys) -> Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use audit_proof::NodeHash;
+    use audit_proof::{NodeHash, origin};
+    use serde_json::json;
 
     use super::*;
 

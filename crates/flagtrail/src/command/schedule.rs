@@ -36,8 +36,8 @@ pub(crate) struct Create {
     /// Name of the destination in the server's configuration that exports are brought to
     #[arg(long, value_name = "DESTINATION")]
     destination: String,
-    /// How long before its due time an export begins, such as 30d; by default where the last that is done ended, or earlier, so
-    /// that what came late is in it too
+    /// How long before its due time an export begins, such as 30d; by default where the last that is done ended. Either way
+    /// earlier, where one was missed, or records came late into the time of those before, so that they are in it too
     #[arg(long, value_name = "DURATION")]
     covers: Option<String>,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! `flagtrail verify`: checks an export without a server, segments of the log, an archive, or what a server serves.
 
 mod archive;
+mod rows;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ fn on_disk(dir: &Path, trust: &Trust) -> Result<Report> {
     if !dir.join("manifest.json").exists() && archive::is_one(dir) {
         return archive::check(dir, trust);
     }
-    Ok(audit_verify::verify_directory(dir, trust)?)
+    Ok(audit_verify::verify_directory(dir, trust, Some(&rows::ParquetRows))?)
 }
 
 /// An error that says in which way what was checked does not pass.

@@ -5,6 +5,7 @@
 //! people ask for exact values of have bloom filters. Rows stand in order of (partition, seq), and the file says so.
 
 mod group;
+mod read;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
 
 use self::group::RowGroup;
+pub use self::read::{ParquetCell, read_parquet};
 use super::columns::Row;
 use super::record::{FileSummary, LogMessage, Messages, Place};
 use super::view::RecordView;

@@ -20,7 +20,7 @@ fn report(bench: &Bench, epochs: &[u32], kept: &[String]) -> Report {
         trust.keys.extend(keys().verifiers(&origin, &deployment).unwrap());
     }
     kept.iter().for_each(|note| trust.add_kept("kept", note.as_bytes()).unwrap());
-    verify_directory(&bench.there().join("audit"), &trust).unwrap()
+    verify_directory(&bench.there().join("audit"), &trust, None).unwrap()
 }
 
 /// Of each partition, a segment is lost for this reason, and the chain holds all the same.

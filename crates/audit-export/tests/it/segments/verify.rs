@@ -1,5 +1,7 @@
 //! What `audit-verify` says of segments: that they are whole, and of every way to tamper with them, what was done where.
 
+mod rows;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -74,14 +76,14 @@ impl Made {
     fn after(&self, tamper: impl FnOnce(&Path)) -> Report {
         let (_dir, prefix) = copied(&self.prefix());
         tamper(&prefix);
-        verify_directory(&prefix, &self.trust).unwrap()
+        verify_directory(&prefix, &self.trust, None).unwrap()
     }
 
     /// What is found by whoever has kept a checkpoint, too.
     fn against(&self, prefix: &Path, kept: &str) -> Report {
         let mut trust = self.trust.clone();
         trust.add_kept("kept", kept.as_bytes()).unwrap();
-        verify_directory(prefix, &trust).unwrap()
+        verify_directory(prefix, &trust, None).unwrap()
     }
 }
 
@@ -168,7 +170,7 @@ async fn an_untouched_chain_is_proven_to_whoever_has_the_keys_and_says_what_it_d
     assert!(says(&report.not_covered, "after the last segment"));
 
     // Of the folder itself, and without keys.
-    let report = verify_directory(&made.prefix().join("segments"), &Trust::default()).unwrap();
+    let report = verify_directory(&made.prefix().join("segments"), &Trust::default(), None).unwrap();
     assert!(report.passes(), "{:#?}", report.findings);
     assert!(says(&report.asserted, "no key of it was given"));
     assert!(!says(&report.proven, "have signed"));
@@ -176,7 +178,7 @@ async fn an_untouched_chain_is_proven_to_whoever_has_the_keys_and_says_what_it_d
     // With the keys of other partitions alone, nothing vouches for this one.
     let mut others = made.trust.clone();
     others.keys.retain(|key| key.name() != last.cut.origin);
-    let report = verify_directory(&made.prefix(), &others).unwrap();
+    let report = verify_directory(&made.prefix(), &others, None).unwrap();
     assert!(!report.passes() && !report.is_damaged());
     found(&report, &format!("p{:05}", made.partition), "none of the keys given is its");
 }

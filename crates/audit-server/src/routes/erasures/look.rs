@@ -1,10 +1,12 @@
-//! One request's look at the archive: that it has everything, what in it concerns the person, and that it has followed.
+//! One request's look at the archive: that it has everything, what in it concerns the person, that its leaves are those
+//! that were signed, and that it has followed.
 //! Each has its share of the time that the server gives any request, so that what is done is answered with.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use audit_archive::{Concerned, LeftOff, Looked, ORDER_RUNS_MAX, PartitionEnd, Subjects};
-use audit_journal::{Bounds, Position};
+use audit_journal::{Bounds, Partition, Position};
 use tokio_util::sync::CancellationToken;
 
 use super::ErasureRequest;
@@ -96,6 +98,27 @@ pub(super) async fn look(
         }
     }
     Ok(looked)
+}
+
+/// Refuses where a partition that something was found in has a checkpoint with another root than its tree: what is erased is
+/// told by the numbers of leaves, and in a tree that is not the signed one these may be other people's records.
+pub(super) async fn must_be_the_signed(app: &App, found: &[Concerned]) -> Result<(), Problem> {
+    let partitions: BTreeSet<Partition> = found.iter().map(|concerned| concerned.tree.partition).collect();
+    let mismatch = on_archive(app, move |reader| {
+        for partition in partitions {
+            if let Some(row) = reader.standing_mismatch(partition).map_err(refused)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    });
+    let Some(row) = mismatch.await? else { return Ok(()) };
+    let why = row
+        .detail
+        .unwrap_or_else(|| format!("checkpoint {} of partition {} has another root", row.seq, row.partition));
+    Err(Problem::new(Kind::Conflict, format!("this request erased nothing: {why}")).hint(
+        "build this archive anew (`flagtrail archive rebuild --yes`); where that finds the same, the log was altered or its key was used elsewhere: restore the log, or accept it as it stands (`flagtrail log new-epoch`) and then build the archives anew",
+    ))
 }
 
 /// How many records order that this is erased, with everything that only mentions the person.
