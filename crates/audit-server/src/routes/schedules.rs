@@ -88,8 +88,8 @@ async fn get_schedule(State(app): State<App>, Path(name): Path<String>) -> Resul
 /// From then on, exports are made at its times and brought to its destination: `name`, `cron` (five fields), `time_zone` (an IANA
 /// name) and `destination` are needed; `filter`, `text`, `covers` and `format` say which records and how. Without `covers`, each
 /// export begins where the last that is done ended, or earlier, so that what came late is in it too: together they hold every
-/// record of what happens from now on. With `covers`, such as `30d`, each begins so long before its due time, and earlier only where one was missed, or a
-/// record that happened in the time of those before came to the log after them.
+/// record of what happens from now on. With `covers`, such as `30d`, each begins so long before its due time, and earlier only
+/// where one was missed, or a record that happened in the time of those before came to the log after them.
 #[utoipa::path(
     post, path = "/v1/schedules", tag = "exports",
     request_body(content = Object, content_type = "application/json"),
