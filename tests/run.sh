@@ -5,6 +5,10 @@
 #   ./tests/run.sh              all of it
 #   TEST_THREADS=4 ./tests/run.sh   more tests at a time; three of them may run three brokers of half a gigabyte each
 #
+# The made-up year in crates/flagtrail/tests/it/scenario has 12,000 records here, as in any debug build; in an optimised one it has 50,000:
+#
+#   cargo test --release -p flagtrail --test it scenario
+#
 # It needs Rust and a C toolchain, and network for what it fetches. On Debian and Ubuntu it installs what else is missing; elsewhere it
 # says what to install. The brokers are started and stopped by the tests; nothing is left running.
 set -euo pipefail

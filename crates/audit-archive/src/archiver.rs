@@ -81,6 +81,7 @@ impl Archiver {
                 deployment: identity.deployment.to_string(),
                 partition,
                 partitions: identity.partitions,
+                epoch: identity.epoch,
                 full_text: config.full_text,
                 log_keys: config.log_keys.clone(),
                 tag_key: journal.identity().tag_key(),

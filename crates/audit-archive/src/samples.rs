@@ -54,7 +54,8 @@ pub(crate) fn identity(partition: u32) -> StoreIdentity {
     StoreIdentity {
         deployment: "test".to_owned(),
         partition,
-        partitions: 2,
+        partitions: 1,
+        epoch: 0,
         full_text: true,
         log_keys: LogKeys::default(),
         tag_key: TagKey::derive(b"test"),

@@ -252,7 +252,7 @@ CREATE TABLE checkpoint (                   -- signed heads as they stand on the
 ) STRICT;
 -- verdict: agrees      the tree of this file had that root at that size
 --          unsigned    the same, but no key of the log is known here, so nothing is said of its signatures
---          pending     the file is not that far yet
+--          pending     the file is not that far yet, or of an epoch of which it has nothing yet
 --          before      it is of a time before the file begins, or of a log that it never saw: nothing to compare with
 --          mismatch    the tree of this file had another root: the log was altered, or this file, or the key signs for two
 --          shrunk      smaller than one that was signed before it

@@ -29,8 +29,8 @@ pub use destination::{
 };
 pub use error::ExportError;
 pub use evidence::{
-    Evidence, EvidenceFile, EvidenceKeys, ExportKey, ExportKeyError, PartitionEvidence, Population,
-    PreviousExport, Provable, SourceState, Subject, Totals, Vouching,
+    Anchored, AnchoredBy, Evidence, EvidenceFile, EvidenceKeys, ExportKey, ExportKeyError, PartitionEvidence,
+    Population, PreviousExport, Provable, SourceState, Subject, Totals, Vouching,
 };
 pub use job::ExportJob;
 pub use jobs::{EXPORTS_KEPT_MAX, ExportJobs, ExportRunner, JOBS_WAITING_MAX};

@@ -219,10 +219,11 @@ fn finished(job: &ExportJob) -> Result<Option<Manifest>, ExportError> {
 /// is stopped is cut where it is and listed as incomplete.
 async fn cut(journal: &Journal, reader: &Reader, stop: &CancellationToken) -> Result<Vec<Cut>, ExportError> {
     let log = journal.bounds(Topic::Records).await?;
+    let epoch = journal.identity().epoch;
     let began = Instant::now();
     loop {
         let (archive, ends) = (reader.clone(), log.clone());
-        if let Some(cuts) = blocking(move || look(&archive, &ends)).await? {
+        if let Some(cuts) = blocking(move || look(&archive, epoch, &ends)).await? {
             return Ok(cuts);
         }
         if began.elapsed() > ARCHIVE_WAIT_MAX {
@@ -235,22 +236,24 @@ async fn cut(journal: &Journal, reader: &Reader, stop: &CancellationToken) -> Re
 }
 
 /// The cuts, once every partition is passed or stopped.
-fn look(reader: &Reader, log: &[Bounds]) -> Result<Option<Vec<Cut>>, ExportError> {
+fn look(reader: &Reader, epoch: u32, log: &[Bounds]) -> Result<Option<Vec<Cut>>, ExportError> {
     let status = match reader.status() {
         // An archive that has only just been started has no files yet.
         Err(audit_archive::QueryError::NoArchive(_)) => return Ok(None),
         status => status?,
     };
+    let archived = reader.since(&[])?;
     let mut cuts = Vec::new();
     for bounds in log {
-        let Some(partition) = status.partitions.iter().find(|p| p.end.partition == bounds.partition) else {
-            return Ok(None);
-        };
-        let complete = partition.end.next >= bounds.end;
-        if !complete && partition.stopped.is_none() {
+        let status = status.partitions.iter().find(|status| status.end.partition == bounds.partition);
+        let reached = archived.iter().find(|since| since.place.partition == bounds.partition);
+        let Some((status, reached)) = status.zip(reached) else { return Ok(None) };
+        // After a new epoch the archive may have been further on the log before.
+        let complete = reached.place.is_past(epoch, bounds);
+        if !complete && status.stopped.is_none() {
             return Ok(None);
         }
-        let PartitionEnd { partition, next, seq } = partition.end;
+        let PartitionEnd { partition, next, seq } = reached.end;
         cuts.push(Cut { partition, start: bounds.start, end: next, seq, complete, records: 0, erased: 0 });
     }
     Ok(Some(cuts))

@@ -150,11 +150,12 @@ impl Watcher<'_> {
         &self,
         ends: Vec<Bounds>,
     ) -> Result<Option<BTreeMap<String, SourceHeard>>, LookError> {
-        let began = Instant::now();
+        let (began, epoch) = (Instant::now(), self.app.journal().identity().epoch);
         loop {
             let ends = ends.clone();
-            let heard = self.ask(move |reader| reader.covers(&ends)?.then(|| reader.sources()).transpose());
-            let heard = heard.await?;
+            let heard = self
+                .ask(move |reader| reader.is_level(epoch, &ends)?.then(|| reader.sources()).transpose())
+                .await?;
             if heard.is_some() || began.elapsed() >= CATCH_UP_MAX {
                 return Ok(heard);
             }

@@ -18,7 +18,7 @@ mod trust;
 
 pub use export::{verify_export, verify_export_with};
 pub use report::{Finding, FindingKind, Report};
-pub use segments::{Cell, RowReader, verify_segments};
+pub use segments::{Cell, NamedCell, RowReader, verify_segments};
 pub use trust::{Kept, Trust};
 
 /// Checks what a directory holds: segments of the log ([`verify_segments`], with what reads their rows, where there is one), or

@@ -64,6 +64,9 @@ pub(crate) struct Evidence {
     pub(crate) provable: Provable,
     pub(crate) asserted: Vec<String>,
     pub(crate) partitions: Vec<PartitionEvidence>,
+    /// Since when partitions are anchored outside; absent in exports of a release that did not say.
+    #[serde(default)]
+    pub(crate) anchored: Option<Vec<Anchored>>,
     pub(crate) totals: Totals,
     pub(crate) files: Vec<EvidenceFile>,
 }
@@ -94,6 +97,9 @@ pub(crate) struct Subject {
 pub(crate) struct PartitionEvidence {
     pub(crate) partition: u32,
     pub(crate) origin: Option<String>,
+    /// How many messages of former logs the export's archive has before leaf 0.
+    #[serde(default)]
+    pub(crate) first_seq: u64,
     pub(crate) start_size: u64,
     pub(crate) start_peaks: Vec<NodeHash>,
     pub(crate) covered_size: u64,
@@ -105,6 +111,20 @@ pub(crate) struct PartitionEvidence {
     pub(crate) base_size: Option<u64>,
     pub(crate) former_records: u64,
     pub(crate) population: Population,
+}
+
+/// The first checkpoint of a partition that outside witnesses cosigned, as the exporter says.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Anchored {
+    pub(crate) partition: u32,
+    pub(crate) size: u64,
+    pub(crate) by: Vec<AnchoredBy>,
+}
+
+/// A witness.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AnchoredBy {
+    pub(crate) name: String,
 }
 
 /// What became of the leaves.

@@ -51,9 +51,16 @@ pub(crate) struct Document {
     /// Replays under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) replays: Vec<Replay>,
+    /// What came of replays that are through, while their orders stand among the settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) through: Vec<Through>,
     /// The number of the last replay that was taken up: each is taken up once.
     #[serde(default, skip_serializing_if = "is_zero_u64")]
     pub(crate) replayed: u64,
+    /// How often a record was skipped that the endpoint's format has no word for, in replays too. What lies past the
+    /// watermark comes again after a crash, and counts again.
+    #[serde(default, skip_serializing_if = "is_zero_u64")]
+    pub(crate) skipped: u64,
     /// Since when every attempt has failed, milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_failure_at: Option<i64>,
@@ -106,6 +113,40 @@ pub(crate) struct Replay {
     /// Projects that wait, as in the document itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) blocked: Vec<Blocked>,
+    /// What came of those that are settled.
+    #[serde(default, skip_serializing_if = "Tally::is_empty")]
+    pub(crate) tally: Tally,
+}
+
+/// A replay that is through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Through {
+    /// Which one: the number of its order.
+    pub(crate) number: u64,
+    /// What came of its deliveries.
+    pub(crate) tally: Tally,
+}
+
+/// What came of deliveries. Each counts once, with the commit that settles it: if that is lost, so is the count, and
+/// the delivery is made and counted again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Tally {
+    /// They arrived.
+    #[serde(skip_serializing_if = "is_zero_u64")]
+    pub(crate) sent: u64,
+    /// The endpoint's format has no word for their records.
+    #[serde(skip_serializing_if = "is_zero_u64")]
+    pub(crate) skipped: u64,
+    /// Every attempt failed.
+    #[serde(skip_serializing_if = "is_zero_u64")]
+    pub(crate) given_up: u64,
+}
+
+impl Tally {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
@@ -135,7 +176,9 @@ impl Document {
             pending: Vec::new(),
             blocked: Vec::new(),
             replays: Vec::new(),
+            through: Vec::new(),
             replayed: 0,
+            skipped: 0,
             first_failure_at: None,
         }
     }

@@ -27,6 +27,8 @@ pub struct PartitionStanding {
     pub pending: u64,
     /// When the first of them is due, milliseconds since 1970.
     pub next_due_ms: Option<i64>,
+    /// Records that were not sent, for the endpoint's format has no word for them.
+    pub skipped: u64,
     /// Since when every attempt has failed, milliseconds since 1970.
     pub failing_since_ms: Option<i64>,
 }
@@ -58,6 +60,7 @@ impl PartitionStanding {
                 is_level: false,
                 pending: 0,
                 next_due_ms: None,
+                skipped: 0,
                 failing_since_ms: None,
             },
             Some(document) => Self {
@@ -66,6 +69,7 @@ impl PartitionStanding {
                 next: document.cursor.or(watermark).unwrap_or(start),
                 pending: document.pending.len() as u64,
                 next_due_ms: document.pending.iter().map(|pending| pending.due).min(),
+                skipped: document.skipped,
                 failing_since_ms: document.first_failure_at,
             },
         })
@@ -121,6 +125,7 @@ mod tests {
             is_level,
             pending: 0,
             next_due_ms: None,
+            skipped: 0,
             failing_since_ms: None,
         }
     }

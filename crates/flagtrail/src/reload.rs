@@ -21,13 +21,17 @@ const LOOK_PAUSE: Duration = Duration::from_secs(5);
 /// What is done with new contents.
 type Apply = Box<dyn FnMut() -> Result<()> + Send>;
 
+/// Which files a setting names now.
+type Names = Box<dyn FnMut() -> Vec<PathBuf> + Send>;
+
 /// Some files that one setting names.
 struct Watched {
     setting: &'static str,
-    files: Vec<PathBuf>,
+    names: Names,
     /// `None`: nothing can be done before the next start.
     apply: Option<Apply>,
-    seen: [u8; 32],
+    /// The files that it named, and what they held.
+    seen: (Vec<PathBuf>, [u8; 32]),
 }
 
 /// The files of a process.
@@ -41,10 +45,22 @@ impl Reloader {
     /// Of a setting that is watched already this begins anew. A change takes a restart, unless
     /// [`Reloader::apply`] says what to do.
     pub(crate) fn watch(&mut self, setting: &'static str, files: Vec<PathBuf>) {
+        self.watch_named(setting, move || files.clone());
+    }
+
+    /// The same of files that one of them names, so that there may be others after a change: `names` is asked at every
+    /// look. Where it names none at first, nothing is looked at.
+    pub(crate) fn watch_named(
+        &mut self,
+        setting: &'static str,
+        names: impl FnMut() -> Vec<PathBuf> + Send + 'static,
+    ) {
         self.watched.retain(|watched| watched.setting != setting);
+        let mut names: Names = Box::new(names);
+        let files = names();
         if !files.is_empty() {
-            let seen = digest(&files);
-            self.watched.push(Watched { setting, files, apply: None, seen });
+            let held = digest(&files);
+            self.watched.push(Watched { setting, names, apply: None, seen: (files, held) });
         }
     }
 
@@ -100,7 +116,11 @@ impl Watched {
     }
 
     fn look(&mut self) {
-        let now = digest(&self.files);
+        // If another file is named between this line and the next, or while the change is applied, the next look finds
+        // that these are no longer those that were seen.
+        let files = (self.names)();
+        let held = digest(&files);
+        let now = (files, held);
         if now == self.seen {
             return;
         }
@@ -172,6 +192,38 @@ mod tests {
         assert_eq!(looked(&mut reloader), 2);
         std::fs::write(&file, "two").unwrap();
         assert_eq!(looked(&mut reloader), 3);
+    }
+
+    #[test]
+    fn a_file_that_is_named_while_the_process_runs_is_looked_at_from_then_on_and_one_no_longer_named_is_not()
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let [config, first, second] = ["config", "first", "second"].map(|name| dir.path().join(name));
+        let name = |file: &std::path::Path| std::fs::write(&config, file.to_str().unwrap()).unwrap();
+        name(&first);
+        let applied = Arc::new(AtomicUsize::new(0));
+        let mut reloader = Reloader::default();
+        let (named_in, count) = (config.clone(), applied.clone());
+        reloader.watch_named("some.secret_file", move || {
+            let named = std::fs::read_to_string(&named_in).unwrap();
+            vec![named_in.clone(), named.into()]
+        });
+        reloader.apply("some.secret_file", move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        let looked = |reloader: &mut Reloader| {
+            reloader.watched.iter_mut().for_each(Watched::look);
+            applied.load(Ordering::Relaxed)
+        };
+        std::fs::write(&second, "before it is named").unwrap();
+        assert_eq!(looked(&mut reloader), 0);
+        name(&second);
+        assert_eq!(looked(&mut reloader), 1);
+        std::fs::write(&second, "after that").unwrap();
+        assert_eq!(looked(&mut reloader), 2);
+        std::fs::write(&first, "which nobody names").unwrap();
+        assert_eq!(looked(&mut reloader), 2);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl System {
         reloader.watch(DECLARED, config.declared_secret_files());
         reloader.watch(HOOKS_TLS, config.hooks.tls.files());
         reloader.watch(ADMIN_TOKEN, vec![config.admin_token_file()]);
-        reloader.watch(EGRESS, config.egress_files());
+        watch_egress(&mut reloader, config);
         let keys = config.keys()?;
         let makes_key = keys.is_none() && missing_key == MissingKey::Make;
         let declaration = config.declaration()?;
@@ -352,6 +352,18 @@ impl System {
                 .and(Err(anyhow!("the drain took longer than shutdown.drain; what is durable stays so"))),
         }
     }
+}
+
+/// Watches the configuration, and what it names of the egress policy: that alone is read again of it.
+fn watch_egress(reloader: &mut Reloader, config: &Config) {
+    let (from, mut files) = (config.clone(), config.egress_files());
+    reloader.watch_named(EGRESS, move || {
+        // While the configuration can't be read, what it named last.
+        if let Some(now) = from.egress_files_of_now() {
+            files = now;
+        }
+        files.clone()
+    });
 }
 
 /// The keys by which the archive checks checkpoints: those that are named, and where this process signs itself, its own.

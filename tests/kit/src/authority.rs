@@ -12,7 +12,10 @@ use tokio_rustls::rustls::{
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
-    version::TLS12,
+};
+pub use tokio_rustls::rustls::{
+    SupportedProtocolVersion,
+    version::{TLS12, TLS13},
 };
 
 /// When what is expired began and ended.
@@ -85,20 +88,24 @@ impl Authority {
 
 impl Identity {
     /// What a server with this identity is configured with. With `clients` it demands a certificate by that authority,
-    /// and speaks TLS 1.2, in which a client learns within the handshake that it is not wanted.
+    /// and speaks that version alone: by TLS 1.2 a client learns within the handshake that it is not wanted, by TLS 1.3
+    /// only after it.
     ///
     /// # Errors
     /// When certificate and key don't belong together.
-    pub fn server(&self, clients: Option<&Authority>) -> Result<Arc<ServerConfig>> {
+    pub fn server(
+        &self,
+        clients: Option<(&Authority, &'static SupportedProtocolVersion)>,
+    ) -> Result<Arc<ServerConfig>> {
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = match clients {
             None => builder.with_safe_default_protocol_versions()?,
-            Some(_) => builder.with_protocol_versions(&[&TLS12])?,
+            Some((_, version)) => builder.with_protocol_versions(&[version])?,
         };
         let builder = match clients {
             None => builder.with_no_client_auth(),
-            Some(authority) => {
+            Some((authority, _)) => {
                 let mut roots = RootCertStore::empty();
                 roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes())?)?;
                 let verifier =

@@ -149,7 +149,17 @@ async fn serve(
     counts: &Counts,
 ) -> std::io::Result<()> {
     if let Some(tls) = tls {
-        let mut stream = tls.accept(stream).await?;
+        let mut stream = match tls.accept(stream).into_fallible().await {
+            Ok(stream) => stream,
+            Err((error, mut refused)) => {
+                // Why stands in an alert. What comes until the client has read that is taken: left unread it would
+                // reset the connection.
+                refused.shutdown().await?;
+                let mut bytes = [0; 1024];
+                while refused.read(&mut bytes).await? > 0 {}
+                return Err(error);
+            }
+        };
         perform(&mut stream, acts, counts).await?;
         return stream.shutdown().await;
     }

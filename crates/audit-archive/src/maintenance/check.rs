@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use audit_journal::Partition;
 use audit_proof::{Leaf, NodeHash, leaf_hash};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
@@ -63,8 +64,8 @@ impl CheckReport {
     }
 }
 
-/// Checks every file: SQLite's own integrity check; that messages are numbered without holes up to the
-/// position; that each body still has the hash it was archived with, and that the Merkle tree is made of these
+/// Checks that each partition of the log has a file, and every file: SQLite's own integrity check; that messages are numbered
+/// without holes up to the position; that each body still has the hash it was archived with, and that the Merkle tree is made of these
 /// messages; that each row's id is its record's; that the marks of duplicates point at earlier records of the same
 /// id; that what is counted of each source is what there is; that records (up to a thousand of a file) are found by
 /// their words; that intervals of access are what the records give when they are folded again; that every order to erase was
@@ -75,11 +76,21 @@ impl CheckReport {
 pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, MaintenanceError> {
     let dir = dir.as_ref();
     let mut report = CheckReport::default();
-    for partition in archived_partitions(dir)? {
-        let path = partition_file(dir, partition);
+    let there = archived_partitions(dir)?;
+    let mut partitions: Partition = 0;
+    for partition in &there {
+        let path = partition_file(dir, *partition);
         let conn = open_to_read(&path)?;
         report.files += 1;
-        check_file(&conn, &path, &mut report).map_err(|error| MaintenanceError::at(&path, error))?;
+        let checked = check_file(&conn, &path, &mut report);
+        let of_log = checked.and_then(|()| {
+            conn.query_row("SELECT partitions FROM archive", (), |row| row.get::<_, Partition>(0))
+        });
+        partitions = partitions.max(of_log.map_err(|error| MaintenanceError::at(&path, error))?);
+    }
+    for partition in (0..partitions).filter(|partition| !there.contains(partition)) {
+        let problem = format!("it is missing: the log has {partitions} partitions, and each has a file");
+        report.add(&partition_file(dir, partition), problem);
     }
     Ok(report)
 }

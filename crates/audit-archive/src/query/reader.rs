@@ -72,8 +72,16 @@ impl Reader {
         ends(&self.pool.session(None)?)
     }
 
-    /// Whether everything before the given ends of the log is archived. An export reads the ends of the
-    /// log when it starts and waits for this.
+    /// Whether everything before the given ends of a log of this epoch is archived. After a new epoch an archive may have
+    /// been further on the log before: of the one in its place it then has nothing yet.
+    pub fn is_level(&self, epoch: u32, log: &[Bounds]) -> Result<bool, QueryError> {
+        let archived = self.since(&[])?;
+        Ok(log.iter().all(|bounds| {
+            bounds.end <= bounds.start || archived.iter().any(|since| since.place.is_past(epoch, bounds))
+        }))
+    }
+
+    /// [`Reader::is_level`] of a log that never was replaced.
     pub fn covers(&self, log: &[Bounds]) -> Result<bool, QueryError> {
         let archived = self.ends()?;
         Ok(log.iter().all(|bounds| {

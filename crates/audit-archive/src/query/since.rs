@@ -1,6 +1,6 @@
 //! What an archive took in since a place on the log.
 
-use audit_journal::{Offset, Partition};
+use audit_journal::{Bounds, Offset, Partition};
 use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,16 @@ pub struct LogPlace {
     pub epoch: u32,
     /// The first offset of it that was not looked at.
     pub next: Offset,
+}
+
+impl LogPlace {
+    /// Whether everything before the end of its partition lies before it, in a log of this epoch. A place of a former epoch
+    /// is past an end only where it is that end: one that lies further stood on a log that was replaced, and of the log in
+    /// its place nothing was looked at yet.
+    pub fn is_past(&self, epoch: u32, log: &Bounds) -> bool {
+        let is_of_it = self.epoch >= epoch || self.next == log.end || log.end <= log.start;
+        self.partition == log.partition && self.next >= log.end && is_of_it
+    }
 }
 
 /// What is archived of a partition since a place.
@@ -88,11 +98,33 @@ fn first_since(file: &File, place: LogPlace, end: u64) -> rusqlite::Result<u64> 
 
 #[cfg(test)]
 mod tests {
+    use audit_journal::Bounds;
     use serde_json::json;
 
     use super::LogPlace;
     use crate::query::Reader;
     use crate::samples::{message, record, store};
+
+    #[test]
+    fn a_place_on_a_log_that_was_replaced_is_past_no_end_of_the_one_in_its_place() {
+        let place = |epoch, next| LogPlace { partition: 0, epoch, next };
+        let log = |start, end| Bounds { partition: 0, start, end };
+        for (place, log, is_past) in [
+            (place(0, 60), log(0, 20), false),
+            (place(0, 19), log(0, 20), false),
+            (place(9, 19), log(0, 20), false),
+            (place(9, 20), log(0, 20), true),
+            // More came since the end was asked for.
+            (place(9, 25), log(0, 20), true),
+            // The same log goes on in a later epoch, and nothing came to it since.
+            (place(0, 20), log(0, 20), true),
+            // There is nothing to look at.
+            (place(0, 60), log(0, 0), true),
+        ] {
+            assert_eq!(place.is_past(9, &log), is_past, "{place:?} {log:?}");
+        }
+        assert!(!place(9, 60).is_past(9, &Bounds { partition: 1, start: 0, end: 20 }));
+    }
 
     #[test]
     fn what_came_since_a_place_begins_at_the_same_message_in_every_epoch_and_with_holes_in_the_log() {

@@ -16,12 +16,16 @@ use serde_json::json;
 use super::StoreError;
 use super::rows::Counts;
 use super::tree::{StoredTree, stored_trees};
+use crate::schema::RECORDS;
 
 /// Most checkpoints that are compared with the tree in one go, so that rows don't wait for them.
 pub(crate) const JUDGED_AT_ONCE_MAX: usize = 64;
 
 /// Most origins of which it is remembered which tree they are of; another one is judged anew each time.
 const ORIGINS_KNOWN_MAX: usize = 64;
+
+/// Most trees that have not begun here yet whose checkpoints wait for that: each is of an epoch that an operator began.
+const ORIGINS_HELD_MAX: usize = 64;
 
 /// What came of a checkpoint; `schema.sql` says what each means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,13 +103,18 @@ pub(crate) struct Alarm {
 pub(super) struct Judge {
     deployment: String,
     partition: Partition,
+    /// The log's, when this process opened it.
+    epoch: u32,
     keys: LogKeys,
     /// By origin: which tree it is of, by its first message, because one of its checkpoints agreed with it.
     known: HashMap<String, u64>,
     /// By origin: the largest size that was signed so far, in the order of the log.
     largest: HashMap<String, u64>,
-    /// The smallest size that waits for the tree.
+    /// The smallest size that waits for the tree, but for what is held.
     waiting: Option<u64>,
+    /// Origins of which something waits, whatever its size, because they are of an epoch of which nothing is archived yet:
+    /// a log that was replaced is another tree, which may be smaller than the one that is here.
+    held: BTreeSet<String>,
     /// What came of the one that was judged last: the next alarm of its kind is no news.
     last: Option<Verdict>,
 }
@@ -132,15 +141,18 @@ impl Judge {
         conn: &Connection,
         deployment: &str,
         partition: Partition,
+        epoch: u32,
         keys: &LogKeys,
     ) -> rusqlite::Result<Self> {
         let mut judge = Self {
             deployment: deployment.to_owned(),
             partition,
+            epoch,
             keys: keys.clone(),
             known: HashMap::new(),
             largest: HashMap::new(),
             waiting: None,
+            held: BTreeSet::new(),
             last: None,
         };
         judge.look_up(conn)?;
@@ -149,7 +161,15 @@ impl Judge {
 
     /// Reads what stands in the file: after opening it, and after a transaction that came to nothing.
     pub(super) fn look_up(&mut self, conn: &Connection) -> rusqlite::Result<()> {
-        self.waiting = smallest_waiting(conn)?;
+        let archived = archived_epoch(conn)?;
+        // Mostly there is no later one, and a first catch-up may have many that wait.
+        let mut waiting = if archived < self.epoch { waiting_origins(conn)? } else { Vec::new() };
+        waiting.retain(|origin| {
+            let epoch = epoch_of(origin, &self.deployment, self.partition);
+            epoch.is_some_and(|epoch| archived < epoch && epoch <= self.epoch)
+        });
+        self.held = waiting.into_iter().take(ORIGINS_HELD_MAX).collect();
+        self.waiting = self.smallest_waiting(conn)?;
         let last = "SELECT verdict FROM checkpoint WHERE verdict <> 'pending' ORDER BY seq DESC LIMIT 1";
         let last: Option<String> = conn.query_row(last, (), |row| row.get(0)).optional()?;
         self.last = last.as_deref().and_then(Verdict::parse);
@@ -161,6 +181,12 @@ impl Judge {
     /// Whether one that waits can be judged, now that the tree has `size` leaves.
     pub(super) fn can_go_on(&self, size: u64) -> bool {
         self.waiting.is_some_and(|waiting| waiting <= size)
+    }
+
+    /// The first message of an epoch was archived: what waited for it is looked at again.
+    pub(super) fn epoch_began(&mut self) {
+        self.held.clear();
+        self.waiting = Some(0);
     }
 
     /// Writes messages of the topic, numbered from `first` on, in the transaction that is open on `conn`. Counts those
@@ -187,7 +213,9 @@ impl Judge {
             counts.undecodable += u64::from(row.verdict == Verdict::Unreadable);
             self.in_order(conn, &mut row)?;
             if row.verdict == Verdict::Pending {
-                self.waiting = Some(self.waiting.map_or(row.size(), |size| size.min(row.size())));
+                if row.origin.as_ref().is_none_or(|origin| !self.held.contains(origin)) {
+                    self.waiting = Some(self.waiting.map_or(row.size(), |size| size.min(row.size())));
+                }
             } else {
                 self.settle(&mut row, seq);
             }
@@ -202,9 +230,11 @@ impl Judge {
         let size = trees.last().map_or(0, |tree| tree.frontier.size());
         let waiting: Vec<(u64, String)> = conn
             .prepare_cached(
-                "SELECT seq, note FROM checkpoint WHERE verdict = 'pending' AND size <= ?1 ORDER BY size, seq LIMIT ?2",
+                "SELECT seq, note FROM checkpoint
+                 WHERE verdict = 'pending' AND size <= ?1 AND origin NOT IN (SELECT value FROM json_each(?3))
+                 ORDER BY size, seq LIMIT ?2",
             )?
-            .query_map((size, JUDGED_AT_ONCE_MAX), |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map((size, JUDGED_AT_ONCE_MAX, self.held_json()), |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
         let mut update = conn.prepare_cached(
             "UPDATE checkpoint SET signed_at_s = ?2, witnesses = ?3, verdict = ?4, detail = ?5, told = ?6 WHERE seq = ?1",
@@ -224,8 +254,32 @@ impl Judge {
                 row.told
             ])?;
         }
-        self.waiting = smallest_waiting(conn)?;
+        self.waiting = self.smallest_waiting(conn)?;
         Ok(self.can_go_on(size))
+    }
+
+    /// The smallest size that waits for the tree, but for what is held.
+    fn smallest_waiting(&self, conn: &Connection) -> rusqlite::Result<Option<u64>> {
+        let smallest = "SELECT min(size) FROM checkpoint
+             WHERE verdict = 'pending' AND origin NOT IN (SELECT value FROM json_each(?1))";
+        conn.query_row(smallest, [self.held_json()], |row| row.get(0))
+    }
+
+    /// What is held, as a parameter of a query.
+    fn held_json(&self) -> String {
+        json!(self.held).to_string()
+    }
+
+    /// Whether a checkpoint is of a log in whose epoch nothing is archived yet. Such a one is compared once the first message
+    /// of the epoch is: until then it is not known whether that begins another tree.
+    fn holds(&mut self, conn: &Connection, read: &Read) -> rusqlite::Result<bool> {
+        let is_later = archived_epoch(conn)? < read.epoch && read.epoch <= self.epoch;
+        let origin = &read.checkpoint.origin;
+        if !is_later || (self.held.len() >= ORIGINS_HELD_MAX && !self.held.contains(origin)) {
+            return Ok(false);
+        }
+        self.held.insert(origin.clone());
+        Ok(true)
     }
 
     /// Whether one comes after a larger one of the same tree, in the order of the log.
@@ -360,6 +414,10 @@ impl Judge {
         }
         let is_ahead =
             known.is_none_or(|first_seq| first_seq == newest.first_seq) && *size > newest.frontier.size();
+        if known.is_none() && (own.is_some() || !is_ahead) && self.holds(conn, &read)? {
+            row.verdict = Verdict::Pending;
+            return Ok(row);
+        }
         match own {
             None if is_ahead => row.verdict = Verdict::Pending,
             // Of a former log, beyond what was archived of it, or before the place where the tree was taken up.
@@ -518,8 +576,15 @@ fn largest_of(conn: &Connection, origin: &str) -> rusqlite::Result<u64> {
     Ok(largest)
 }
 
-fn smallest_waiting(conn: &Connection) -> rusqlite::Result<Option<u64>> {
-    conn.query_row("SELECT min(size) FROM checkpoint WHERE verdict = 'pending'", (), |row| row.get(0))
+/// The epoch of the last message that is archived.
+fn archived_epoch(conn: &Connection) -> rusqlite::Result<u32> {
+    Ok(super::read_position(conn, RECORDS)?.0.epoch)
+}
+
+/// Every origin of which something waits.
+fn waiting_origins(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let origins = "SELECT DISTINCT origin FROM checkpoint WHERE verdict = 'pending' AND origin IS NOT NULL";
+    conn.prepare(origins)?.query_map((), |row| row.get(0))?.collect()
 }
 
 /// The first alarm that is not on the record yet, but for these.

@@ -57,6 +57,8 @@ pub(crate) struct StoreIdentity {
     pub(crate) deployment: String,
     pub(crate) partition: Partition,
     pub(crate) partitions: u32,
+    /// The log's epoch.
+    pub(crate) epoch: u32,
     pub(crate) full_text: bool,
     /// By which checkpoints are checked.
     pub(crate) log_keys: LogKeys,
@@ -174,7 +176,8 @@ impl Store {
         let (records, attempts) = (Place::read(&conn, RECORDS)?, Place::read(&conn, ATTEMPTS)?);
         let tree = TreeWriter::read(&conn, records.seq)?;
         let (progress, checkpoints) = (Place::read(&conn, PROGRESS)?, Place::read(&conn, CHECKPOINTS)?);
-        let judge = Judge::open(&conn, &identity.deployment, identity.partition, &identity.log_keys)?;
+        let StoreIdentity { deployment, partition: of, epoch, log_keys, .. } = identity;
+        let judge = Judge::open(&conn, deployment, *of, *epoch, log_keys)?;
         Ok(Ok(Self {
             path: path.to_owned(),
             former: None,
@@ -268,8 +271,12 @@ impl Store {
             self.things.forget();
             return written;
         }
+        let is_of_later_epoch = to.bookmark.epoch > self.records.bookmark.epoch;
         self.records = to;
         self.tree = tree;
+        if is_of_later_epoch {
+            self.judge.epoch_began();
+        }
         if inline_text {
             self.text_seq = to.seq;
         }

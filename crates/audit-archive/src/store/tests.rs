@@ -417,8 +417,8 @@ fn a_file_of_another_log_is_refused() {
     drop(store(dir.path()));
     let other = super::StoreIdentity { deployment: "another".to_owned(), ..identity(0) };
     assert!(matches!(Store::open(&file(dir.path()), &other), Err(StoreError::Other(_))));
-    let fewer = super::StoreIdentity { partitions: 1, ..identity(0) };
-    assert!(matches!(Store::open(&file(dir.path()), &fewer), Err(StoreError::Other(_))));
+    let more = super::StoreIdentity { partitions: 2, ..identity(0) };
+    assert!(matches!(Store::open(&file(dir.path()), &more), Err(StoreError::Other(_))));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod harness;
 mod kafka;
 mod kill;
 mod maintenance;
+mod retention;
 mod run;
 mod sql;
 mod tree;

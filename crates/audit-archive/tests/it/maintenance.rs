@@ -66,6 +66,29 @@ async fn a_hidden_row_is_found_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_rows_that_were_swapped_are_found_and_named() {
+    let place = archived().await;
+    let swap = "UPDATE record SET seq = -1 WHERE seq = 5; UPDATE record SET seq = 5 WHERE seq = 6;
+        UPDATE record SET seq = 6 WHERE seq = -1";
+    let found = tamper(&place, swap);
+    for seq in [5, 6] {
+        let named = format!("message {seq}: its leaf in the tree is another message's");
+        assert!(found.contains(&named), "{found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_left_out_is_named() {
+    let place = archived().await;
+    let file = place.archive_dir().join("records-01.sqlite");
+    std::fs::remove_file(&file).expect("removed");
+    let report = check(place.archive_dir()).expect("a report");
+    let [finding] = &report.findings[..] else { panic!("{report:?}") };
+    assert_eq!(finding.file, file.display().to_string());
+    assert!(finding.problem.contains("it is missing: the log has 2 partitions"), "{finding:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_under_another_id_is_found_and_named() {
     let place = archived().await;
     let found = tamper(&place, "UPDATE record SET id = 'else' WHERE seq = 5");

@@ -15,13 +15,13 @@ const SEED: [u8; 32] = [7; 32];
 const ALL: ReadLimit = ReadLimit { messages: 100_000, bytes: 64 * 1024 * 1024 };
 
 /// A sealer that signs whatever it is told to.
-struct Signer<'j> {
+pub(crate) struct Signer<'j> {
     journal: &'j Journal,
     seed: [u8; 32],
 }
 
 impl Signer<'_> {
-    fn keys(&self) -> LogKeys {
+    pub(crate) fn keys(&self) -> LogKeys {
         let signer = NoteSigner::new("any", &self.seed).expect("a key");
         LogKeys::of_verifiers([signer.verifier(), self.clock().verifier()])
     }
@@ -32,14 +32,19 @@ impl Signer<'_> {
 
     /// The honest head over the first `size` messages of partition 0.
     async fn head(&self, size: usize) -> Sealed {
-        let range = self.journal.read(Topic::Records, 0, 0, ALL).await.expect("the log");
+        self.head_of(0, size).await
+    }
+
+    /// The same of any partition.
+    pub(crate) async fn head_of(&self, partition: u32, size: usize) -> Sealed {
+        let range = self.journal.read(Topic::Records, partition, 0, ALL).await.expect("the log");
         let mut frontier = Frontier::new();
         for message in &range.messages[..size] {
             let header = |name| message.header(name).map(|value: &Bytes| &value[..]);
             let leaf = Leaf::of(frontier.size(), header("salt"), header("tags"), message.value.as_deref());
             frontier.append(leaf.hash(&mut Vec::new()), |_, _| {});
         }
-        self.sign(&frontier, range.messages[size - 1].offset + 1, 0)
+        self.sign(&frontier, range.messages[size - 1].offset + 1, partition)
     }
 
     fn sign(&self, frontier: &Frontier, next: u64, partition: u32) -> Sealed {
@@ -52,22 +57,26 @@ impl Signer<'_> {
     }
 
     async fn publish(&self, value: Vec<u8>) {
+        self.publish_to(0, value).await;
+    }
+
+    pub(crate) async fn publish_to(&self, partition: u32, value: Vec<u8>) {
         let message = NewMessage {
             key: Bytes::from_static(b"checkpoint"),
             headers: Vec::new(),
             value: Some(value.into()),
-            placement: Placement::Fixed(0),
+            placement: Placement::Fixed(partition),
         };
         let outcomes = self.journal.append(Topic::Checkpoints, vec![message]).await;
         assert!(matches!(outcomes[..], [AppendOutcome::Appended(_)]), "{outcomes:?}");
     }
 }
 
-fn signer(journal: &Journal) -> Signer<'_> {
+pub(crate) fn signer(journal: &Journal) -> Signer<'_> {
     Signer { journal, seed: SEED }
 }
 
-fn config(place: &Place, dir: &str, keys: LogKeys) -> ArchiveConfig {
+pub(crate) fn config(place: &Place, dir: &str, keys: LogKeys) -> ArchiveConfig {
     ArchiveConfig { free_bytes_min: 0, log_keys: keys, ..ArchiveConfig::new(place.beside(dir)) }
 }
 
@@ -230,10 +239,16 @@ async fn an_archive_that_was_altered_is_named_by_what_was_signed() {
 
 /// What an operator's retention does on Kafka.
 fn remove_before(place: &Place, offset: u64) {
+    remove_before_of(place, 0, offset);
+}
+
+/// The same of any partition.
+pub(crate) fn remove_before_of(place: &Place, partition: u32, offset: u64) {
     let file = rusqlite::Connection::open(place.log_file()).expect("the log's file");
-    file.execute("DELETE FROM records_0 WHERE offset < ?1", [offset]).expect("removed");
-    let first = "UPDATE partitions SET first_offset = ?1 WHERE topic = 'records' AND partition = 0";
-    file.execute(first, [offset]).expect("removed");
+    let remove = format!("DELETE FROM records_{partition} WHERE offset < ?1");
+    file.execute(&remove, [offset]).expect("removed");
+    let first = "UPDATE partitions SET first_offset = ?1 WHERE topic = 'records' AND partition = ?2";
+    file.execute(first, (offset, partition)).expect("removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use audit_proof::NodeHash;
+use audit_record::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of the evidence that this release writes.
@@ -24,6 +25,10 @@ pub struct Evidence {
     pub keys: EvidenceKeys,
     /// The range of each partition's tree that the evidence covers.
     pub partitions: Vec<PartitionEvidence>,
+    /// Since when partitions are anchored outside, as the exporting process's archive has it. Of one that is not among these
+    /// no known witness has cosigned any checkpoint.
+    #[serde(default)]
+    pub anchored: Vec<Anchored>,
     /// How many of the records delivered there are of each kind, by their leaf headers.
     pub totals: Totals,
     /// The files of the evidence.
@@ -118,6 +123,42 @@ pub struct PartitionEvidence {
     pub former_records: u64,
     /// What became of the leaves.
     pub population: Population,
+}
+
+/// The first checkpoint of a partition that outside witnesses cosigned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchored {
+    /// Which partition.
+    pub partition: u32,
+    /// How many leaves it signs.
+    pub size: u64,
+    /// Who cosigned it.
+    pub by: Vec<AnchoredBy>,
+}
+
+/// A witness, and when it cosigned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchoredBy {
+    /// The name of its key.
+    pub name: String,
+    /// Seconds since 1970.
+    #[serde(default)]
+    pub at_s: Option<u64>,
+}
+
+impl Anchored {
+    /// By whom and since when, for people.
+    pub(super) fn by_whom(&self) -> String {
+        let moment = |at_s: u64| {
+            let micros = i64::try_from(at_s).ok()?.checked_mul(1_000_000)?;
+            Timestamp::from_micros(micros).ok()
+        };
+        let one = |by: &AnchoredBy| match by.at_s.and_then(moment) {
+            Some(at) => format!("{} at {at}", by.name),
+            None => by.name.clone(),
+        };
+        self.by.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// What became of the leaves of a partition from `start_size` to `covered_size`.

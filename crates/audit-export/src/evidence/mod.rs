@@ -31,8 +31,8 @@ pub use self::key::{ExportKey, ExportKeyError};
 use self::manifest::EVIDENCE_VERSION;
 pub(crate) use self::manifest::Tool;
 pub use self::manifest::{
-    Evidence, EvidenceFile, EvidenceKeys, PartitionEvidence, Population, PreviousExport, Provable,
-    SourceState, Subject, Totals,
+    Anchored, AnchoredBy, Evidence, EvidenceFile, EvidenceKeys, PartitionEvidence, Population,
+    PreviousExport, Provable, SourceState, Subject, Totals,
 };
 use self::partition::{Delivered, PartitionWriter};
 use crate::error::ExportError;
@@ -164,6 +164,7 @@ impl EvidenceWriter<'_> {
             sources.retain(|source| of_scopes.contains(&source.name));
         }
         let not_proven = not_proven(&partitions, state, &keys);
+        let anchored = anchored(reader, &partitions)?;
         let evidence = Evidence {
             version: EVIDENCE_VERSION,
             provable: claim.provable,
@@ -171,6 +172,7 @@ impl EvidenceWriter<'_> {
             not_proven,
             keys,
             partitions,
+            anchored,
             totals,
             files,
         };
@@ -183,6 +185,17 @@ impl EvidenceWriter<'_> {
         .write();
         Ok(Written { evidence, sources, guide })
     }
+}
+
+/// Which partitions outside witnesses vouch for, and since when.
+fn anchored(reader: &Reader, partitions: &[PartitionEvidence]) -> Result<Vec<Anchored>, ExportError> {
+    let mut found = Vec::new();
+    for PartitionEvidence { partition, .. } in partitions {
+        let Some(first) = reader.first_witnessed(*partition)? else { continue };
+        let by = first.witnesses.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        found.push(Anchored { partition: *partition, size: first.size.unwrap_or(0), by });
+    }
+    Ok(found)
 }
 
 fn public_keys(

@@ -1,6 +1,7 @@
 //! Segments over a real embedded log: whatever happens to the sealer and to the destination, none is missing, doubled or
 //! overlapping, and each proves itself.
 
+mod epochs;
 mod going_on;
 mod holes;
 mod verify;

@@ -13,21 +13,18 @@ use crate::position::{Offset, Partition};
 pub(super) fn message_of(borrowed: &BorrowedMessage<'_>) -> Message {
     let key = borrowed.key().unwrap_or_default();
     let value = borrowed.payload();
-    let headers = borrowed.headers();
-    let header_bytes: usize =
-        headers.map_or(0, |headers| headers.iter().map(|header| header.value.map_or(0, <[u8]>::len)).sum());
+    // Gone through once: librdkafka looks each of them up.
+    let headers: Vec<_> = borrowed.headers().into_iter().flat_map(|headers| headers.iter()).collect();
+    let header_bytes: usize = headers.iter().map(|header| header.value.map_or(0, <[u8]>::len)).sum();
     let mut buffer = Vec::with_capacity(key.len() + value.map_or(0, <[u8]>::len) + header_bytes);
     buffer.extend_from_slice(key);
     buffer.extend_from_slice(value.unwrap_or_default());
-    for header in headers.into_iter().flat_map(|headers| headers.iter()) {
-        buffer.extend_from_slice(header.value.unwrap_or_default());
-    }
+    headers.iter().for_each(|header| buffer.extend_from_slice(header.value.unwrap_or_default()));
     let mut rest = Bytes::from(buffer);
     let key = rest.split_to(key.len());
     let value = value.map(|value| rest.split_to(value.len()));
     let headers = headers
-        .into_iter()
-        .flat_map(|headers| headers.iter())
+        .iter()
         .map(|header| (HeaderName::read(header.key), rest.split_to(header.value.map_or(0, <[u8]>::len))))
         .collect();
     Message {

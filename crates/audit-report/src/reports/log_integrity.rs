@@ -187,18 +187,24 @@ WHERE r.seq >= :first_seq AND r.seq < :end_seq AND r.duplicate_of IS NOT NULL";
 
 fn epochs(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> {
     const SQL: &str = "SELECT e.epoch, e.first_seq,
-  (SELECT appended_at_ms FROM record WHERE seq >= e.first_seq ORDER BY seq LIMIT 1) AS began_ms
+  (SELECT appended_at_ms FROM record WHERE seq >= e.first_seq ORDER BY seq LIMIT 1) AS began_ms,
+  EXISTS (SELECT 1 FROM tree WHERE tree.first_seq = e.first_seq) AS begins_tree
 FROM epoch e ORDER BY e.epoch";
     evidence.rows(SQL, Over::Whole, Period::default(), &mut |row| {
-        let [epoch, first_seq, began] = row.values.as_slice() else { return };
+        let [epoch, first_seq, began, begins_tree] = row.values.as_slice() else { return };
         let began = began.as_integer().and_then(at_ms);
         let began = began.and_then(|at| audit_record::Timestamp::parse(&at).ok());
         let epoch = epoch.as_integer().unwrap_or(0);
         let first = first_seq.as_integer().unwrap_or(0);
-        let detail = match epoch {
-            0 => "the log's first epoch".to_owned(),
-            epoch => format!(
+        let detail = match (epoch, first) {
+            (0, _) => "the log's first epoch".to_owned(),
+            (epoch, 0) => format!("epoch {epoch}: nothing of the log before it is archived here"),
+            (epoch, first) if begins_tree.as_integer() == Some(1) => format!(
                 "epoch {epoch} began with message {first}: the log was replaced, and the tree begins anew"
+            ),
+            // As where retention overtook a reader.
+            (epoch, first) => format!(
+                "epoch {epoch} began with message {first}: the log was accepted as it stood, and its tree goes on"
             ),
         };
         let mut cells = plain(row.partition, "epoch", "information", None, detail);

@@ -28,9 +28,28 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let config = EmbeddedConfig { path: dir.path().join("journal.sqlite"), partitions: 2 };
-        let journal = Journal::open(JournalConfig::Embedded(config)).await.unwrap();
+        Self::open(tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same log and its archive in the log's next epoch: it is accepted as it stands.
+    pub(crate) async fn in_next_epoch(self) -> Self {
+        let Self { _dir: dir, journal, stop, archiving, .. } = self;
+        stop.cancel();
+        archiving.await.unwrap();
+        journal.new_epoch().await.unwrap();
+        journal.close().await;
+        drop(journal);
+        Self::open(dir).await
+    }
+
+    async fn open(dir: TempDir) -> Self {
+        let path = dir.path().join("journal.sqlite");
+        // Whoever is stopped may hold the file for a moment.
+        let journal = wait::some(ARCHIVED_WITHIN, "the log opens", || async {
+            let config = EmbeddedConfig { path: path.clone(), partitions: 2 };
+            Journal::open(JournalConfig::Embedded(config)).await.ok()
+        })
+        .await;
         let archive = ArchiveConfig { free_bytes_min: 0, ..ArchiveConfig::new(dir.path().join("archive")) };
         let archiver = Archiver::open(archive, &journal).unwrap();
         let stop = CancellationToken::new();

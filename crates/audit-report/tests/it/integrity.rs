@@ -34,6 +34,20 @@ async fn a_log_that_is_whole_has_no_findings_and_what_is_no_record_is_one() {
     bench.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_in_which_the_log_goes_on_is_not_called_a_replaced_log() {
+    let bench = Bench::new().await;
+    bench.append(&[record("1", json!({}))]).await;
+    let bench = bench.in_next_epoch().await;
+    bench.append(&[record("2", json!({}))]).await;
+    let report = bench.report("log_integrity");
+    let epochs = rows_of(&report, "epoch");
+    let told = |words: &str| epochs.iter().filter(|row| row.2.contains(words)).count();
+    assert_eq!((epochs.len(), told("its tree goes on"), told("was replaced")), (3, 1, 0), "{epochs:?}");
+    assert_eq!(total(&report, "findings"), 0, "{:?}", report.rows);
+    bench.end().await;
+}
+
 /// Verdict, count and detail of the rows of a check.
 fn rows_of(report: &audit_report::Report, check: &str) -> Vec<(String, String, String)> {
     let checks = column(report, "check");

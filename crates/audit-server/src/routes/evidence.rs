@@ -94,8 +94,8 @@ struct Checkpoints {
 }
 
 /// Whether the archive has all of a partition, and that is nothing.
-fn is_empty(reader: &Reader, log: &Bounds) -> Result<bool, Problem> {
-    if !reader.covers(std::slice::from_ref(log)).map_err(refused)? {
+fn is_empty(reader: &Reader, epoch: u32, log: &Bounds) -> Result<bool, Problem> {
+    if !reader.is_level(epoch, std::slice::from_ref(log)).map_err(refused)? {
         return Ok(false);
     }
     match reader.trees(log.partition) {
@@ -250,13 +250,15 @@ async fn list_checkpoints(State(app): State<App>) -> Result<Json<Checkpoints>, P
         Problem::new(Kind::Unavailable, "the log can't be read").retry_after_s(2).cause(error)
     })?;
     let (mut checkpoints, mut unsealed) = (Vec::new(), Vec::new());
-    for partition in 0..app.journal().identity().partitions {
+    let identity = app.journal().identity();
+    let epoch = identity.epoch;
+    for partition in 0..identity.partitions {
         let log = log.iter().find(|log| log.partition == partition).copied();
         let heads = sealed_heads(&app, partition).await?;
         let found = on_archive(&app, move |reader| {
             let found = borne_out(reader, partition, heads, None).map_err(not_shown)?;
             let has_none = match &log {
-                Some(log) if found.is_none() => is_empty(reader, log)?,
+                Some(log) if found.is_none() => is_empty(reader, epoch, log)?,
                 _ => false,
             };
             Ok((found, anchored(reader, partition)?, has_none))

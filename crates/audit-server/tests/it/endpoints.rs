@@ -136,11 +136,19 @@ async fn records_that_a_format_has_no_word_for_are_counted_by_the_reason() {
     let mut archived = record("archived");
     archived["action"] = json!("flag.archived");
     server.append("application/json", archived.to_string()).await.expect(201);
-    let both = until(&server, path, "both are skipped", |answer| answer["status"]["skipped"] == 2).await;
+    let are_skipped = |answer: &Value| answer["status"]["skipped"] == 2;
+    let both = until(&server, path.clone(), "both are skipped", are_skipped).await;
     let id = both["id"].as_str().unwrap();
     let line =
         |reason: &str| format!("flagtrail_endpoint_skipped_total{{endpoint=\"{id}\",reason=\"{reason}\"}} 1");
     metrics_tell(&server, &[line("lacks"), line("no_event")]).await;
+    let dir = server.stop().await;
+    let server = Server::start_in(dir, |wanted| {
+        wanted.archive = true;
+        wanted.deliver = true;
+    })
+    .await;
+    until(&server, path, "they are known to the next process", are_skipped).await;
     assert_eq!(receiver.count(), 0);
     server.stop().await;
 }
@@ -148,7 +156,7 @@ async fn records_that_a_format_has_no_word_for_are_counted_by_the_reason() {
 #[tokio::test]
 async fn attempts_are_listed_by_record_and_outcome_page_by_page() {
     let (server, receiver) = (server().await, Receiver::start().unwrap());
-    let path = endpoint(&server, &receiver, json!({})).await;
+    let path = endpoint(&server, &receiver, json!({"headers": {"x-key": "a secret value"}})).await;
     receiver.script([Receives::status(500).body("out of order")]);
     let first = append(&server, "a").await;
     receiver.wait_for(1, SOON).await;
@@ -169,6 +177,9 @@ async fn attempts_are_listed_by_record_and_outcome_page_by_page() {
         (&failed["status"], &failed["error"], &failed["excerpt"]),
         (&json!(500), &json!("status"), &json!("out of order"))
     );
+    assert!(failed["next_due"].is_string() && failed["duration_ms"].is_u64(), "{failed}");
+    let headers = &failed["request_headers"];
+    assert_eq!((&headers["x-key"], &headers["webhook-id"]), (&json!("***"), &json!(first)));
     let (mut found, mut next) = (Vec::new(), String::new());
     loop {
         let page = server.call("GET", &format!("{path}/deliveries?limit=2{next}"), None).await.expect(200);

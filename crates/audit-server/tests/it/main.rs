@@ -1,6 +1,7 @@
 //! The server over real HTTP, on the embedded log.
 
 mod access;
+mod alarms;
 mod bad_input;
 mod client;
 mod declared;
@@ -15,6 +16,7 @@ mod limits;
 mod operations;
 mod queries;
 mod rejected;
+mod retention;
 mod schedules;
 mod sealed;
 mod server;

@@ -1,5 +1,6 @@
 //! Checks what proves an export: signatures, checkpoints, leaf headers, and that every leaf in scope is delivered.
 
+mod anchored;
 mod beginning;
 mod claim;
 mod lines;
@@ -289,6 +290,7 @@ impl Evident<'_> {
                 ));
             }
         }
+        anchored::tell(evidence, report);
         let is_without = |part: &&Partition| {
             evidence.partitions.iter().all(|evidence| evidence.partition != part.partition)
         };

@@ -269,6 +269,12 @@ impl Check<'_> {
                     Some((_, Some(None))) => {
                         self.name(leaf, "is said to repeat a leaf that is no record: it was left out");
                     }
+                    None if body.of.is_none() && self.has_every_leaf() => {
+                        self.name(
+                            leaf,
+                            "is said to repeat a leaf, and not which one, though every leaf before it is here: it was left out",
+                        );
+                    }
                     Some((_, None)) | None => outcome.unproven_repeats += 1,
                 }
             }
@@ -282,6 +288,11 @@ impl Check<'_> {
             }
             Some(_) => self.name(leaf, "is left out for a reason that this release does not know"),
         }
+    }
+
+    /// Whether nothing comes before the leaves that are here: neither others of this tree, nor a former log.
+    fn has_every_leaf(&self) -> bool {
+        self.part.start_size == 0 && self.part.first_seq == 0
     }
 
     /// Adds a delivered record to the control totals.

@@ -24,7 +24,7 @@ use self::chain::{Chain, Found};
 use self::kept::Marks;
 use self::manifest::is_key_of;
 use self::name::{Name, Tree};
-pub use self::rows::{Cell, RowReader};
+pub use self::rows::{Cell, NamedCell, RowReader};
 use crate::bag::files_under;
 use crate::report::Report;
 use crate::trust::Trust;

@@ -30,11 +30,14 @@ pub enum Cell<'a> {
     Number(i64),
 }
 
+/// A column's name, and what stands in it.
+pub type NamedCell<'a> = (&'a str, Cell<'a>);
+
 /// Reads the Parquet files of segments.
 pub trait RowReader {
-    /// Gives every row of a file in order, as pairs of a column's name and what stands in it. An `Err` says why the file can't be
+    /// Gives every row of a file in order. An `Err` says why the file can't be
     /// read, or can't be read on: the rows before were given.
-    fn read(&self, file: &Path, each: &mut dyn FnMut(&[(&str, Cell<'_>)])) -> io::Result<()>;
+    fn read(&self, file: &Path, each: &mut dyn FnMut(&[NamedCell<'_>])) -> io::Result<()>;
 }
 
 /// The comparison of one file.

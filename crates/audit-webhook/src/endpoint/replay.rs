@@ -101,6 +101,12 @@ pub struct ReplayView {
     pub left: u64,
     /// Deliveries of it that wait to be tried again.
     pub pending: u64,
+    /// Deliveries of it that arrived.
+    pub sent: u64,
+    /// Records of it that were not sent, for the endpoint's format has no word for them.
+    pub skipped: u64,
+    /// Deliveries of it that were given up.
+    pub given_up: u64,
     /// By partition.
     pub partitions: Vec<ReplayProgress>,
 }

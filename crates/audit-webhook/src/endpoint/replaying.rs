@@ -14,7 +14,7 @@ use super::{
 };
 use crate::attempt_log::{AttemptEntry, AttemptOutcome};
 use crate::deliverer::GROUP;
-use crate::document::{Document, Replay};
+use crate::document::{Document, Replay, Tally};
 use crate::operational;
 
 /// Most attempts, of all endpoints, that are looked through for failed deliveries.
@@ -359,6 +359,8 @@ struct Progress<'a> {
     is_taken_up: bool,
     /// There until everything of it is settled.
     track: Option<&'a Replay>,
+    /// What came of it.
+    tally: Tally,
 }
 
 impl<'a> Progress<'a> {
@@ -366,10 +368,17 @@ impl<'a> Progress<'a> {
         let document = (documents.iter())
             .find(|(of, document)| *of == partition && document.incarnation == endpoint.incarnation)
             .map(|(_, document)| document);
+        let track = document
+            .and_then(|document| document.replays.iter().find(|replay| replay.number == order.number));
+        let through = document
+            .and_then(|document| document.through.iter().find(|through| through.number == order.number));
         Self {
             is_taken_up: document.is_some_and(|document| document.replayed >= order.number),
-            track: document
-                .and_then(|document| document.replays.iter().find(|replay| replay.number == order.number)),
+            track,
+            tally: track
+                .map(|track| track.tally)
+                .or(through.map(|through| through.tally))
+                .unwrap_or_default(),
         }
     }
 
@@ -386,6 +395,9 @@ fn view(endpoint: &Endpoint, order: &ReplayOrder, documents: &Documents) -> Repl
         total: 0,
         left: 0,
         pending: 0,
+        sent: 0,
+        skipped: 0,
+        given_up: 0,
         partitions: Vec::new(),
     };
     for (partition, runs) in order.runs.iter().enumerate() {
@@ -403,6 +415,9 @@ fn view(endpoint: &Endpoint, order: &ReplayOrder, documents: &Documents) -> Repl
         view.total += order.offsets_from(partition, 0);
         view.left += order.offsets_from(partition, next);
         view.pending += progress.track.map_or(0, |track| track.pending.len() as u64);
+        view.sent += progress.tally.sent;
+        view.skipped += progress.tally.skipped;
+        view.given_up += progress.tally.given_up;
         view.partitions.push(ReplayProgress { partition, next, to: last.to });
     }
     view

@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     /// Deliveries in flight, of all endpoints, and how many there may be.
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) in_flight_max: usize,
-    /// Those of deliveries that are behind, while the tail is live.
+    /// Those of deliveries and reads that are behind, while the tail is live.
     pub(crate) turns: Turns,
     pub(crate) room: Room,
     /// After failing for so long an endpoint is disabled.

@@ -4,6 +4,7 @@ mod committing;
 mod endpoints;
 mod outbox;
 mod outcomes;
+mod reading;
 mod takeover;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_journal::{Batch, Offset, Partition as PartitionIndex, Topic};
+use audit_journal::{Batch, Offset, Partition as PartitionIndex};
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ use super::commits::Part;
 use super::lease::Lease;
 use super::room::TailRoom;
 use super::slot::{Gap, Granted, Slot, Surroundings, UnderWay};
-use super::windows::{WINDOW, Windows};
+use super::windows::Windows;
 use crate::document::Document;
 use crate::endpoint::EndpointId;
 use crate::entry::Entry;
@@ -171,7 +172,7 @@ impl Partition {
                 },
                 Some(done) = self.under_way.deliveries.next() => self.finish(done),
                 Some(granted) = self.under_way.permits.next() => self.granted(granted),
-                Some((from, range)) = self.under_way.windows.next() => self.take_window(from, range),
+                Some(ended) = self.under_way.windows.next() => self.take_window(ended),
                 changed = live.changed() => {
                     if changed.is_err() {
                         return;
@@ -303,30 +304,6 @@ impl Partition {
         }
         for id in wanting {
             self.go(&id);
-        }
-    }
-
-    /// Reads what lanes that are not level wait for.
-    fn read_windows(&mut self) {
-        if let Some(from) = self.windows.next_read(Instant::now()) {
-            let (journal, partition) = (self.shared.journal.clone(), self.index);
-            self.under_way.windows.push(Box::pin(async move {
-                (from, journal.read(Topic::Records, partition, from, WINDOW).await)
-            }));
-        }
-    }
-
-    fn take_window(&mut self, from: Offset, range: Result<audit_journal::Range, audit_journal::ReadError>) {
-        self.windows.set_bytes_max(self.shared.room.windows_bytes());
-        match self.windows.arrived(from, range, Instant::now()) {
-            Ok(waited) => {
-                for id in waited {
-                    self.go(&id);
-                }
-            }
-            Err(error) => {
-                tracing::warn!(partition = self.index, from, %error, "endpoints that are behind can't read the log");
-            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use audit_journal::{Offset, Partition, Range, ReadError};
+use audit_journal::{Offset, Partition};
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ pub(super) use self::asking::Granted;
 use super::Shared;
 use super::delivery::{Delivery, Done, Of, Permits};
 use super::lease::Lease;
-use super::windows::Windows;
+use super::windows::{WindowRead, Windows};
 use crate::endpoint::EndpointId;
 use crate::entry::Entry;
 use crate::lane::{Hold, Lane, Life, TrackId};
@@ -36,7 +36,7 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(super) struct UnderWay {
     pub(super) deliveries: FuturesUnordered<Task<Done>>,
     pub(super) permits: FuturesUnordered<Task<Granted>>,
-    pub(super) windows: FuturesUnordered<Task<(Offset, Result<Range, ReadError>)>>,
+    pub(super) windows: FuturesUnordered<Task<WindowRead>>,
 }
 
 /// Records that retention removed before they were delivered: from (inclusive), to (exclusive).

@@ -7,14 +7,20 @@
 //! half as many as processors: the other half finds little to do and is free at once for what is live. While nothing is
 //! live, nothing waits for a turn, and the backlog has the machine.
 //!
+//! Looking for what to deliver takes turns as well: a lane that wants little of its backlog delivers next to nothing,
+//! and reads and passes over all of it. A turn is for one window of the log (see `Slot::reads_behind`): to read it,
+//! and for what the lanes that waited for it do with it at once.
+//!
 //! A turn bounds work, not waiting. It is held until the receiver has answered, which where the processors are the
 //! limit is most of what a delivery costs; but no longer than [`TURN_MAX`], for a receiver that takes its time keeps
-//! no processor busy. So turns pass on whatever receivers do, and what is behind always gets on: each turn makes
-//! [`TURN_MAX`] a delivery at the slowest. They are given in the order of asking, and each lane asks for one at a
-//! time, so lanes that are behind have equally many, however many records each is behind.
+//! no processor busy. In the same way a read has its turn in hand for [`READ_TURN_MAX`] at most. So turns pass on
+//! whatever receivers and the log do, and what is behind always gets on. They are given in the order of asking; each
+//! lane asks for one at a time, and each partition for one to read with, so lanes that are behind have equally many,
+//! however many records each is behind.
 //!
 //! Nothing waits for a turn with anything in hand that others want, and who has one waits for anything else only
-//! until its time is up: there is no circle to be caught in.
+//! until its time is up: there is no circle to be caught in. (A read that waits for its turn keeps nobody waiting but
+//! the lanes of its partition that are behind.)
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,8 +33,11 @@ use tokio::time::Instant;
 /// For so long after a delivery that is not behind began the tail counts as live.
 const LIVE_FOR: Duration = Duration::from_secs(1);
 
-/// How long a turn may be held. (The timer adds up to a millisecond to that.)
+/// How long the turn of a delivery may be held. (The timer adds up to a millisecond to that.)
 const TURN_MAX: Duration = Duration::from_millis(1);
+
+/// How long a read that has a turn is waited for with it in hand: about what a log that is well needs for a window.
+const READ_TURN_MAX: Duration = Duration::from_millis(5);
 
 /// Processors for each turn.
 const PROCESSORS_PER_TURN: usize = 2;
@@ -43,7 +52,7 @@ pub(crate) struct Turns {
     live_until_ms: AtomicU64,
 }
 
-/// The right to have a delivery under way that is behind.
+/// The right to have a delivery or a read under way that is behind.
 #[derive(Debug)]
 pub(super) struct Turn {
     /// Absent where none was needed, and when its time was up.
@@ -81,18 +90,27 @@ impl Turns {
     /// A turn, if there is one now.
     pub(super) fn try_take(&self) -> Option<Turn> {
         if self.is_live() {
-            Arc::clone(&self.free).try_acquire_owned().ok().map(Turn::holding)
+            Arc::clone(&self.free).try_acquire_owned().ok().map(|permit| Turn::holding(permit, TURN_MAX))
         } else {
             Some(Turn { held: None })
         }
     }
 
-    /// A turn, in the order of asking.
+    /// A turn for a delivery, in the order of asking.
     pub(super) async fn take(&self) -> Option<Turn> {
+        self.take_for(TURN_MAX).await
+    }
+
+    /// A turn for a read, in the same order.
+    pub(super) async fn take_to_read(&self) -> Option<Turn> {
+        self.take_for(READ_TURN_MAX).await
+    }
+
+    async fn take_for(&self, time: Duration) -> Option<Turn> {
         if self.is_live() {
             // The semaphore is never closed. Who waits when the tail ceases to be live still comes to its turn: those
             // before it pass theirs on.
-            Arc::clone(&self.free).acquire_owned().await.ok().map(Turn::holding)
+            Arc::clone(&self.free).acquire_owned().await.ok().map(|permit| Turn::holding(permit, time))
         } else {
             Some(Turn { held: None })
         }
@@ -104,8 +122,8 @@ impl Turns {
 }
 
 impl Turn {
-    fn holding(permit: OwnedSemaphorePermit) -> Self {
-        Self { held: Some(Held { _permit: permit, until: Instant::now() + TURN_MAX }) }
+    fn holding(permit: OwnedSemaphorePermit, time: Duration) -> Self {
+        Self { held: Some(Held { _permit: permit, until: Instant::now() + time }) }
     }
 
     /// Sees `work` through. If the turn's time is up before that, it passes on, and `work` goes on without it.
@@ -126,10 +144,10 @@ mod tests {
     use std::pin::pin;
 
     use futures_util::FutureExt;
-    use futures_util::future::join_all;
+    use futures_util::future::{join, join_all};
     use tokio::time::{Instant, advance, timeout};
 
-    use super::{Duration, LIVE_FOR, TURN_MAX, Turns};
+    use super::{Duration, LIVE_FOR, READ_TURN_MAX, TURN_MAX, Turns};
 
     /// Far longer than anything here takes; the clock is paused.
     const LONG: Duration = Duration::from_secs(600);
@@ -236,5 +254,51 @@ mod tests {
             began.elapsed() < LONG * (ROUNDS + 1),
             "they hang beside each other, not one after the other"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_and_deliveries_that_are_behind_both_get_on_while_the_tail_never_ceases_to_be_live() {
+        const READS: u32 = 100;
+        const DELIVERIES: u32 = 100;
+        let turns = Turns::new(1);
+        let began = Instant::now();
+        // A log that hangs, and a receiver that does, each asked again and again; and the tail, which goes on for ever.
+        let reads = async {
+            for _ in 0..READS {
+                let mut turn = turns.take_to_read().await.expect("a turn");
+                turn.during(pin!(tokio::time::sleep(READ_TURN_MAX * 2))).await;
+            }
+        };
+        let deliveries = async {
+            for _ in 0..DELIVERIES {
+                let mut turn = turns.take().await.expect("a turn");
+                turn.during(pin!(tokio::time::sleep(TURN_MAX * 2))).await;
+            }
+        };
+        let live = async {
+            for _ in 0u64.. {
+                turns.note_live();
+                tokio::time::sleep(LIVE_FOR / 4).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = live => unreachable!("it goes on for as long as it is waited for"),
+            _ = join(reads, deliveries) => {}
+        }
+        // Each waits for one turn of the other's, and for its own.
+        let round = (READ_TURN_MAX + TURN_MAX) * 4;
+        assert!(began.elapsed() < round * READS.max(DELIVERIES), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_in_time_is_looked_through_with_the_turn_still_in_hand() {
+        let turns = Turns::new(1);
+        turns.note_live();
+        let mut turn = turns.take_to_read().await.expect("a turn");
+        turn.during(pin!(tokio::time::sleep(READ_TURN_MAX / 2))).await;
+        assert!(turns.try_take().is_none());
+        drop(turn);
+        assert!(turns.try_take().is_some());
     }
 }

@@ -11,7 +11,7 @@ use audit_journal::Offset;
 pub(crate) use track::{Burst, Hold, Key, Track};
 
 use self::last::LastSettled;
-use crate::document::{Document, Replay};
+use crate::document::{Document, Replay, Tally, Through};
 
 /// Most deliveries of one replay in one partition that are not settled. At the bound its cursor waits.
 pub(crate) const REPLAY_PENDING_MAX: usize = 1_000;
@@ -29,12 +29,13 @@ pub(crate) enum TrackId {
     Replay(u64),
 }
 
-/// The cursor of a replay, and where it ends.
+/// The cursor of a replay, where it ends, and what came of it so far.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplayTrack {
     pub(crate) number: u64,
     pub(crate) to: Offset,
     pub(crate) track: Track,
+    tally: Tally,
 }
 
 /// Which life of an endpoint a lane lives, and where that begins.
@@ -73,6 +74,7 @@ impl Lane {
                     number: replay.number,
                     to: replay.to,
                     track: Track::load(replay.next, &replay.pending, &replay.blocked),
+                    tally: replay.tally,
                 };
                 Self {
                     log: Track::load(next, &document.pending, &document.blocked),
@@ -80,7 +82,9 @@ impl Lane {
                     last: LastSettled::load(&document.last),
                     floor: next,
                     base: Document {
+                        through: document.through.clone(),
                         replayed: document.replayed,
+                        skipped: document.skipped,
                         first_failure_at: document.first_failure_at,
                         epoch: life.epoch,
                         ..Document::level(document.incarnation)
@@ -135,25 +139,31 @@ impl Lane {
         }
     }
 
-    /// Begins the replays that were ordered since the last one begun, and ends those that no longer stand
-    /// among the orders. `ordered` are number, first and end offset in this partition, by number; `last` is
+    /// Begins the replays that were ordered since the last one begun, and ends and forgets those that no longer
+    /// stand among the orders. `ordered` are number, first and end offset in this partition, by number; `last` is
     /// the number of the last order that is known of: a later one is no business of whoever knows less.
     pub(crate) fn take_up(&mut self, ordered: &[(u64, Option<(Offset, Offset)>)], last: u64) {
-        self.replays.retain(|replay| {
-            replay.number > last || ordered.iter().any(|(number, _)| *number == replay.number)
-        });
+        let stands = |which: u64| which > last || ordered.iter().any(|(number, _)| *number == which);
+        self.replays.retain(|replay| stands(replay.number));
+        self.base.through.retain(|through| stands(through.number));
         for &(number, span) in ordered {
             if number > self.base.replayed {
                 self.base.replayed = number;
-                let begin = |(from, to)| ReplayTrack { number, to, track: Track::new(from) };
+                let begin =
+                    |(from, to)| ReplayTrack { number, to, track: Track::new(from), tally: Tally::default() };
                 self.replays.extend(span.map(begin));
             }
         }
     }
 
-    /// Ends the replays that are through.
+    /// Ends the replays that are through. What came of them stays known.
     pub(crate) fn finish_replays(&mut self) {
-        self.replays.retain(|replay| replay.track.next() < replay.to || !replay.track.is_settled());
+        let is_through =
+            |replay: &mut ReplayTrack| replay.track.next() >= replay.to && replay.track.is_settled();
+        let through = self.replays.extract_if(.., is_through).filter(|replay| !replay.tally.is_empty());
+        self.base
+            .through
+            .extend(through.map(|replay| Through { number: replay.number, tally: replay.tally }));
     }
 
     /// The record of the same project before the one at `offset` that was settled; `None` where none is known.
@@ -161,16 +171,41 @@ impl Lane {
         self.last.before(key, offset)
     }
 
-    /// The delivery is settled: it arrived, or was given up.
+    /// The delivery is settled: it arrived, or its record is gone.
     pub(crate) fn settle(&mut self, id: TrackId, offset: Offset, delivered: bool) {
         if delivered {
             self.base.first_failure_at = None;
+            self.count(id, |tally| tally.sent += 1);
         }
         let Some(track) = self.track_mut(id) else { return };
         let key = track.key_of(offset).cloned();
         track.settle(offset);
         if let Some(key) = key.filter(|_| id == TrackId::Log) {
             self.last.settled(key, offset);
+        }
+    }
+
+    /// The delivery is settled: every attempt failed.
+    pub(crate) fn give_up(&mut self, id: TrackId, offset: Offset) {
+        self.count(id, |tally| tally.given_up += 1);
+        self.settle(id, offset, false);
+    }
+
+    /// The endpoint's format has no word for the record: neither sent nor missed, so that the next one of its project
+    /// does not name it.
+    pub(crate) fn skip(&mut self, id: TrackId, offset: Offset) {
+        self.base.skipped += 1;
+        self.count(id, |tally| tally.skipped += 1);
+        if let Some(track) = self.track_mut(id) {
+            track.settle(offset);
+        }
+    }
+
+    /// Counts what came of a delivery, of a replay's.
+    fn count(&mut self, id: TrackId, one_more: impl FnOnce(&mut Tally)) {
+        let replay = self.replays.iter_mut().find(|replay| TrackId::Replay(replay.number) == id);
+        if let Some(replay) = replay {
+            one_more(&mut replay.tally);
         }
     }
 
@@ -230,7 +265,14 @@ impl Lane {
         let (pending, blocked) = self.log.parts(end.unwrap_or(Offset::MAX));
         let replay = |replay: &ReplayTrack| {
             let (pending, blocked) = replay.track.parts(Offset::MAX);
-            Replay { number: replay.number, next: replay.track.next(), to: replay.to, pending, blocked }
+            Replay {
+                number: replay.number,
+                next: replay.track.next(),
+                to: replay.to,
+                pending,
+                blocked,
+                tally: replay.tally,
+            }
         };
         Document {
             cursor: end.is_none().then_some(self.log.next()),

@@ -494,6 +494,10 @@ impl World {
                 for offset in (from..to).filter(|offset| *offset != HOLE) {
                     assert!(subject.replayed.contains_key(&(*number, offset)), "{offset} was not replayed");
                 }
+                let through = subject.lane.base.through.iter().find(|through| through.number == *number);
+                let all = (from..to).filter(|offset| *offset != HOLE).count() as u64;
+                let sent = through.map_or(0, |through| through.tally.sent);
+                assert_eq!(sent, all, "each counts once, however often it was made");
             }
         }
         self.commit(1.0, Fate::Persisted);

@@ -1,6 +1,6 @@
 use super::track::{BLOCKED_MAX, HELD_MAX, PENDING_MAX, QUEUED_MAX};
 use super::{Hold, Key, Lane, Life, TrackId};
-use crate::document::Document;
+use crate::document::{Document, Tally, Through};
 
 fn load(found: Option<Document>, incarnation: u64, start: u64, watermark: u64) -> Lane {
     Lane::load(found, Life { incarnation, epoch: 0, start }, watermark)
@@ -243,6 +243,58 @@ fn each_replay_is_taken_up_once_and_ends_when_it_is_through_or_cancelled() {
     assert!(lane.replays().is_empty());
     lane.take_up(&[first, (2, None), (3, Some((0, 1)))], 3);
     assert_eq!(lane.replays().iter().map(|replay| replay.number).collect::<Vec<_>>(), [3]);
+}
+
+#[test]
+fn what_was_skipped_counts_through_takeovers() {
+    let mut lane = load(None, 1, 0, 0);
+    for offset in 0..3 {
+        lane.log_mut().begin(offset, 0);
+        lane.skip(TrackId::Log, offset);
+    }
+    let document = lane.document(3, 3);
+    assert_eq!((document.cursor, document.skipped), (None, 3));
+    let mut lane = load(Some(document), 1, 0, 3);
+    assert!(lane.is_plain(3, 3));
+    lane.log_mut().begin(3, 0);
+    lane.skip(TrackId::Log, 3);
+    assert!(!lane.is_plain(4, 4));
+    assert_eq!(lane.document(4, 4).skipped, 4);
+    assert_eq!(
+        load(Some(lane.document(4, 4)), 2, 9, 4).document(9, 9).skipped,
+        0,
+        "it begins anew elsewhere"
+    );
+}
+
+#[test]
+fn what_came_of_a_replay_stays_known_through_takeovers_until_its_order_is_gone() {
+    let orders = [(1, Some((0, 4)))];
+    let id = TrackId::Replay(1);
+    let mut lane = load(None, 1, 0, 10);
+    lane.take_up(&orders, 1);
+    for offset in 0..3 {
+        lane.track_mut(id).expect("it").begin(offset, 0);
+    }
+    lane.settle(id, 0, true);
+    lane.skip(id, 1);
+    lane.give_up(id, 2);
+    let document = lane.document(10, 10);
+    let came = Tally { sent: 1, skipped: 1, given_up: 1 };
+    assert_eq!(document.replays[0].tally, came);
+    let mut lane = load(Some(document), 1, 0, 10);
+    lane.take_up(&orders, 1);
+    lane.track_mut(id).expect("it").begin(3, 0);
+    lane.settle(id, 3, true);
+    lane.finish_replays();
+    let document = lane.document(10, 10);
+    let through = [Through { number: 1, tally: Tally { sent: 2, ..came } }];
+    assert_eq!((document.replays.len(), document.through.as_slice()), (0, &through[..]));
+    let mut lane = load(Some(document), 1, 0, 10);
+    lane.take_up(&orders, 1);
+    assert_eq!(lane.document(10, 10).through, through);
+    lane.take_up(&[], 1);
+    assert!(lane.document(10, 10).through.is_empty());
 }
 
 #[test]

@@ -46,6 +46,38 @@ async fn a_failed_delivery_comes_again_with_the_same_id_and_never_early() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deliveries_that_are_due_again_and_again_keep_no_first_attempt_waiting() {
+    /// Records that are never taken, and their retries: more than are made within the test.
+    const REFUSED: usize = 40;
+    const RETRIES: usize = 10_000;
+    const TAKEN: usize = 20;
+    let world = World::new().await.pauses_ms(&[1; RETRIES]);
+    let receiver = Receiver::start().expect("a receiver");
+    // Held against the record: for what is wrong with the receiver it would be left alone.
+    receiver.answer_by(|request| {
+        let is_refused = request.header("webhook-id").is_some_and(|id| id < "alpha-00100");
+        Answer::status(if is_refused { 422 } else { 200 })
+    });
+    let more = json!({ "events": ["flag.*"], "max_in_flight": 1 });
+    world.endpoint(&receiver.url("/"), more).await;
+    let running = world.start();
+    world.append(&records("alpha", 0..REFUSED as u64)).await;
+    receiver.wait_for(2 * REFUSED, LIMIT).await;
+    world.append(&records("alpha", 100..100 + TAKEN as u64)).await;
+    wait::until(LIMIT, "what is new comes", || async {
+        let ids = ids(&receiver.received());
+        ids.iter().filter(|id| id.as_str() >= "alpha-00100").count() == TAKEN
+    })
+    .await;
+    let before = receiver.count();
+    receiver.wait_for(before + REFUSED, LIMIT).await;
+    running.stop().await;
+    let mut settled: Vec<_> = world.attempts().await;
+    settled.retain(|attempt| attempt.outcome != AttemptOutcome::Retry);
+    assert_eq!(settled.len(), TAKEN, "the others are tried again and again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn at_the_end_of_the_schedule_the_delivery_becomes_one_record_and_is_forgotten() {
     let world = World::new().await.pauses_ms(&[20, 20]);
     let receiver = Receiver::start().expect("a receiver");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use audit_webhook::{AttemptEntry, AttemptOutcome, FailureClass};
-use flagtrail_testkit::authority::Authority;
+use flagtrail_testkit::authority::{Authority, SupportedProtocolVersion, TLS12, TLS13};
 use flagtrail_testkit::receiver::Receiver;
 use flagtrail_testkit::wait;
 use flagtrail_testkit::wire::{Act, Wire, send};
@@ -21,6 +21,9 @@ const SHORT: &str = "300ms";
 
 /// For receivers that begin to answer and don't end: long enough for the beginning on a busy machine.
 const LONGER: &str = "8s";
+
+/// No attempt takes longer, whatever the receiver does: less than [`LONG`], and much more than a busy machine needs.
+const TAKES_AT_MOST: Duration = Duration::from_secs(50);
 
 /// What a sender may at most have had taken off it, buffers on the way included, when it sends without end.
 const TAKEN_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -53,6 +56,8 @@ fn pause_s(attempt: &AttemptEntry) -> Option<i64> {
 fn told(attempt: &AttemptEntry) -> (Option<FailureClass>, Option<u16>, AttemptOutcome) {
     let due = matches!(attempt.outcome, AttemptOutcome::Retry);
     assert_eq!(attempt.next_due.is_some(), due, "a retry, and nothing else, has a time");
+    let took = Duration::from_millis(attempt.duration_ms);
+    assert!(took < TAKES_AT_MOST, "{took:?}");
     (attempt.error, attempt.status, attempt.outcome)
 }
 
@@ -263,7 +268,7 @@ enum Shown {
     Expired,
     OfAnotherName,
     OfAnotherAuthority,
-    AskingForAClient,
+    AskingForAClient(&'static SupportedProtocolVersion),
 }
 
 #[rstest]
@@ -271,7 +276,12 @@ enum Shown {
 #[case::that_has_expired(Shown::Expired, retried(FailureClass::Tls))]
 #[case::for_another_name(Shown::OfAnotherName, retried(FailureClass::Tls))]
 #[case::by_an_authority_that_is_not_trusted(Shown::OfAnotherAuthority, retried(FailureClass::Tls))]
-#[case::and_asks_for_one_that_the_endpoint_does_not_have(Shown::AskingForAClient, retried(FailureClass::Tls))]
+#[case::and_asks_for_one_that_the_endpoint_does_not_have(
+    Shown::AskingForAClient(&TLS12), retried(FailureClass::Tls)
+)]
+#[case::and_asks_over_tls_1_3_for_one_that_the_endpoint_does_not_have(
+    Shown::AskingForAClient(&TLS13), retried(FailureClass::Tls)
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_shows_a_certificate(
     #[case] shown: Shown,
@@ -279,12 +289,15 @@ async fn a_receiver_shows_a_certificate(
 ) {
     let (ours, theirs) = (Authority::new().expect("an authority"), Authority::new().expect("an authority"));
     let identity = match shown {
-        Shown::Right | Shown::AskingForAClient => ours.certify("127.0.0.1"),
+        Shown::Right | Shown::AskingForAClient(_) => ours.certify("127.0.0.1"),
         Shown::Expired => ours.certify_expired("127.0.0.1"),
         Shown::OfAnotherName => ours.certify("elsewhere.example"),
         Shown::OfAnotherAuthority => theirs.certify("127.0.0.1"),
     };
-    let clients = matches!(shown, Shown::AskingForAClient).then_some(&ours);
+    let clients = match shown {
+        Shown::AskingForAClient(version) => Some((&ours, version)),
+        _ => None,
+    };
     let config = identity.and_then(|identity| identity.server(clients)).expect("a certificate");
     let acts = vec![Act::Read, send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")];
     let wire = Wire::start_tls(acts, config).expect("a server");
@@ -293,10 +306,21 @@ async fn a_receiver_shows_a_certificate(
     assert_eq!(told(&attempt), expected);
 }
 
+#[rstest]
+#[case::over_tls_1_2(&TLS12, true, OK)]
+#[case::over_tls_1_3(&TLS13, true, OK)]
+#[case::over_tls_1_2_which_is_not_trusted(&TLS12, false, retried(FailureClass::Tls))]
+#[case::over_tls_1_3_which_is_not_trusted(&TLS13, false, retried(FailureClass::Tls))]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_shows_its_own_certificate_to_a_receiver_that_asks_for_one() {
+async fn an_endpoint_shows_its_own_certificate_to_a_receiver_that_asks_for_one(
+    #[case] version: &'static SupportedProtocolVersion,
+    #[case] is_trusted: bool,
+    #[case] expected: (Option<FailureClass>, Option<u16>, AttemptOutcome),
+) {
     let authority = Authority::new().expect("an authority");
-    let config = authority.certify("127.0.0.1").and_then(|server| server.server(Some(&authority)));
+    let other = Authority::new().expect("an authority");
+    let trusted = if is_trusted { &authority } else { &other };
+    let config = authority.certify("127.0.0.1").and_then(|server| server.server(Some((trusted, version))));
     let acts = vec![Act::Read, send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")];
     let wire = Wire::start_tls(acts, config.expect("a certificate")).expect("a server");
     let client = authority.certify("flagtrail").expect("a certificate");
@@ -305,7 +329,7 @@ async fn an_endpoint_shows_its_own_certificate_to_a_receiver_that_asks_for_one()
     });
     let attempt =
         attempt(&format!("https://{}/", wire.address()), json!({ "timeout": LONG, "tls": tls })).await;
-    assert_eq!(told(&attempt), OK);
+    assert_eq!(told(&attempt), expected);
 }
 
 #[rstest]

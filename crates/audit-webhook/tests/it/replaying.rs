@@ -89,6 +89,8 @@ async fn killed_in_the_middle_a_replay_goes_on_and_one_ordered_while_nobody_deli
         running = world.start();
     }
     done(&world, &endpoint.id, &replay.id).await;
+    let told = world.endpoints.replays(&id).await.expect("replays");
+    assert_eq!((told[0].sent, told[0].given_up), (400, 0), "each counts once");
     running.stop().await;
     let (mut replayed, own) = split(&receiver.received());
     replayed.sort();
@@ -164,6 +166,33 @@ async fn of_records_that_are_named_what_was_given_up_is_redriven_and_nothing_els
     assert!(matches!(delivered, Err(EndpointError::Replay(_))), "{delivered:?}");
     running.stop().await;
     assert_eq!(split(&receiver.received()).0, ["alpha-00001"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replay_sent_skipped_and_gave_up_is_told_of_all_partitions_whoever_made_it() {
+    let world = World::new().await.pauses_ms(&[]);
+    let receiver = refusing_some();
+    let more = json!({ "format": "zenmanage", "events": ["user.*", "flag.*"], "max_in_flight": 4 });
+    let endpoint = world.endpoint(&receiver.url("/"), more).await;
+    let id = endpoint.id.as_str().into();
+    let running = world.start();
+    for project in ["alpha", "beta"] {
+        let known: Vec<_> = (0..30).map(|number| record_of("flag.rule.created", project, number)).collect();
+        world.append(&known).await;
+        // Zenmanage has no word for this one.
+        world.append(&[record_of("user.created", project, 90)]).await;
+    }
+    receiver.wait_for(60, LIMIT).await;
+    running.caught_up(&endpoint.id).await;
+    let replay = world.endpoints.replay(&id, NewReplay::default(), author()).await.expect("ordered");
+    assert_eq!((replay.sent, replay.skipped, replay.given_up), (0, 0, 0));
+    receiver.wait_for(80, LIMIT).await;
+    running.kill().await;
+    let running = world.start();
+    done(&world, &endpoint.id, &replay.id).await;
+    running.stop().await;
+    let replays = world.endpoints.replays(&id).await.expect("replays");
+    assert_eq!((replays[0].sent, replays[0].skipped, replays[0].given_up), (54, 2, 6), "{replays:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

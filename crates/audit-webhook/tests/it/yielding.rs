@@ -83,6 +83,47 @@ async fn endpoints_behind_at_more_places_than_are_kept_at_hand_all_get_on_beside
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_wants_next_to_nothing_of_its_backlog_gets_through_it_beside_live_traffic() {
+    let world = World::new().await;
+    let live = Receiver::start().expect("a receiver");
+    let live_endpoint = world.endpoint(&live.url("/"), json!({ "events": ["user.created"] })).await;
+    let start = wait::next_moment().await;
+    let nothing: Vec<AuditRecord> = (0..PLACES * APART).map(large).collect();
+    world.append(&nothing).await;
+    world.append(&[record_of("segment.updated", "alpha", 9_999)]).await;
+    // The tail goes past all of it.
+    let running = world.start();
+    running.caught_up(&live_endpoint.id).await;
+    running.stop().await;
+
+    let late = Receiver::start().expect("a receiver");
+    let fields = json!({ "start": start, "events": ["segment.updated"] });
+    let late_endpoint = world.endpoint(&late.url("/"), fields).await;
+    world.put_clock_forward(OLD);
+    world.append(&[record_of("user.created", "alpha", 10_000)]).await;
+    let running = world.start();
+    let live_traffic = async {
+        for number in 10_001.. {
+            world.append(&[record_of("user.created", "alpha", number)]).await;
+            tokio::time::sleep(LIVE_PAUSE).await;
+        }
+    };
+    let it_comes_and_comes_again = async {
+        late.wait_for(1, LIMIT).await;
+        let (id, author) = (late_endpoint.id.as_str().into(), Author::user("ada@example.com"));
+        world.endpoints.replay(&id, NewReplay::default(), author).await.expect("ordered");
+        late.wait_for(2, LIMIT).await;
+    };
+    tokio::select! {
+        () = it_comes_and_comes_again => {}
+        () = live_traffic => unreachable!("it goes on for as long as it is waited for"),
+    }
+    running.stop().await;
+    assert_eq!(ids(&late.received()), ["alpha-09999", "alpha-09999"]);
+    assert!(live.count() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_live_record_does_not_wait_behind_a_replay_of_its_own_endpoint() {
     let world = World::new().await;
     let receiver = Receiver::start().expect("a receiver");

@@ -50,6 +50,13 @@ impl Config {
         self.file.iter().chain(proxy).cloned().collect()
     }
 
+    /// The same by what the configuration's file says now, and the variables; `None` where that can't be told.
+    pub(crate) fn egress_files_of_now(&self) -> Option<Vec<PathBuf>> {
+        let text = std::fs::read_to_string(self.file.as_ref()?).ok()?;
+        let now = Self { egress: Self::of_text(&text).ok()?.egress, ..self.clone() };
+        Some(now.egress_files())
+    }
+
     /// The policy by what these files say now, and the variables; of everything else the start decided. Blocks for a
     /// moment.
     pub(crate) fn egress_policy_of_now(&self) -> anyhow::Result<EgressConfig> {
@@ -117,6 +124,21 @@ mod tests {
             let shown = format!("{}{:?}", serde_json::to_string(&config).expect("JSON"), proxy);
             assert!(!shown.contains("s3cret"), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_named_after_the_start_is_one_that_the_policy_comes_from() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let write = |text: &str| std::fs::write(file.path(), text).expect("written");
+        write("[egress]\nproxy = \"http://proxy:3128\"\n");
+        let config = Config::load(Some(file.path()), Overrides::default()).expect("a configuration");
+        assert_eq!(config.egress_files(), [file.path()]);
+        assert_eq!(config.egress_files_of_now(), Some(vec![file.path().to_owned()]));
+        write("[egress]\nproxy_file = \"/run/secrets/proxy\"\n");
+        let named = vec![file.path().to_owned(), "/run/secrets/proxy".into()];
+        assert_eq!(config.egress_files_of_now(), Some(named));
+        write("[egress\n");
+        assert_eq!(config.egress_files_of_now(), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flagtrail_testkit::proxy::Proxy;
 use flagtrail_testkit::receiver::{Answer, Received, Receiver};
 use flagtrail_testkit::wait;
 use serde_json::{Value, json};
@@ -74,6 +75,33 @@ async fn where_deliveries_may_go_changes_with_the_configuration_while_the_proces
     node.configure(NOT_ALLOWED, ALLOWED);
     delivered(&receiver, before, &second).await;
     assert!(receiver.connections() > connections, "it came by a new one");
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_file_that_is_named_while_the_process_runs_is_read_again_when_it_changes() {
+    const BEFORE: &str = "allow_networks = [\"127.0.0.1\"]";
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::new(root.path(), "one", &["up"], "");
+    node.start();
+    node.ready().await;
+    let receiver = Receiver::start().unwrap();
+    let url = receiver.url("/hook");
+    node.json(&["endpoint", "create", url.as_str(), "--name", "cache", "--events", "flag.*"]);
+    let file = root.path().join("proxy");
+    let name = |proxy: &Proxy| std::fs::write(&file, format!("http://{}\n", proxy.address())).unwrap();
+    let goes_by = async |proxy: &Proxy| {
+        until(&node, &["endpoint", "test", "cache"], "it goes by the proxy", |tested| {
+            tested["delivered"] == true && !proxy.asked().is_empty()
+        })
+        .await
+    };
+    let (first, second) = (Proxy::start().unwrap(), Proxy::start().unwrap());
+    name(&first);
+    node.configure(BEFORE, &format!("{BEFORE}\nproxy_file = {file:?}"));
+    goes_by(&first).await;
+    name(&second);
+    goes_by(&second).await;
     node.stop();
 }
 
@@ -165,4 +193,9 @@ async fn what_is_given_up_is_a_dead_letter(node: &Node, receiver: &Receiver) {
     })
     .await;
     assert_eq!(found["dead_letters"].as_array().map(Vec::len), Some(1), "{found}");
+    wait::until(WITHIN, "its attempt is shown whole", || async {
+        let shown = node.command(&["endpoint", "deliveries", "cache", "--record", &id]);
+        shown.contains(&format!("  webhook-id: {id}\n"))
+    })
+    .await;
 }

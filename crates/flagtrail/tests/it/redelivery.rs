@@ -116,10 +116,11 @@ async fn a_period_is_replayed_by_a_command_beside_what_is_new_and_goes_on_after_
     let under_way = node.json(&["endpoint", "replays", "cache"]);
     assert_eq!(under_way["replays"][0]["state"], "running", "what is new did not wait for the replay");
     slow.store(false, Ordering::Relaxed);
-    until(&node, &["endpoint", "replays", "cache"], "the replay is through", |replays| {
+    let through = until(&node, &["endpoint", "replays", "cache"], "the replay is through", |replays| {
         replays["replays"][0]["state"] == "done" && replays["replays"][0]["left"] == 0
     })
     .await;
+    assert_eq!(through["replays"][0]["sent"], PERIOD, "each counts once, though some came twice");
 
     let (own, again) = came(&receiver);
     assert_eq!(names(&again), within, "the period, and nothing before or after it");

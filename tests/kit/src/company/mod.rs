@@ -18,7 +18,9 @@
 //! | visitors, who ask to be forgotten when the year is over | among those |
 //! | what was there before the year | the list for `flagtrail access import` |
 //!
-//! Nothing goes in by what is dated at receipt (FLAG_DELETED, NEW_VERSION_PUBLISHED, a change request's FLAG_UPDATED): it would all lie on the day of the test.
+//! Nothing goes in by what is dated at receipt (FLAG_DELETED, NEW_VERSION_PUBLISHED, a change request's FLAG_UPDATED): it would all lie on
+//! the day of the test. No other door dates it back: when something was received is the server's to say, and a record that the company's own
+//! programs append is a whole one, not half of a change at Flagsmith.
 
 mod access;
 mod careers;

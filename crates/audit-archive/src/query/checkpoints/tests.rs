@@ -54,6 +54,38 @@ fn messages(name: &str, range: Range<u64>) -> Vec<Message> {
 }
 
 #[test]
+fn what_is_signed_of_a_log_in_the_place_of_a_larger_one_waits_for_its_first_message() {
+    let [dir, honest, other] = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
+    let identity = StoreIdentity { log_keys: keys(), epoch: 1, ..identity(0) };
+    let (new, forged) = (messages("new", 0..3), messages("else", 0..3));
+    for (dir, leaves) in [(&honest, &new), (&other, &forged)] {
+        let mut store = Store::open(&file(dir.path()), &identity).expect("a file");
+        store.append(leaves, 1, 3).expect("appended");
+    }
+    let mut store = Store::open(&file(dir.path()), &identity).expect("a file");
+    let reader = Reader::open(dir.path());
+    let seen = || {
+        let rows = reader.checkpoints(0, 0, 10).expect("checkpoints");
+        let status = reader.status().expect("a status").partitions.remove(0);
+        let verdicts: Vec<&str> = rows.iter().map(|row| row.verdict).collect();
+        (verdicts.join(" "), status.alarms, status.signed.map(|head| head.size))
+    };
+    store.append(&messages("old", 0..5), 0, 5).expect("appended");
+    store.append_checkpoints(&[sealed(0, 0, false, dir.path())], 0, 1).expect("appended");
+    // It comes before any message of that log does.
+    let heads = [sealed(1, 1, false, honest.path()), sealed(2, 1, false, other.path())];
+    store.append_checkpoints(&heads, 1, 3).expect("appended");
+    assert_eq!(seen(), ("agrees pending pending".to_owned(), 0, Some(5)));
+    // Opened anew, nothing is forgotten.
+    drop(store);
+    let mut store = Store::open(&file(dir.path()), &identity).expect("a file");
+    assert!(!store.judge_more().expect("looked at"));
+    assert_eq!(seen(), ("agrees pending pending".to_owned(), 0, Some(5)));
+    store.append(&new, 1, 3).expect("appended");
+    assert_eq!(seen(), ("agrees agrees mismatch".to_owned(), 1, Some(3)));
+}
+
+#[test]
 fn the_latest_checkpoint_is_one_of_the_tree_that_grows_however_large_the_former_was() {
     let dir = tempfile::tempdir().expect("a directory");
     let identity = StoreIdentity { log_keys: keys(), ..identity(0) };

@@ -66,8 +66,33 @@ impl Guide<'_> {
                 `manifest-sha256.txt`. Python from python.org runs steps 1 and 3: `py -m pip install` and `py -m bagit --validate .` \
                 in the folder of this file, then save the lines between `python3 - <<'END'` and `END` as `check.py` beside the folder \
                 and run `py ..\\check.py` in it. OpenSSL comes with Git for Windows, in whose shell all commands above run as they stand.\n\n";
+        self.anchoring(&mut out);
         self.boundaries(&mut out);
         out
+    }
+
+    /// Since when and by whom the partitions are anchored outside, or that they are not.
+    fn anchoring(&self, out: &mut String) {
+        let Evidence { anchored, partitions, .. } = self.evidence;
+        *out += "## Since when the log is anchored outside\n\n";
+        for of_one in anchored {
+            let (partition, size, by) = (of_one.partition, of_one.size, of_one.by_whom());
+            *out += &format!("- Partition {partition}: its first {size} leaves were cosigned by {by}.\n");
+        }
+        let is_without = |partition: &u32| anchored.iter().all(|of_one| of_one.partition != *partition);
+        let without: Vec<String> = partitions
+            .iter()
+            .map(|part| part.partition)
+            .filter(is_without)
+            .map(|partition| partition.to_string())
+            .collect();
+        if !without.is_empty() {
+            *out += &format!(
+                "- No outside witness that the exporting system knows has cosigned any checkpoint of partition {}: only a checkpoint that somebody kept shows that it has no second history.\n",
+                without.join(", ")
+            );
+        }
+        *out += "\n";
     }
 
     fn notes(&self, out: &mut String, is_signed: bool, has_keys: bool, sealed: &[u32]) {

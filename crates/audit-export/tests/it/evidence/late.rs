@@ -2,85 +2,24 @@
 //! nor what proves those before the checkpoint that its tree begins with.
 
 use std::path::Path;
-use std::time::Duration;
 
-use audit_archive::{ArchiveConfig, Archiver, Reader};
-use audit_export::{
-    Compression, ExportJob, ExportKey, Format, Manifest, PartitionEvidence, SealKeys, Sealer, SealerConfig,
-    Vouching, run_export,
-};
-use audit_journal::{AppendOutcome, EmbeddedConfig, Journal, JournalConfig, ReadLimit, Topic};
-use audit_record::{AuditRecord, Filter, Period, Timestamp};
+use audit_export::{ExportJob, Manifest};
+use audit_record::AuditRecord;
 use audit_verify::verify_export_with;
 use flagtrail_testkit::clients::Clients;
 use flagtrail_testkit::wait;
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::guide::{run, steps, text};
+use super::single::{Archive, Log, export, the_only};
 use super::{dated, found, says, trust};
 use crate::export::the_manifest_is_what_its_schema_says;
-use crate::harness::{WITHIN, record};
 
 /// Messages that the log had.
 const COUNT: u64 = 100;
 
 /// The first message that retention left.
 const FIRST: u64 = 50;
-
-const ALL: ReadLimit = ReadLimit { messages: 10_000, bytes: 64 * 1024 * 1024 };
-
-fn keys() -> SealKeys {
-    SealKeys::new([1; 32])
-}
-
-/// A log of one partition that is sealed while it grows.
-struct Log {
-    journal: Journal,
-    stop: CancellationToken,
-    sealing: JoinHandle<()>,
-}
-
-impl Log {
-    async fn open(dir: &Path) -> Self {
-        let config = EmbeddedConfig { path: dir.join("journal.sqlite"), partitions: 1 };
-        let journal = Journal::open(JournalConfig::Embedded(config)).await.unwrap();
-        let config = SealerConfig { interval: Duration::from_millis(100), idle: Duration::from_secs(3_600) };
-        let sealer = Sealer::new(journal.clone(), keys(), &config).unwrap();
-        let stop = CancellationToken::new();
-        // Checkpoints tell seconds: what is signed now is of an earlier one than what happens now.
-        let now_ms = || chrono::Utc::now().timestamp_millis() - 2_000;
-        let sealing = tokio::spawn(sealer.run(now_ms, stop.clone()));
-        Self { journal, stop, sealing }
-    }
-
-    async fn append(&self, records: &[AuditRecord]) {
-        for outcome in self.journal.append_records(records).await {
-            assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
-        }
-    }
-
-    /// Appends records, and waits until so many messages are sealed.
-    async fn grow(&self, numbers: std::ops::Range<u64>) {
-        let size = numbers.end;
-        let records: Vec<AuditRecord> = numbers.map(|number| record(number as usize)).collect();
-        self.append(&records).await;
-        wait::until(WITHIN, "what was appended is sealed", || async {
-            let Ok(range) = self.journal.read(Topic::Checkpoints, 0, 0, ALL).await else { return false };
-            let last = range.messages.last().and_then(|message| message.value.as_deref());
-            let last = last.and_then(|value| audit_proof::Sealed::read(value).ok());
-            last.is_some_and(|(_, _, checkpoint, _)| checkpoint.size >= size)
-        })
-        .await;
-    }
-
-    async fn close(self) {
-        self.stop.cancel();
-        self.sealing.await.unwrap();
-        self.journal.close().await;
-    }
-}
 
 /// What an operator's retention does on Kafka.
 fn remove_before(dir: &Path, offset: u64) {
@@ -94,9 +33,7 @@ fn remove_before(dir: &Path, offset: u64) {
 struct Late {
     dir: TempDir,
     log: Log,
-    reader: Reader,
-    stop: CancellationToken,
-    archiving: JoinHandle<()>,
+    archive: Archive,
 }
 
 impl Late {
@@ -108,44 +45,18 @@ impl Late {
         log.close().await;
         remove_before(dir.path(), FIRST);
         let log = Log::open(dir.path()).await;
-        let place = dir.path().join("archive");
-        let config =
-            ArchiveConfig { free_bytes_min: 0, log_keys: keys().log_keys(), ..ArchiveConfig::new(&place) };
-        let archiver = Archiver::open(config, &log.journal).unwrap();
-        let stop = CancellationToken::new();
-        let archiving = tokio::spawn(archiver.run(log.journal.clone(), stop.clone()));
-        Self { dir, log, reader: Reader::open(place), stop, archiving }
+        let archive = Archive::follow(dir.path(), &log);
+        Self { dir, log, archive }
     }
 
-    /// An export of everything, or of what happened since a moment.
     async fn export(&self, name: &str, from: Option<&str>) -> (ExportJob, Manifest) {
-        let job = ExportJob {
-            id: name.to_owned(),
-            filter: Filter::default(),
-            period: Period { from: from.map(|from| Timestamp::parse(from).unwrap()), to: None },
-            text: None,
-            format: Format::Ndjson,
-            compression: Compression::None,
-            destination: self.dir.path().join(name),
-            asked_by: "a test".to_owned(),
-        };
-        let export = Some(ExportKey::new([2; 32]));
-        let vouching = Vouching { log: Some(keys()), export, previous: None };
-        let (journal, stop) = (&self.log.journal, CancellationToken::new());
-        let manifest = run_export(journal, &self.reader, &job, &vouching, |_| {}, stop).await.unwrap();
-        (job, manifest)
+        export(self.dir.path(), &self.log, &self.archive, name, from).await
     }
 
     async fn end(self) {
-        self.stop.cancel();
-        self.archiving.await.unwrap();
+        self.archive.stop().await;
         self.log.close().await;
     }
-}
-
-fn the_only(manifest: &Manifest) -> &PartitionEvidence {
-    let [part] = &manifest.evidence.as_ref().unwrap().partitions[..] else { panic!("one partition") };
-    part
 }
 
 /// The Python lines of the export's guide, where there is Python.

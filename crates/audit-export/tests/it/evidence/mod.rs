@@ -1,10 +1,12 @@
 //! Exports that prove themselves: made over a sealed log, checked by `audit-verify` and by the commands of their own
 //! `VERIFY.md`, and tampered with in every way that there is.
 
+mod epochs;
 mod erased;
 mod forge;
 mod guide;
 mod late;
+mod single;
 mod tamper;
 
 use std::path::{Path, PathBuf};
@@ -139,6 +141,10 @@ async fn an_export_of_everything_is_proven_whole_to_whoever_has_the_keys() {
     crate::export::the_manifest_is_what_its_schema_says(&job.destination);
     let evidence = manifest.evidence.as_ref().unwrap();
     assert!(evidence.not_proven.is_empty() && evidence.asserted.is_empty(), "{evidence:#?}");
+    // Nobody outside was asked, and that is told.
+    assert!(evidence.anchored.is_empty());
+    let guide = std::fs::read_to_string(job.destination.join("VERIFY.md")).unwrap();
+    assert!(guide.contains("No outside witness that the exporting system knows"), "{guide}");
     let leaves: u64 = evidence.partitions.iter().map(|part| part.population.in_range).sum();
     // The record that asks for the export among them.
     assert_eq!((manifest.records, leaves), (301, 304));
@@ -157,6 +163,7 @@ async fn an_export_of_everything_is_proven_whole_to_whoever_has_the_keys() {
     let rest: Vec<_> =
         report.asserted.iter().filter(|said| !said.contains("nothing came to partition")).collect();
     assert!(rest.is_empty(), "{rest:#?}");
+    assert!(says(&report.not_covered, "no witness has cosigned any checkpoint"), "{:#?}", report.not_covered);
     let by_itself = verify_export(&job.destination).unwrap();
     assert!(says(&by_itself.asserted, "taken from the export itself"), "{:#?}", by_itself.asserted);
     sealed.end().await;

@@ -132,6 +132,10 @@ async fn records_that_an_exporter_leaves_out_are_missed_whatever_he_says_of_them
         leave_out(bag, &|seq| Some(format!(r#"{{"seq":{seq},"not":"a repeat","of":0}}"#)));
     });
     found(&as_a_repeat, &headers, "is said to repeat a leaf that is another record");
+    let as_a_repeat_of_nothing = after(&job.destination, &trust, |bag| {
+        leave_out(bag, &|seq| Some(format!(r#"{{"seq":{seq},"not":"a repeat"}}"#)));
+    });
+    found(&as_a_repeat_of_nothing, &headers, "is said to repeat a leaf, and not which one");
     let as_its_own_repeat = after(&job.destination, &trust, |bag| {
         leave_out(bag, &|seq| Some(format!(r#"{{"seq":{seq},"not":"a repeat","of":{seq}}}"#)));
     });

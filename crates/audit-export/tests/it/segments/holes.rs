@@ -13,6 +13,11 @@ use crate::evidence::{found, says};
 
 /// What an auditor finds who knows the log's keys, of the trees of these epochs, and kept these checkpoints.
 fn report(bench: &Bench, epochs: &[u32], kept: &[String]) -> Report {
+    report_of(&bench.there().join("audit"), bench, epochs, kept)
+}
+
+/// The same of a copy.
+pub(super) fn report_of(prefix: &Path, bench: &Bench, epochs: &[u32], kept: &[String]) -> Report {
     let deployment = bench.journal.identity().deployment;
     let mut trust = Trust::default();
     for (partition, epoch) in (0..PARTITIONS).flat_map(|one| epochs.iter().map(move |epoch| (one, *epoch))) {
@@ -20,7 +25,16 @@ fn report(bench: &Bench, epochs: &[u32], kept: &[String]) -> Report {
         trust.keys.extend(keys().verifiers(&origin, &deployment).unwrap());
     }
     kept.iter().for_each(|note| trust.add_kept("kept", note.as_bytes()).unwrap());
-    verify_directory(&bench.there().join("audit"), &trust, None).unwrap()
+    verify_directory(prefix, &trust, None).unwrap()
+}
+
+/// As if the log had been created anew: nothing is on it, and it begins from offset 0.
+pub(super) fn emptied(file: &rusqlite::Connection) {
+    for partition in 0..PARTITIONS {
+        file.execute(&format!("DELETE FROM records_{partition}"), []).unwrap();
+    }
+    let empty = "UPDATE partitions SET first_offset = 0, next_offset = 0 WHERE topic = 'records'";
+    file.execute(empty, []).unwrap();
 }
 
 /// Of each partition, a segment is lost for this reason, and the chain holds all the same.
@@ -61,7 +75,7 @@ fn holds_but_for(bench: &Bench, loss: SegmentLoss, words: &str, epochs: &[u32]) 
 }
 
 /// Waits until the last segment of each partition ends where its tree does.
-async fn caught_up(bench: &Bench) {
+pub(super) async fn caught_up(bench: &Bench) {
     wait::until(WITHIN, "all partitions are in segments up to the end", || async {
         bench.pass(INTERVAL / 4);
         let mut level = 0;
@@ -104,15 +118,7 @@ async fn what_a_replaced_log_no_longer_has_is_a_hole_and_the_new_log_has_a_chain
     let running = bench.start(away());
     bench.cut_and_not_written().await;
     running.kill().await;
-    let mut bench = bench
-        .reopened(|file| {
-            for partition in 0..PARTITIONS {
-                file.execute(&format!("DELETE FROM records_{partition}"), []).unwrap();
-            }
-            let empty = "UPDATE partitions SET first_offset = 0, next_offset = 0 WHERE topic = 'records'";
-            file.execute(empty, []).unwrap();
-        })
-        .await;
+    let mut bench = bench.reopened(emptied).await;
     bench.journal.new_epoch().await.unwrap();
     let mut bench = {
         bench.append(30).await;

@@ -95,9 +95,11 @@ fn hashes(manifest: &SegmentManifest) -> &str {
     &manifest.files[1].path
 }
 
-fn place(manifest: &SegmentManifest) -> String {
+/// Where the manifest lies.
+pub(super) fn place(manifest: &SegmentManifest) -> String {
     let SegmentManifest { deployment, partition, cut, .. } = manifest;
-    let name = format!("p{partition:05}-e0-n{:010}-s{:012}", cut.number, cut.start.seq);
+    let epoch = audit_proof::epoch_of(&cut.origin, deployment, *partition).unwrap();
+    let name = format!("p{partition:05}-e{epoch}-n{:010}-s{:012}", cut.number, cut.start.seq);
     format!("segments/proofs/{deployment}/p{partition:05}/{name}.json")
 }
 
@@ -127,7 +129,7 @@ fn sign(prefix: &Path, manifest: &mut SegmentManifest, keys: &SealKeys) {
 }
 
 /// Removes a segment with all its files.
-fn leave_out(prefix: &Path, manifest: &SegmentManifest) {
+pub(super) fn leave_out(prefix: &Path, manifest: &SegmentManifest) {
     let files = manifest.files.iter().map(|file| file.path.clone());
     for path in files.chain([place(manifest)]) {
         fs::remove_file(prefix.join(path)).unwrap();

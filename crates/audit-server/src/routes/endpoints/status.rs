@@ -50,8 +50,8 @@ pub(crate) struct StatusAnswer {
     /// Deliveries in flight in the process that answers; absent where that process does not deliver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_flight: Option<u64>,
-    /// Records that its format has no word for, which the process that answers has passed over since it began; absent where
-    /// that process does not deliver.
+    /// Records that were not sent, for its format has no word for them: since it was made or last moved, by all processes;
+    /// without an archive, by the process that answers since that began, and absent where that does not deliver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) skipped: Option<u64>,
     /// Its limits as they hold in the process that answers, which has a share of them as of the partitions.
@@ -137,7 +137,6 @@ impl StatusAnswer {
     /// What only the process that delivers knows.
     fn add_what_is_known_here(&mut self, here: &EndpointStatus) {
         self.in_flight = Some(here.in_flight);
-        self.skipped = Some(here.totals.skipped.values().sum());
         self.limits = Some(LimitsAnswer {
             in_flight: here.in_flight_share,
             per_second: here.rate_share_per_second,
@@ -176,7 +175,7 @@ fn of_process(endpoint: &EndpointView, here: &[EndpointStatus]) -> StatusAnswer 
         next_due: None,
         failing_since: here.and_then(|here| here.failing_since.clone()),
         in_flight: None,
-        skipped: None,
+        skipped: here.map(|here| here.totals.skipped.values().sum()),
         window: None,
         last_error: None,
         last_success_at: None,
@@ -275,7 +274,7 @@ fn one(
         next_due: standings.iter().filter_map(|standing| standing.next_due_ms).min().and_then(time),
         failing_since: standings.iter().filter_map(|standing| standing.failing_since_ms).min().and_then(time),
         in_flight: None,
-        skipped: None,
+        skipped: Some(standings.iter().map(|standing| standing.skipped).sum()),
         last_error: figures.last_error().cloned(),
         last_success_at: figures.last_success_at().map(str::to_owned),
         window: Some(WindowAnswer {

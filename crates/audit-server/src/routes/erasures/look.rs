@@ -51,9 +51,10 @@ impl Time {
 
 /// Waits until the archive has everything before these ends of the log.
 pub(super) async fn covered(app: &App, log: &[Bounds], time: Time) -> Result<bool, Problem> {
+    let epoch = app.journal().identity().epoch;
     loop {
         let ends = log.to_vec();
-        if on_archive(app, move |reader| reader.covers(&ends).map_err(refused)).await? {
+        if on_archive(app, move |reader| reader.is_level(epoch, &ends).map_err(refused)).await? {
             return Ok(true);
         }
         if Instant::now() >= time.until(COVERED_BY) {

@@ -55,10 +55,9 @@ impl Partition {
     fn answered(&mut self, done: &Done, answer: &Answer, attempt: u32, now_ms: i64) {
         let Done { of, live, entry, probe, .. } = done;
         if let Verdict::Skipped(reason) = answer.verdict {
-            // Neither sent nor missed: the next one of its project does not name it.
             live.stats.skipped(reason);
-            if let Some(track) = self.slots.get_mut(&of.id).and_then(|slot| slot.lane.track_mut(of.track)) {
-                track.settle(of.offset);
+            if let Some(slot) = self.slots.get_mut(&of.id) {
+                slot.lane.skip(of.track, of.offset);
             }
             return;
         }
@@ -72,7 +71,9 @@ impl Partition {
                 if matches!(of.track, TrackId::Replay(_)) {
                     live.stats.replayed();
                 }
-                self.settle(of, true);
+                if let Some(slot) = self.slots.get_mut(&of.id) {
+                    slot.lane.settle(of.track, of.offset, true);
+                }
                 AttemptOutcome::Delivered
             }
             Some(class) => {
@@ -172,12 +173,6 @@ impl Partition {
         self.outbox.push(Topic::Records, self.shared.journal.record_message(record));
     }
 
-    fn settle(&mut self, of: &Of, delivered: bool) {
-        if let Some(slot) = self.slots.get_mut(&of.id) {
-            slot.lane.settle(of.track, of.offset, delivered);
-        }
-    }
-
     fn fail(&mut self, of: &Of, due: i64, now_ms: i64) {
         if let Some(slot) = self.slots.get_mut(&of.id) {
             slot.lane.fail(of.track, of.offset, due, now_ms);
@@ -206,7 +201,9 @@ impl Partition {
             let namespace = self.shared.journal.identity().namespace;
             self.push_record(&operational::dead_lettered(namespace, &name, &live.endpoint, detail));
         }
-        self.settle(of, false);
+        if let Some(slot) = self.slots.get_mut(&of.id) {
+            slot.lane.give_up(of.track, of.offset);
+        }
     }
 
     /// Tells of what retention removed before it was delivered. The cursor passes it in the same transaction.

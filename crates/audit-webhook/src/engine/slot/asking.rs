@@ -80,6 +80,17 @@ impl Slot {
         }
     }
 
+    /// Whether what it reads of the log for a track is for what is behind, before any of it is known. By what it read
+    /// last; one that has read nothing yet does not wait.
+    pub(super) fn reads_behind(&self, track: TrackId, now_ms: i64) -> bool {
+        match track {
+            TrackId::Log => {
+                !self.level && self.seen_ms.is_some_and(|seen| now_ms.saturating_sub(seen) >= LIVE_AGE_MS)
+            }
+            TrackId::Replay(_) => true,
+        }
+    }
+
     /// What it takes to begin something: what came of asking, or what is free now.
     pub(super) fn permits_for(
         &mut self,

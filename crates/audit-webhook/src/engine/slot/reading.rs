@@ -5,8 +5,7 @@ use std::sync::Arc;
 use audit_journal::Offset;
 
 use super::{Gap, Slot, Surroundings, Work, hold_of};
-use crate::endpoint::EndpointId;
-use crate::engine::windows::{Window, Windows};
+use crate::engine::windows::Window;
 use crate::entry::Entry;
 use crate::lane::{Hold, Key, TrackId};
 use crate::live::Live;
@@ -27,45 +26,35 @@ pub(super) enum Found {
     Later,
 }
 
-/// The window that `offset` lies in: one that was read, or else what the lane kept of one. If there is none, it is
-/// fetched, and `who` is told.
-fn look(
-    who: &EndpointId,
-    kept: Option<&Arc<Window>>,
-    offset: Offset,
-    windows: &mut Windows,
-) -> Option<Arc<Window>> {
-    match kept.filter(|run| run.covers(offset)) {
-        Some(run) if !windows.has(offset) => Some(Arc::clone(run)),
-        _ => windows.look(offset, who),
-    }
-}
-
-/// The first message at or after `offset`, as far as it is at hand, in what the lane kept too.
-pub(super) fn find(
-    who: &EndpointId,
-    kept: Option<&Arc<Window>>,
-    offset: Offset,
-    around: &mut Surroundings<'_>,
-) -> Found {
-    if offset >= around.tail.start() {
-        return match around.tail.from(offset) {
-            Some(entry) => Found::Here(Arc::clone(entry)),
-            None if around.tail.next() > offset => Found::Nothing(around.tail.next()),
-            None => Found::Later,
-        };
-    }
-    if offset < around.windows.start() {
-        return Found::Nothing(around.windows.start());
-    }
-    let Some(window) = look(who, kept, offset, around.windows) else { return Found::Later };
-    match window.from(offset).first() {
-        Some(entry) => Found::Here(Arc::clone(entry)),
-        None => Found::Nothing(window.next()),
-    }
-}
-
 impl Slot {
+    /// The window that `offset` lies in: one that was read, or else what the lane kept of one. If there is none, it is
+    /// fetched, and the lane goes on when it is there.
+    fn look(&self, id: TrackId, offset: Offset, around: &mut Surroundings<'_>) -> Option<Arc<Window>> {
+        match self.asked.run.as_ref().filter(|run| run.covers(offset)) {
+            Some(run) if !around.windows.has(offset) => Some(Arc::clone(run)),
+            _ => around.windows.look(offset, &self.id, self.reads_behind(id, around.now_ms)),
+        }
+    }
+
+    /// The first message at or after `offset`, as far as it is at hand, in what the lane kept too.
+    pub(super) fn find(&self, id: TrackId, offset: Offset, around: &mut Surroundings<'_>) -> Found {
+        if offset >= around.tail.start() {
+            return match around.tail.from(offset) {
+                Some(entry) => Found::Here(Arc::clone(entry)),
+                None if around.tail.next() > offset => Found::Nothing(around.tail.next()),
+                None => Found::Later,
+            };
+        }
+        if offset < around.windows.start() {
+            return Found::Nothing(around.windows.start());
+        }
+        let Some(window) = self.look(id, offset, around) else { return Found::Later };
+        match window.from(offset).first() {
+            Some(entry) => Found::Here(Arc::clone(entry)),
+            None => Found::Nothing(window.next()),
+        }
+    }
+
     /// Takes up the place that the lane has by now, on the tail or behind it.
     pub(in crate::engine) fn sync(&mut self, tail: &Tail) {
         if !self.level {
@@ -129,10 +118,11 @@ impl Slot {
                 self.lane.log_mut().pass_to(start);
                 continue;
             }
-            let window = look(&self.id, self.asked.run.as_ref(), next, around.windows)?;
-            around.windows.read_ahead(&window, around.tail.start(), &self.id);
+            let window = self.look(TrackId::Log, next, around)?;
             let entries = window.from(next);
             self.seen_ms = entries.first().map(|entry| entry.message().appended_at_ms).or(self.seen_ms);
+            let is_behind = self.reads_behind(TrackId::Log, around.now_ms);
+            around.windows.read_ahead(&window, around.tail.start(), &self.id, is_behind);
             match entries.iter().find(|entry| live.wants(entry)) {
                 Some(entry) => {
                     self.lane.log_mut().pass_to(entry.offset());
@@ -155,7 +145,7 @@ impl Slot {
         };
         let mut read_for = 0;
         for offset in untried.map(|index| due[index]).into_iter().chain(due) {
-            match find(&self.id, self.asked.run.as_ref(), offset, around) {
+            match self.find(id, offset, around) {
                 Found::Here(entry) if entry.offset() == offset && entry.parcel().is_some() => {
                     return Some(Work::Due(id, entry));
                 }
@@ -184,7 +174,7 @@ impl Slot {
                     self.track_walked(id, &key, end);
                     break;
                 }
-                match find(&self.id, self.asked.run.as_ref(), at, around) {
+                match self.find(id, at, around) {
                     Found::Later => break,
                     Found::Nothing(to) => {
                         if at < around.windows.start() {

@@ -2,7 +2,7 @@
 
 use audit_journal::{Offset, Partition};
 
-use super::reading::{Found, find};
+use super::reading::Found;
 use super::{Slot, Surroundings, Work};
 use crate::endpoint::ReplayOrder;
 use crate::lane::{Hold, REPLAY_KEY_BYTES_MAX, REPLAY_PENDING_MAX, TrackId};
@@ -92,7 +92,7 @@ impl Slot {
                 track.pass_to(run.from);
                 continue;
             }
-            let entry = match find(&self.id, self.asked.run.as_ref(), next, around) {
+            let entry = match self.find(id, next, around) {
                 Found::Here(entry) => entry,
                 Found::Nothing(to) => {
                     self.lane.track_mut(id)?.pass_to(to.min(run.to));

@@ -22,7 +22,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 pub(crate) struct Deliveries {
     /// The endpoint
     endpoint: String,
-    /// Only at the record of this id
+    /// Only at the record of this id, each with the headers that were sent and the beginning of the answer
     #[arg(long)]
     record: Option<String>,
     /// Only with this outcome: delivered, retry, dead_lettered or disabled; several: one of them
@@ -107,7 +107,27 @@ pub(super) async fn deliveries(context: &Context, client: &Client, asked: &Deliv
             .to_vec()
     };
     let header = ["at", "record", "attempt", "outcome", "status", "error", "ms", "next due"];
-    print::table(&header, found.iter().map(row).collect(), "no attempts")
+    print::table(&header, found.iter().map(row).collect(), "no attempts")?;
+    match &asked.record {
+        // They are few.
+        Some(_) => found.iter().try_for_each(whole),
+        None => Ok(()),
+    }
+}
+
+/// What was sent by an attempt, but for the body, and what came back. The server has masked what is secret.
+fn whole(attempt: &Value) -> Result<()> {
+    print::line("")?;
+    print::line(&format!("attempt {} was sent with", print::cell(&attempt["attempt"])))?;
+    for (name, value) in attempt["request_headers"].as_object().into_iter().flatten() {
+        print::line(&format!("  {name}: {}", print::visible(&print::cell(value))))?;
+    }
+    for (what, field) in [("it failed", "detail"), ("the answer began", "excerpt")] {
+        if let Some(text) = attempt[field].as_str().filter(|text| !text.is_empty()) {
+            print::line(&format!("{what}: {}", print::visible(text)))?;
+        }
+    }
+    Ok(())
 }
 
 /// Prints dead letters.

@@ -138,11 +138,21 @@ pub(super) fn list(context: &Context, answer: &Value) -> Result<()> {
         return print::json(answer);
     }
     let row = |replay: &Value| {
-        ["id", "created_at", "state", "total", "left", "pending"]
+        ["id", "created_at", "state", "total", "left", "sent", "skipped", "pending", "given_up"]
             .map(|field| print::cell(&replay[field]))
             .to_vec()
     };
     let rows = answer["replays"].as_array().into_iter().flatten().map(row).collect();
-    let heads = ["replay", "asked for", "state", "records", "of them left", "to be tried again"];
+    let heads = [
+        "replay",
+        "asked for",
+        "state",
+        "records",
+        "of them left",
+        "sent",
+        "skipped",
+        "to be tried again",
+        "given up",
+    ];
     print::table(&heads, rows, "no replays")
 }

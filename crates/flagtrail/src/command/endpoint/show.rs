@@ -58,7 +58,7 @@ pub(super) async fn one(context: &Context, client: &Client, path: &str) -> Resul
         tell("in flight here", in_flight(&status));
     }
     if status["skipped"].as_u64().is_some_and(|skipped| skipped > 0) {
-        tell("skipped here", format!("{}: its format has no word for them", print::cell(&status["skipped"])));
+        tell("skipped", format!("{}: its format has no word for them", print::cell(&status["skipped"])));
     }
     tell("attempts", attempts(&status["window"]));
     tell("last error", failure(&status["last_error"]));

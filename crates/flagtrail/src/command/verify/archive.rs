@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use audit_archive::{EvidenceError, Reader};
+use audit_archive::{EvidenceError, Reader, TreeHead};
 use audit_proof::Checkpoint;
 use audit_verify::{Finding, FindingKind, Report, Trust};
 
@@ -60,9 +60,7 @@ fn held_against(reader: &Reader, kept: &audit_verify::Kept, trust: &Trust) -> Re
     let partition: u32 =
         partition.ok_or_else(|| format!("is of {origin}, which is no partition of a log"))?;
     let trees = reader.trees(partition).map_err(|error| error.to_string())?;
-    let mut largest = 0;
-    for tree in trees {
-        largest = largest.max(tree.size);
+    for tree in &trees {
         match reader.root_of(partition, tree.first_seq, *size) {
             Ok(found) if found == *root => {
                 let vouched =
@@ -76,6 +74,7 @@ fn held_against(reader: &Reader, kept: &audit_verify::Kept, trust: &Trust) -> Re
             Err(error) => return Err(error.to_string()),
         }
     }
+    let largest = trees_of(origin, &trees).iter().map(|tree| tree.size).max().unwrap_or(0);
     Err(if largest < *size {
         format!(
             "signs {size} leaves of partition {partition}, the archive has {largest}: it is behind, or the log was truncated"
@@ -85,4 +84,30 @@ fn held_against(reader: &Reader, kept: &audit_verify::Kept, trust: &Trust) -> Re
             "signs another root for the first {size} leaves of partition {partition}: the archive holds a second history"
         )
     })
+}
+
+/// The trees that are meant by this name: those that began in its epoch. An archive that was filled in a later epoch knows of
+/// no earlier one: then it may be any.
+fn trees_of<'t>(origin: &str, trees: &'t [TreeHead]) -> Vec<&'t TreeHead> {
+    let epoch: Option<u32> = origin.rsplit_once('/').and_then(|(_, epoch)| epoch.parse().ok());
+    let named: Vec<&TreeHead> = trees.iter().filter(|tree| Some(tree.epoch) == epoch).collect();
+    if named.is_empty() { trees.iter().collect() } else { named }
+}
+
+#[cfg(test)]
+mod tests {
+    use audit_proof::empty_root;
+
+    use super::*;
+
+    #[test]
+    fn a_former_log_that_was_larger_says_nothing_of_the_present_one() {
+        let tree =
+            |epoch, first_seq, size| TreeHead { partition: 3, epoch, first_seq, size, root: empty_root() };
+        let trees = [tree(0, 0, 60), tree(7, 60, 20)];
+        let sizes = |origin| trees_of(origin, &trees).iter().map(|tree| tree.size).collect::<Vec<_>>();
+        assert_eq!(sizes("flagtrail/d/records/3/7"), [20]);
+        assert_eq!(sizes("flagtrail/d/records/3/0"), [60]);
+        assert_eq!(sizes("flagtrail/d/records/3/5"), [60, 20]);
+    }
 }

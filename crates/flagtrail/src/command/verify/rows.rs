@@ -5,17 +5,16 @@ use std::io;
 use std::path::Path;
 
 use audit_export::{ParquetCell, read_parquet};
-use audit_verify::{Cell, RowReader};
+use audit_verify::{Cell, NamedCell, RowReader};
 
 /// Reads them with the library that writes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ParquetRows;
 
 impl RowReader for ParquetRows {
-    fn read(&self, file: &Path, each: &mut dyn FnMut(&[(&str, Cell<'_>)])) -> io::Result<()> {
+    fn read(&self, file: &Path, each: &mut dyn FnMut(&[NamedCell<'_>])) -> io::Result<()> {
         read_parquet(File::open(file)?, |cells| {
-            let cells: Vec<(&str, Cell<'_>)> =
-                cells.iter().map(|(name, cell)| (*name, told(*cell))).collect();
+            let cells: Vec<NamedCell<'_>> = cells.iter().map(|(name, cell)| (*name, told(*cell))).collect();
             each(&cells);
         })
     }

@@ -54,11 +54,14 @@ pub(super) async fn check(client: &Client, trust: &Trust, leaves: bool) -> Resul
         match origin {
             Err(_) => find(&mut report, &kept.name, "is no checkpoint".to_owned()),
             Ok(origin) if !origins.contains(&origin) => {
-                find(
-                    &mut report,
-                    &kept.name,
-                    format!("is of {origin}, of which the server has no checkpoint"),
-                );
+                let present = origins.iter().find(|present| is_of_one_partition(present, &origin));
+                let problem = match present {
+                    Some(present) => format!(
+                        "is of {origin}, and the server shows {present}: that log was replaced since; an archive or an export of its time tells whether it was changed"
+                    ),
+                    None => format!("is of {origin}, of which the server has no checkpoint"),
+                };
+                report.findings.push(Finding { kind: FindingKind::Gap, file: kept.name.clone(), problem });
             }
             Ok(_) => {}
         }
@@ -74,6 +77,12 @@ pub(super) async fn check(client: &Client, trust: &Trust, leaves: bool) -> Resul
     }
     report.not_covered.push("whether a platform sent everything that happened in it".to_owned());
     Ok(report)
+}
+
+/// Whether two origins are of one partition's log, in whichever epochs.
+fn is_of_one_partition(one: &str, other: &str) -> bool {
+    let without_epoch = |origin: &str| origin.rsplit_once('/').map(|(log, _)| log.to_owned());
+    without_epoch(one).is_some() && without_epoch(one) == without_epoch(other)
 }
 
 fn find(report: &mut Report, file: &str, problem: String) {
@@ -230,5 +239,17 @@ impl TileSource for &mut Fetched {
 
     fn tile(&mut self, id: TileId, width: usize) -> Result<Tile, Wanted> {
         self.0.get(&id).cloned().ok_or(Wanted { id, width })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_one_partition;
+
+    #[test]
+    fn the_logs_of_a_partition_are_told_from_those_of_another_by_all_but_their_epochs() {
+        let is = |other| is_of_one_partition("flagtrail/d/records/3/0", other);
+        assert!(is("flagtrail/d/records/3/1795219200"));
+        assert!(!is("flagtrail/d/records/13/0") && !is("flagtrail/e/records/3/0") && !is("nonsense"));
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use audit_export::{ParquetCell, SegmentManifest, read_parquet};
-use audit_verify::{Cell, Report, RowReader, Trust, verify_directory};
+use audit_verify::{Cell, NamedCell, Report, RowReader, Trust, verify_directory};
 use parquet::basic::Type as PhysicalType;
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
@@ -22,10 +22,9 @@ use crate::segments::keys;
 struct ParquetRows;
 
 impl RowReader for ParquetRows {
-    fn read(&self, file: &Path, each: &mut dyn FnMut(&[(&str, Cell<'_>)])) -> io::Result<()> {
+    fn read(&self, file: &Path, each: &mut dyn FnMut(&[NamedCell<'_>])) -> io::Result<()> {
         read_parquet(File::open(file)?, |cells| {
-            let cells: Vec<(&str, Cell<'_>)> =
-                cells.iter().map(|(name, cell)| (*name, told(*cell))).collect();
+            let cells: Vec<NamedCell<'_>> = cells.iter().map(|(name, cell)| (*name, told(*cell))).collect();
             each(&cells);
         })
     }

@@ -1,0 +1,50 @@
+//! What of the partition is read beside its tail, for lanes that are not level with it.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use audit_journal::{Partition as PartitionIndex, Topic};
+use tokio::time::Instant;
+
+use super::{Partition, Shared};
+use crate::engine::windows::{Read, WINDOW, WindowRead};
+
+impl Partition {
+    /// Reads what lanes that are not level wait for.
+    pub(super) fn read_windows(&mut self) {
+        while let Some(read) = self.windows.next_read(Instant::now()) {
+            let reading = read_window(Arc::clone(&self.shared), self.index, read);
+            self.under_way.windows.push(Box::pin(reading));
+        }
+    }
+
+    /// What was read is there. Who waited for it goes through it at once, as far as it has room for what it finds.
+    pub(super) fn take_window(&mut self, ended: WindowRead) {
+        let WindowRead { read, range, turn } = ended;
+        self.windows.set_bytes_max(self.shared.room.windows_bytes());
+        match self.windows.arrived(read, range, Instant::now()) {
+            Ok(waited) => {
+                for id in waited {
+                    self.go(&id);
+                }
+            }
+            Err(error) => {
+                let (partition, from) = (self.index, read.from);
+                tracing::warn!(partition, from, %error, "endpoints that are behind can't read the log");
+            }
+        }
+        // Nothing here waited for another turn: a lane that found something has asked for its own.
+        drop(turn);
+    }
+}
+
+/// Reads one window, after waiting for a turn where it is one of what is behind.
+async fn read_window(shared: Arc<Shared>, partition: PartitionIndex, read: Read) -> WindowRead {
+    let mut turn = if read.is_behind { shared.turns.take_to_read().await } else { None };
+    let reading = pin!(shared.journal.read(Topic::Records, partition, read.from, WINDOW));
+    let range = match &mut turn {
+        Some(turn) => turn.during(reading).await,
+        None => reading.await,
+    };
+    WindowRead { read, range, turn }
+}
