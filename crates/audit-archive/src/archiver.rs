@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
-use audit_journal::{Bookmark, Follow, FollowEvent, Journal, Partition, Stop, Topic};
+use audit_journal::{Bookmark, DETAIL_KEPT, Follow, FollowEvent, Journal, Partition, Stop, Topic};
+use chrono::Utc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +19,9 @@ use crate::partition::{PartitionWriter, Work};
 use crate::queue::{Room, WorkSender};
 use crate::schema;
 use crate::store::{Store, StoreError, StoreIdentity};
+
+/// How often it is looked for delivery attempts that are too old.
+const AGE_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Why an archive can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +140,7 @@ impl Archiver {
                 stopped: None,
                 alarms: alarms.clone(),
                 alarmed: BTreeSet::new(),
+                attempts_before_ms: None,
             };
             writers.spawn_blocking(move || writer.run());
         }
@@ -146,6 +152,7 @@ impl Archiver {
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = alarm::tell(&journal, untold, &queues) => {}
+            () = age(&queues) => {}
             ((), (), (), ()) = async {
                 tokio::join!(
                     hand_out(&mut records, &queues, record_work),
@@ -200,6 +207,19 @@ async fn hand_out(follow: &mut Follow, queues: &[WorkSender], work: fn(FollowEve
         let (partition, work) = work(event);
         if let Some(queue) = queues.get(partition as usize) {
             queue.send(work).await;
+        }
+    }
+}
+
+/// Has attempts forgotten that are as old as the topic keeps them, by every writer; never returns.
+async fn age(queues: &[WorkSender]) {
+    let mut look = tokio::time::interval(AGE_INTERVAL);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        let before_ms = Utc::now().timestamp_millis() - DETAIL_KEPT.as_millis() as i64;
+        for queue in queues {
+            queue.send(Work::AttemptsTooOld(before_ms)).await;
         }
     }
 }

@@ -54,6 +54,8 @@ pub(crate) enum Work {
     CheckpointsLevel(Offset),
     /// The alarm about this checkpoint is on the record.
     AlarmTold(u64),
+    /// Delivery attempts that the log took before are as old as it keeps them, milliseconds since 1970.
+    AttemptsTooOld(i64),
     /// A topic can't be followed any further, for this reason.
     Stopped(String),
 }
@@ -71,6 +73,7 @@ impl Work {
             | Self::ProgressLevel(_)
             | Self::CheckpointsLevel(_)
             | Self::AlarmTold(_)
+            | Self::AttemptsTooOld(_)
             | Self::Stopped(_) => 0,
         }
     }
@@ -96,6 +99,8 @@ pub(crate) struct PartitionWriter {
     pub(crate) alarms: mpsc::Sender<Alarm>,
     /// Alarms that were handed over and are not known to be on the record yet.
     pub(crate) alarmed: BTreeSet<u64>,
+    /// Delivery attempts from before are to be forgotten, milliseconds since 1970; `None`: all that were too old are.
+    pub(crate) attempts_before_ms: Option<i64>,
 }
 
 impl PartitionWriter {
@@ -129,6 +134,10 @@ impl PartitionWriter {
                 // What is left of erased bodies is cleared up.
                 Err(TryRecvError::Empty) if may_clear_up => {
                     may_clear_up = self.patiently(Store::clear_up)?;
+                    continue;
+                }
+                Err(TryRecvError::Empty) if self.attempts_before_ms.is_some() => {
+                    self.forget_attempts()?;
                     continue;
                 }
                 // Words are caught up with, and their index merged, while nothing else waits.
@@ -198,6 +207,7 @@ impl PartitionWriter {
                     self.patiently(|store| store.alarm_told(seq))?;
                     self.alarmed.remove(&seq);
                 }
+                Work::AttemptsTooOld(before_ms) => self.attempts_before_ms = Some(before_ms),
                 Work::Stopped(why) => {
                     tracing::error!(file = self.store.name(), why, "archive: partition stopped");
                     // The other topic may have stopped before: both reasons hold.
@@ -209,6 +219,16 @@ impl PartitionWriter {
                     self.patiently(|store| store.set_stopped(Some(&why)))?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Forgets some attempts that are too old.
+    fn forget_attempts(&mut self) -> Result<(), End> {
+        if let Some(before_ms) = self.attempts_before_ms
+            && !self.patiently(|store| store.forget_attempts(before_ms))?
+        {
+            self.attempts_before_ms = None;
         }
         Ok(())
     }
@@ -339,18 +359,21 @@ pub(crate) fn sentence(error: &StoreError, file: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::query::Reader;
-    use crate::queue::Room;
-    use crate::samples::store;
+    use std::path::Path;
 
-    #[test]
-    fn a_pause_does_not_make_a_stopped_partition_look_healthy() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (_queue, work) = Room::new().queue();
-        let mut writer = PartitionWriter {
-            store: store(dir.path()),
-            dir: dir.path().to_owned(),
+    use audit_journal::{NewMessage, Placement};
+    use flagtrail_testkit::wait;
+    use serde_json::json;
+
+    use super::*;
+    use crate::query::{AttemptQuery, Reader};
+    use crate::queue::Room;
+    use crate::samples::{on_log, store};
+
+    fn writer(dir: &Path, work: WorkQueue) -> PartitionWriter {
+        PartitionWriter {
+            store: store(dir),
+            dir: dir.to_owned(),
             free_bytes_min: 0,
             work,
             shutdown: CancellationToken::new(),
@@ -358,7 +381,41 @@ mod tests {
             stopped: None,
             alarms: mpsc::channel(1).0,
             alarmed: BTreeSet::new(),
+            attempts_before_ms: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn attempts_that_are_too_old_are_forgotten_while_nothing_else_waits() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (queue, work) = Room::new().queue();
+        let writer = writer(dir.path(), work);
+        let running = tokio::task::spawn_blocking(move || writer.run());
+        let attempt = |offset| {
+            let value = json!({"v": 1, "endpoint": "e", "record": "r", "outcome": "delivered"}).to_string();
+            let (key, value) = ("e".into(), Some(value.into()));
+            on_log(offset, NewMessage { key, headers: Vec::new(), value, placement: Placement::ByKey })
         };
+        let messages: Vec<Message> = (0..5).map(attempt).collect();
+        let before_ms = messages[3].appended_at_ms;
+        queue.send(Work::Attempts(Batch { partition: 0, messages, end: 5, epoch: 0 })).await;
+        queue.send(Work::AttemptsTooOld(before_ms)).await;
+        let reader = Reader::open(dir.path());
+        wait::until(Duration::from_secs(60), "the attempts of before are gone", || async {
+            let query = AttemptQuery { endpoint: "e".to_owned(), limit: 10, ..AttemptQuery::default() };
+            let rows = reader.attempts(&query).expect("a page").rows;
+            rows.iter().map(|row| row.seq).collect::<Vec<_>>() == [4, 3]
+        })
+        .await;
+        drop(queue);
+        running.await.expect("it ends");
+    }
+
+    #[test]
+    fn a_pause_does_not_make_a_stopped_partition_look_healthy() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (_queue, work) = Room::new().queue();
+        let mut writer = writer(dir.path(), work);
         let stopped = || {
             let status = Reader::open(dir.path()).status().expect("a status");
             status.partitions[0].stopped.clone()

@@ -1,7 +1,7 @@
 -- One file holds one partition of the log. Everything in it is derived from the log; nothing is ever updated
 -- but the position, the spans, what was heard of each source, the edge of the tree, what came of checkpoints that
 -- waited for it, the progress of consumers, intervals of access, the state of the file itself, and rows whose bodies
--- were erased.
+-- were erased, with what receivers answered to them. Delivery attempts go once they are as old as the topic keeps them.
 
 CREATE TABLE archive (                      -- one row: what this file is
   only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -26,7 +26,8 @@ CREATE TABLE position (                     -- where each topic goes on; written
   anchor_offset INTEGER,                    -- the last message before `next` …
   anchor_hash BLOB,                         -- … by what it was
   log_end INTEGER NOT NULL DEFAULT 0,       -- the log's end as last heard
-  duplicates INTEGER NOT NULL DEFAULT 0,    -- of `checkpoints`: cuts into segments, which get a number and no row
+  duplicates INTEGER NOT NULL DEFAULT 0,    -- of `checkpoints`: cuts into segments, which get a number and no row;
+                                            -- of `deliveries`: attempts that were forgotten, which are those before this number
   undecodable INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
@@ -215,7 +216,8 @@ CREATE TABLE access_snapshot (              -- which snapshots of a source are w
   PRIMARY KEY (source, at_us, seq)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE attempt (                      -- delivery attempts, in order; numbered like records, apart from them
+CREATE TABLE attempt (                      -- delivery attempts, in order; numbered like records, apart from them; those of
+                                            -- the last 400 days. `excerpt` is gone where the record was erased
   seq INTEGER PRIMARY KEY,
   log_offset INTEGER NOT NULL,
   appended_at_ms INTEGER NOT NULL,

@@ -50,4 +50,4 @@ pub use position::{Anchor, Bookmark, Bounds, Offset, Partition, Position};
 pub use progress::ProgressDocument;
 pub use read::{Range, ReadError, ReadLimit};
 pub use spool::{Spool, SpoolConfig, SpoolError, Spooled};
-pub use topic::Topic;
+pub use topic::{DETAIL_KEPT, Topic};

@@ -1,6 +1,11 @@
 //! The six topics of a deployment. On Kafka their names follow the configured prefix; in the embedded
 //! file they are rows of one table.
 
+use std::time::Duration;
+
+/// How long delivery attempts and rejected requests are kept, on the log and wherever they are archived: 400 days.
+pub const DETAIL_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
+
 /// A topic. `schemas/asyncapi.yaml` describes the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {

@@ -35,7 +35,7 @@ pub use note::{
 };
 pub use sealed::{InvalidSealed, SEALED_VERSION, Sealed, clock_name, epoch_of, origin};
 pub use tagger::{SCOPES_KNOWN_MAX, TAGS_KNOWN_MAX, Tagger};
-pub use tags::{ScopeKey, TAG_BYTES, TAGS_BYTES, Tag, TagKey, Tags};
+pub use tags::{ScopeKey, TAG_BYTES, TAGS_BYTES, Tag, TagKey, Tags, fold_case};
 pub use tlog_proof::{InvalidTlogProof, TlogProof, TlogProofError};
 pub use tree::{
     Frontier, InvalidFrontier, InvalidTile, InvalidTree, ProofError, Prover, TILE_WIDTH, Tile, TileId,

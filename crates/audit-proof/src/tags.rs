@@ -99,9 +99,9 @@ impl TagKey {
         Self(MacKey::new(&MacKey::new(secret).mac(&[TAG_KEY_LABEL])))
     }
 
-    /// The tag of a person, in no scope: what an erasure tells of whom it was about. ASCII case makes no difference.
+    /// The tag of a person, in no scope: what an erasure tells of whom it was about. Case makes no difference.
     pub fn person(&self, name: &str) -> Tag {
-        self.tag(&[PERSON_LABEL, name.trim().to_ascii_lowercase().as_bytes()])
+        self.tag(&[PERSON_LABEL, fold_case(name.trim()).as_bytes()])
     }
 
     /// The tag of a holder of access, which stands for him where every record that named him was erased: the same in every
@@ -204,6 +204,16 @@ impl ScopeKey {
         tag.copy_from_slice(&whole[..TAG_BYTES]);
         Tag(tag)
     }
+}
+
+/// A text in which case is no difference any more: every letter is the small one, by Unicode and wherever it stands, so that what
+/// is part of a text is part of the folded one. Byte for byte ASCII's where there is nothing else.
+pub fn fold_case(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    // A sigma at the end of a word is a letter of its own that is no capital's.
+    text.chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
 }
 
 /// What a tag stands for: the first label that says something. Which of them it was is part of the tag: the flag

@@ -70,8 +70,9 @@ impl CheckReport {
 /// id; that what is counted of each source is what there is; that records (up to a thousand of a file) are found by
 /// their words; that intervals of access are what the records give when they are folded again; that every order to erase was
 /// followed; that the tree still has the roots that were signed of it (of up to two thousand checkpoints), and that no checkpoint was other than it should be;
-/// that delivery attempts are numbered without holes and readable. Reads only, beside a writer or without one. Where a
-/// checkpoint covers it, the archive is what was signed; beyond the last one that takes a root from elsewhere.
+/// that delivery attempts, but for those that were forgotten, are numbered without holes and readable. Reads only, beside a
+/// writer or without one. Where a checkpoint covers it, the archive is what was signed; beyond the last one that takes a root
+/// from elsewhere.
 pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, MaintenanceError> {
     let dir = dir.as_ref();
     let mut report = CheckReport::default();
@@ -238,19 +239,25 @@ fn check_words(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusq
 }
 
 fn check_attempts(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
-    let position = "SELECT seq, undecodable FROM position WHERE topic = ?1";
-    let (end, undecodable): (u64, u64) =
-        conn.query_row(position, [ATTEMPTS], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    // What a writer adds meanwhile lies beyond `end`.
-    let (count, last, unreadable, broken): (u64, Option<u64>, u64, u64) = conn.query_row(
-        "SELECT count(*), max(seq), count(*) FILTER (WHERE json IS NULL),
-           count(*) FILTER (WHERE json IS NOT NULL AND NOT json_valid(json))
-         FROM attempt WHERE seq < ?1",
-        [end],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-    )?;
-    if count != end || last.map_or(0, |last| last + 1) != end {
-        report.add(path, format!("{} of {end} delivery attempts are missing", end.saturating_sub(count)));
+    // Of one moment: a writer adds some, and forgets some that are too old.
+    let moment = conn.unchecked_transaction()?;
+    let position = "SELECT seq, duplicates, undecodable FROM position WHERE topic = ?1";
+    let (end, forgotten, undecodable): (u64, u64, u64) =
+        conn.query_row(position, [ATTEMPTS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (count, first, last, unreadable, broken): (u64, Option<u64>, Option<u64>, u64, u64) = conn
+        .query_row(
+            "SELECT count(*), min(seq), max(seq), count(*) FILTER (WHERE json IS NULL),
+               count(*) FILTER (WHERE json IS NOT NULL AND NOT json_valid(json))
+             FROM attempt WHERE seq < ?1",
+            [end],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+        )?;
+    drop(moment);
+    let wanted = end.saturating_sub(forgotten);
+    let is_whole = first.unwrap_or(end) == forgotten && last.map_or(forgotten, |last| last + 1) == end;
+    if count != wanted || !is_whole {
+        report
+            .add(path, format!("{} of {wanted} delivery attempts are missing", wanted.saturating_sub(count)));
     }
     if unreadable != undecodable || broken != 0 {
         report.add(

@@ -193,7 +193,14 @@ impl Reader {
         for end in &frontier.partitions {
             match statement.over {
                 Over::Whole => left.push_back((end.partition, 0..1)),
-                Over::Attempts => left.push_back((end.partition, 0..end.attempts)),
+                Over::Attempts => {
+                    let file = file_of(&session, end.partition)?;
+                    // Those before were forgotten.
+                    let first = "SELECT coalesce(min(seq), 0) FROM attempt";
+                    let first = file.conn.query_row(first, (), |row| row.get::<_, u64>(0));
+                    let first = first.map_err(|error| file.error(error))?;
+                    left.push_back((end.partition, first.min(end.attempts)..end.attempts));
+                }
                 Over::Records | Over::RecordGroups => {
                     let file = file_of(&session, end.partition)?;
                     let runs = spans::runs(&file.conn, statement.period, 0..end.records);

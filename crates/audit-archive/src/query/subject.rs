@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use audit_journal::Partition;
-use audit_proof::NodeHash;
+use audit_proof::{NodeHash, fold_case};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,10 +22,10 @@ const CHUNK_ROWS: u64 = 2_000;
 /// Bytes after which one is left for another: messages may be large, and a session has its time.
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 
-/// The ids, keys and e-mail addresses of one person; compared without regard to ASCII case.
+/// The ids, keys and e-mail addresses of one person; compared without regard to case.
 #[derive(Clone, Debug)]
 pub struct Subjects {
-    /// In lower case.
+    /// With their case folded.
     names: Vec<String>,
     /// The same as they stand within JSON.
     quoted: Vec<String>,
@@ -82,7 +82,7 @@ impl Subjects {
     /// Of these names, which are not empty; of records of one source only, where one is named: ids mean something within
     /// a platform.
     pub fn new(names: &[String], source: Option<String>) -> Self {
-        let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let names: Vec<String> = names.iter().map(|name| fold_case(name)).collect();
         let quoted = names.iter().map(|name| {
             let quoted = Value::String(name.clone()).to_string();
             quoted[1..quoted.len() - 1].to_owned()
@@ -92,8 +92,8 @@ impl Subjects {
 
     /// Whether a record names the person, and where: `Some(true)` where it concerns him.
     fn judge(&self, json: &str) -> Option<bool> {
-        let lower = json.to_ascii_lowercase();
-        if !self.quoted.iter().any(|name| lower.contains(name.as_str())) {
+        let folded = fold_case(json);
+        if !self.quoted.iter().any(|name| folded.contains(name.as_str())) {
             return None;
         }
         let Ok(record) = serde_json::from_str::<Value>(json) else { return Some(false) };
@@ -118,11 +118,9 @@ impl Subjects {
     }
 
     fn is(&self, who: &Value) -> bool {
-        ["id", "email", "key", "uuid", "name"].into_iter().any(|field| {
-            who[field]
-                .as_str()
-                .is_some_and(|text| self.names.iter().any(|name| name.eq_ignore_ascii_case(text)))
-        })
+        ["id", "email", "key", "uuid", "name"]
+            .into_iter()
+            .any(|field| who[field].as_str().map(fold_case).is_some_and(|text| self.names.contains(&text)))
     }
 }
 
@@ -247,7 +245,8 @@ mod tests {
 
     #[test]
     fn whom_a_record_concerns_is_told_from_whom_it_mentions() {
-        let subjects = Subjects::new(&["Ada@Example.com".to_owned(), "u-7".to_owned()], None);
+        let names = ["Ada@Example.com", "u-7", "Ärztin@Example.com", "Αλεξης"].map(str::to_owned);
+        let subjects = Subjects::new(&names, None);
         for (record, judged) in [
             (r#"{"author":{"type":"user","email":"ada@example.com"}}"#, Some(true)),
             (r#"{"author":{"type":"user","id":"u-7"}}"#, Some(true)),
@@ -264,6 +263,9 @@ mod tests {
             ),
             (r#"{"author":{"id":"8"},"approval":{"approvers":[{"id":"9"},{"id":"u-7"}]}}"#, Some(true)),
             (r#"{"author":{"id":"8"},"log":"asked by ada@example.com"}"#, Some(false)),
+            (r#"{"author":{"email":"ÄRZTIN@example.com"}}"#, Some(true)),
+            (r#"{"author":{"name":"ΑΛΕΞΗΣ"}}"#, Some(true)),
+            (r#"{"author":{"id":"8"},"log":"asked by äRZTIN@Example.com"}"#, Some(false)),
             (r#"{"author":{"id":"u-77"}}"#, Some(false)),
             (r#"{"author":{"id":"8"}}"#, None),
             (r#"{"action":"flagtrail.erased","author":{"id":"u-7"}}"#, None),

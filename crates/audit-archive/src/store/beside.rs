@@ -28,6 +28,11 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets some of the attempts that the log took before `before_ms`; whether more are left.
+    pub(crate) fn forget_attempts(&mut self, before_ms: i64) -> Result<bool, StoreError> {
+        Ok(attempts::forget(&mut self.conn, before_ms)?)
+    }
+
     /// Takes in what consumers wrote of how far they are: the latest document of each key stays.
     pub(crate) fn append_progress(
         &mut self,

@@ -2,7 +2,8 @@
 //!
 //! Of an erased message the row keeps its number, times, action and what it concerned beside persons, and the header
 //! of its leaf: so the tree, every proof and every checkpoint stay as they are. Body, salt, author, object and words are
-//! removed, and so are the names of holders of access that nothing but erased records gave them. Without the salt the hash
+//! removed, and so are the names of holders of access that nothing but erased records gave them, and what receivers answered
+//! when the record was delivered to them. Without the salt the hash
 //! of the body tells nobody what the body was.
 //!
 //! `PRAGMA secure_delete` overwrites what is removed. What SQLite still holds elsewhere is cleared behind it, step by
@@ -17,8 +18,8 @@ use audit_journal::{Message, Partition};
 use audit_proof::{Leaf, TagKey};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::StoreError;
 use super::tree::stored_trees;
+use super::{StoreError, attempts};
 use crate::access;
 use crate::erasure::{ERASED_ACTION, ErasureOrder, NoOrder};
 use crate::text;
@@ -170,7 +171,7 @@ fn tree_of(conn: &Connection, order: &ErasureOrder) -> rusqlite::Result<Option<u
 /// Drops the body of a message that is leaf `index`, and everything that was made of it.
 pub(super) fn drop_body(conn: &Connection, seq: u64, index: u64, by: u64) -> rusqlite::Result<()> {
     let mut select = conn.prepare_cached(
-        "SELECT salt, tags, json, raw, author, object, seq < (SELECT text_seq FROM archive) FROM record WHERE seq = ?1",
+        "SELECT salt, tags, json, raw, author, object, seq < (SELECT text_seq FROM archive), id FROM record WHERE seq = ?1",
     )?;
     let mut rows = select.query([seq])?;
     let Some(row) = rows.next()? else { return Ok(()) };
@@ -180,6 +181,9 @@ pub(super) fn drop_body(conn: &Connection, seq: u64, index: u64, by: u64) -> rus
         && row.get(6)?
     {
         text::remove(conn, seq, json)?;
+    }
+    if let Some(id) = row.get_ref(7)?.as_str_or_null()? {
+        attempts::forget_answers(conn, id)?;
     }
     let mut orphan = conn.prepare_cached("INSERT OR IGNORE INTO orphan (thing) VALUES (?1)")?;
     for column in [4, 5] {

@@ -14,7 +14,11 @@
 //! each covers is in its manifest. Runs that were missed, or came to nothing, are made up for by one export, for the latest due time.
 //! Of a schedule that says how much each run `covers`, each holds what happened so long before its due time, and begins earlier
 //! only for what would be in no export otherwise: the time of runs that were missed, and what came late into the time of runs
-//! before. What lies between the times that they cover was never asked for.
+//! before. What lies between the times that they cover was never asked for. What happened before a schedule was made, or before
+//! the first of the times that its runs cover, is in none, whenever it comes.
+//!
+//! A schedule that stands in a file may be changed. Where it then asks for other records or brings them elsewhere, what its runs
+//! hold is nothing of that: it begins anew, where it would have begun when it was made.
 //!
 //! Where a clock is put forward over a due time, the run is due right after the gap; where it is put back, a time that comes
 //! twice is due once, the first time.
@@ -27,12 +31,14 @@ mod times;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use audit_digest::Sha256;
 use audit_record::{Filter, Timestamp};
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::payload::{Compression, Format};
 
+use self::run::Run;
 pub use self::run::{CLAIM_MAX, RUN_KIND, RUN_MAX};
 pub use self::scheduler::Scheduler;
 use self::times::{InvalidTimes, Times};
@@ -164,6 +170,21 @@ impl Schedule {
     pub fn next_due(&self, after: Timestamp) -> Option<String> {
         let times = Times::read(&self.asked.cron, &self.asked.time_zone).ok()?;
         times.next_after(to_utc(after)).map(|due| due.to_rfc3339())
+    }
+
+    /// Up to when the runs that are done hold together everything that is asked for, RFC 3339, by what stands in `Control` under
+    /// [`RUN_KIND`]. `None` where none is done yet; nor, where it was changed, since then.
+    pub fn covered_until(&self, run: &serde_json::Value) -> Option<String> {
+        let run = Run::read(run)?;
+        run.covered_of(self).map(|covered| covered.until.clone())
+    }
+
+    /// What exports have to be of to go on from one another: which records, how much of them, and at which destination. As the
+    /// hexadecimal SHA-256 of it.
+    fn question(&self) -> String {
+        let Asked { filter, text, covers, destination, .. } = &self.asked;
+        let asked = serde_json::to_vec(&(filter, text, covers, destination));
+        hex::encode(Sha256::digest(asked.expect("words and lists of them")))
     }
 
     fn times(&self) -> Result<Times, InvalidTimes> {

@@ -31,6 +31,9 @@ pub(super) struct Run {
     /// Rises by one with every claim. It is part of the export's id: a run that is made anew is another export, so that
     /// whoever began it before may still end it.
     number: u64,
+    /// What its schedule asked for when it was claimed ([`Schedule::question`]); absent where an earlier release wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    question: Option<String>,
     /// Where it begins to cover, RFC 3339.
     pub(super) from: String,
     /// When it was due, and where it ends to cover, RFC 3339.
@@ -38,8 +41,8 @@ pub(super) struct Run {
     /// How far the log had been looked through for what came late when `from` was chosen. The cut of the export lies at or
     /// behind it.
     reached: Vec<LogPlace>,
-    /// What the runs before it hold together.
-    pub(super) covered: Option<Covered>,
+    /// What the runs before it hold together that were asked the same.
+    covered: Option<Covered>,
     /// The process that asks for the export, by what its directory is called.
     pub(super) by: Uuid,
     /// When it said so, milliseconds since 1970.
@@ -89,10 +92,11 @@ impl Run {
             v: RUN_VERSION,
             of: schedule.created_at.clone(),
             number: last.map_or(1, |last| last.number + 1),
+            question: Some(schedule.question()),
             from,
             due,
             reached,
-            covered: last.and_then(|last| last.covered.clone()),
+            covered: last.and_then(|last| last.covered_of(schedule)).cloned(),
             by,
             claimed_at_ms: now_ms,
             is_asked_for: false,
@@ -104,6 +108,16 @@ impl Run {
     pub(super) fn read(document: &serde_json::Value) -> Option<Self> {
         let run: Self = serde_json::from_value(document.clone()).ok()?;
         (run.v <= RUN_VERSION).then_some(run)
+    }
+
+    /// Whether its schedule still asks for what it asked for then.
+    pub(super) fn is_asked_the_same(&self, schedule: &Schedule) -> bool {
+        self.question.as_ref().is_none_or(|question| *question == schedule.question())
+    }
+
+    /// What runs that are done hold together of what the schedule asks for now. Where it was changed, they hold nothing of it.
+    pub(super) fn covered_of(&self, schedule: &Schedule) -> Option<&Covered> {
+        self.covered.as_ref().filter(|_| self.is_asked_the_same(schedule))
     }
 
     /// The run once its process has asked for the export.
@@ -155,7 +169,8 @@ fn earlier<'t>(one: &'t str, other: &'t str) -> &'t str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::NewSchedule;
+    use crate::payload::Format;
+    use crate::schedule::{Asked, NewSchedule};
 
     fn daily() -> Schedule {
         let new: NewSchedule = serde_json::from_value(serde_json::json!({
@@ -198,6 +213,39 @@ mod tests {
         assert_eq!(from(&second).as_deref(), Some("1970-01-02T06:00:00Z"));
         let third = run(Some(&second), "1970-01-01T23:59:59.5Z", "1970-01-05T06:00:00Z");
         assert_eq!(from(&third).as_deref(), Some("1970-01-01T23:59:59.5Z"));
+    }
+
+    #[test]
+    fn runs_hold_nothing_of_what_their_schedule_was_changed_to_ask_for() {
+        let schedule = daily();
+        let run = |schedule: &Schedule, last: Option<&Run>| {
+            let window = Window {
+                from: "1970-01-02T06:00:00Z".to_owned(),
+                due: "1970-01-03T06:00:00Z".to_owned(),
+                reached: Vec::new(),
+            };
+            Run::claim(schedule, last, window, Uuid::nil(), 0)
+        };
+        let done = run(&schedule, None).done(true);
+        let changed = |change: fn(&mut Asked)| {
+            let mut changed = schedule.clone();
+            change(&mut changed.asked);
+            changed
+        };
+        for (held, changed) in [
+            (true, changed(|asked| asked.cron = "0 7 * * *".to_owned())),
+            (true, changed(|asked| asked.format = Format::Csv)),
+            (false, changed(|asked| asked.filter.project.push("b".to_owned()))),
+            (false, changed(|asked| asked.text = Some("word".to_owned()))),
+            (false, changed(|asked| asked.destination = "another".to_owned())),
+            (false, changed(|asked| asked.covers = Some("30d".to_owned()))),
+        ] {
+            assert_eq!(done.covered_of(&changed).is_some(), held, "{changed:?}");
+            assert_eq!(run(&changed, Some(&done)).covered.is_some(), held, "{changed:?}");
+        }
+        // As an earlier release wrote it.
+        let earlier = Run { question: None, ..done };
+        assert!(earlier.covered_of(&changed(|asked| asked.text = Some("word".to_owned()))).is_some());
     }
 
     #[test]

@@ -134,6 +134,10 @@ impl Scheduler {
         }
         if !run.is_asked_for {
             // We crashed, or could not write, between the claim and here.
+            if !run.is_asked_the_same(schedule) {
+                // Its window is that of another question: it is claimed anew.
+                return Ok(Some((run, version)));
+            }
             return self.ask(schedule, run, version).await.map(|()| None);
         }
         match self.jobs.get(&id.to_string()).map(|(_, state)| state) {
@@ -164,7 +168,7 @@ impl Scheduler {
             None if last.as_ref().is_some_and(|run| !run.is_done) => last_due,
             None => return Ok(()),
         };
-        let covered = last.as_ref().and_then(|run| run.covered.clone());
+        let covered = last.as_ref().and_then(|run| run.covered_of(schedule)).cloned();
         let Some(window) = self.window(schedule, due, covered).await? else { return Ok(()) };
         let run = Run::claim(schedule, last.as_ref(), window, self.jobs.instance(), now_ms);
         match self.write(&schedule.asked.name, &run, version).await {
@@ -187,8 +191,8 @@ impl Scheduler {
         let covers = covers(schedule.asked.covers.as_deref())?;
         let time = |text: &str| Timestamp::parse(text).map_err(|error| no_time(text, error));
         let until = covered.as_ref().map(|covered| time(&covered.until)).transpose()?;
-        // Where it is said how much each run covers, what happened before any of them did is not asked for.
-        let since = covered.as_ref().and_then(|covered| covered.from.as_deref()).filter(|_| covers.is_some());
+        // What happened before the first of them begins is not asked for: one old record would bring the whole history with it.
+        let since = covered.as_ref().map(|covered| covered.from.as_deref().unwrap_or(&schedule.created_at));
         let period = (since.map(time).transpose()?, until);
         let (reader, stop) = (self.reader.clone(), self.stop.clone());
         let asked = &schedule.asked;

@@ -228,8 +228,9 @@ async fn a_record_that_comes_after_the_export_of_its_time_is_in_the_next_one() {
     happened(&bench, "late", "test", "2026-11-21T04:59:58.5Z").await;
     happened(&bench, "later", "test", "2026-11-20T20:00:00Z").await;
     happened(&bench, "next", "test", "2026-11-21T08:00:00Z").await;
-    // Not asked for.
+    // Not asked for: of another source, and from before the schedule was made.
     happened(&bench, "other", "another", "2026-11-20T13:00:00Z").await;
+    happened(&bench, "imported", "test", "2021-01-01T00:00:00Z").await;
     process.make(&bench, at("2026-11-22T05:00:03Z")).await;
     // What came late once has come.
     process.make(&bench, at("2026-11-23T05:00:00Z")).await;
@@ -241,6 +242,43 @@ async fn a_record_that_comes_after_the_export_of_its_time_is_in_the_next_one() {
     );
     assert_eq!(held(&bench), ["early", "late", "later", "next"]);
     bags(&bench).iter().for_each(|bag| verify(bag));
+    end(bench, [process]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_that_is_changed_to_ask_for_more_exports_that_from_when_it_was_made() {
+    let bench = Bench::new().await;
+    happened(&bench, "first", "test", "2026-11-20T18:00:00Z").await;
+    happened(&bench, "other", "another", "2026-11-20T19:00:00Z").await;
+    let control = Control::open(bench.journal.clone()).await.unwrap();
+    let mut schedule = schedule(&control).await;
+    let mut process = Process::start(&bench, &control, "first");
+    process.run(&bench);
+    process.make(&bench, at("2026-11-21T05:00:00Z")).await;
+    assert_eq!(held(&bench), ["first"]);
+    // The claim, that it was asked for, and that it is done, which only the next look writes.
+    process.make(&bench, at("2026-11-21T05:00:05Z")).await;
+    let covered_until = |schedule: &Schedule| {
+        let run = control.get(RUN_KIND, "daily").unwrap();
+        schedule.covered_until(&run.value)
+    };
+    assert_eq!(covered_until(&schedule).as_deref(), Some("2026-11-21T05:00:00Z"));
+
+    schedule.asked.filter.source.push("another".to_owned());
+    change(&control, 1, Some(serde_json::to_value(&schedule).unwrap())).await;
+    assert_eq!(covered_until(&schedule), None, "nothing of it is there yet");
+    for due in ["2026-11-22T05:00:00Z", "2026-11-23T05:00:00Z", "2026-11-23T05:00:05Z"] {
+        process.make(&bench, at(due)).await;
+    }
+    let [first, second, third] =
+        ["2026-11-21T05:00:00.000000Z", "2026-11-22T05:00:00.000000Z", "2026-11-23T05:00:00.000000Z"];
+    assert_eq!(
+        windows(&bench),
+        [window(MADE_AT, first), window(MADE_AT, second), window(second, third)],
+        "all of what is asked for now is in one export, and the next goes on from there"
+    );
+    assert_eq!(held(&bench), ["first", "other"]);
+    assert_eq!(covered_until(&schedule).as_deref(), Some("2026-11-23T05:00:00Z"));
     end(bench, [process]).await;
 }
 

@@ -6,13 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, params};
 
 use super::log::{PartitionState, Tables};
-use crate::topic::Topic;
+use crate::topic::{DETAIL_KEPT, Topic};
 
 /// How often old messages are looked for.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(600);
-
-/// How long attempts and rejected requests are kept.
-const KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// How long the mark of a deleted document is kept, for followers that are behind.
 const TOMBSTONES_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -34,7 +31,7 @@ pub(crate) fn step(
     now_ms: i64,
 ) -> rusqlite::Result<bool> {
     let mut is_through = true;
-    let horizon_ms = now_ms - KEPT.as_millis() as i64;
+    let horizon_ms = now_ms - DETAIL_KEPT.as_millis() as i64;
     for topic in [Topic::Deliveries, Topic::Rejected] {
         for table in tables.of(topic) {
             let state = &mut states[tables.index(topic, table.partition)];

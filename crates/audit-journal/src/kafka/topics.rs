@@ -9,13 +9,10 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::error::OpenError;
-use crate::topic::Topic;
+use crate::topic::{DETAIL_KEPT, Topic};
 
 use super::client::{Clients, Logged, MESSAGE_BYTES_MAX, REQUEST_WAIT, blocking, partition_count, reason};
 use super::open::{PROPAGATION_TICK, PROPAGATION_WAIT};
-
-/// How long deliveries and rejected requests are kept: 400 days.
-const DETAIL_RETENTION_MS: i64 = 400 * 24 * 60 * 60 * 1000;
 
 /// A segment of `progress`, in bytes: small, so that compaction finds closed ones early.
 const PROGRESS_SEGMENT_BYTES: u32 = 16 * 1024 * 1024;
@@ -46,7 +43,7 @@ pub(super) fn settings(topic: Topic, replicas: usize) -> Vec<(&'static str, Stri
             settings.push(("retention.bytes", "-1".to_owned()));
         }
         Topic::Deliveries | Topic::Rejected => {
-            settings.push(("retention.ms", DETAIL_RETENTION_MS.to_string()));
+            settings.push(("retention.ms", DETAIL_KEPT.as_millis().to_string()));
         }
         Topic::Progress => {
             settings.push(("segment.bytes", PROGRESS_SEGMENT_BYTES.to_string()));

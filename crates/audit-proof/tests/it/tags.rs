@@ -1,6 +1,6 @@
 //! What tags tell, and whom.
 
-use audit_proof::{SCOPES_KNOWN_MAX, ScopeKey, TAGS_BYTES, TAGS_KNOWN_MAX, TagKey, Tagger, Tags};
+use audit_proof::{SCOPES_KNOWN_MAX, ScopeKey, TAGS_BYTES, TAGS_KNOWN_MAX, TagKey, Tagger, Tags, fold_case};
 use audit_record::{Author, AuthorKind, Ref};
 use serde_json::json;
 
@@ -97,4 +97,20 @@ fn a_tagger_that_remembers_and_forgets_makes_the_tags_that_the_key_makes() {
             assert_eq!(tagger.tags(&scope, &record), made);
         }
     }
+}
+
+#[test]
+fn a_person_is_the_same_in_capitals_of_any_script() {
+    let of = |name: &str| key().person(name);
+    for (name, same) in [
+        ("ada@example.com", " ADA@Example.COM "),
+        ("ärztin@example.com", "ÄRZTIN@EXAMPLE.COM"),
+        ("Αλέξης", "ΑΛΈΞΗΣ"),
+        ("вера", "ВЕРА"),
+    ] {
+        assert_eq!(of(name), of(same), "{name}");
+    }
+    assert_ne!(of("ärztin@example.com"), of("arztin@example.com"));
+    // What stands within a text stands within it however it is written: no letter depends on its neighbours.
+    assert!(fold_case("ΣΟΦΟΣ ΣΟΦΟΣ").contains(&fold_case("σοφος σ")));
 }

@@ -61,9 +61,9 @@ pub(super) fn report() -> Entry {
             version: 1,
             meaning: Cow::Borrowed(
                 "One row for every record and endpoint of which an attempt failed within the period, with what has become \
-                 of it since, from the log of delivery attempts as it is archived. Attempts are kept on the log for a \
-                 limited time (400 days unless set otherwise), in an archive for as long as it is not rebuilt. A replay \
-                 that failed counts like any other attempt.",
+                 of it since, from the log of delivery attempts as it is archived. Attempts are kept for 400 days: in \
+                 every archive, and on the log unless set otherwise there. A replay that failed counts like any other \
+                 attempt.",
             ),
             when: When::Period,
             list: None,

@@ -49,12 +49,14 @@ pub(super) fn report() -> Entry {
         definition: Definition {
             name: Cow::Borrowed("field_completeness"),
             title: Cow::Borrowed("Completeness of fields, by source"),
-            version: 2,
+            version: 3,
             meaning: Cow::Borrowed(
                 "For every source and kind of object: how many of its records in the period carry what PCI DSS 10.2.2 asks \
                  of an audit record. What a platform does not send can't be here; the coverage says what that is. Records \
                  of Flagtrail's own are left out. Event time is the source's own where it sends one, else that of receipt: \
-                 which of the two it is stands in the record.",
+                 which of the two it is stands in the record. The total access_left_out counts records that tell of more \
+                 access than a record each could be made of: no report about access has it; their attribute \
+                 access_left_out says so, and their change has it all.",
             ),
             when: When::Period,
             list: None,
@@ -66,8 +68,9 @@ pub(super) fn report() -> Entry {
     }
 }
 
-/// Counts of one source and kind: records, then user, type, time, outcome, origin, resource, all of them.
-type Counts = [i64; 8];
+/// Counts of one source and kind: records, then user, type, time, outcome, origin, resource, all of them; and those whose
+/// access was left out.
+type Counts = [i64; 9];
 
 fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> {
     let sql = format!(
@@ -78,13 +81,14 @@ fn run(evidence: &mut Evidence<'_>, rows: &mut Rows) -> Result<(), ReportError> 
     change IS NOT NULL OR access_effect IS NOT NULL OR json ->> '$.attributes.outcome' IS NOT NULL AS outcome,
     coalesce(request_ip, request_user_agent, request_id) IS NOT NULL AS origin,
     coalesce(related_object_id, related_object_uuid, related_object_key, related_object_name,
-      flag_id, flag_key, flag_name) IS NOT NULL AS resource
+      flag_id, flag_key, flag_name) IS NOT NULL AS resource,
+    json ->> '$.attributes.access_left_out' IS NOT NULL AS left_out
   FROM audit_log
   WHERE seq >= :first_seq AND seq < :end_seq AND organisation_key IS NOT '~flagtrail'
     AND occurred_at_us >= :from_us AND occurred_at_us < :to_us AND {IN_PROJECTS}
 )
 SELECT source, system, type, count(*), sum(who), sum(did), sum(at), sum(outcome), sum(origin), sum(resource),
-  sum(who AND did AND at AND outcome AND origin AND resource)
+  sum(who AND did AND at AND outcome AND origin AND resource), sum(left_out)
 FROM said GROUP BY source, system, type"
     );
     let period = evidence.question().period;
@@ -97,14 +101,21 @@ FROM said GROUP BY source, system, type"
             *count += value.as_integer().unwrap_or(0);
         }
     })?;
-    let mut all = 0;
-    for ((source, system, kind), [records, parts @ ..]) in groups {
+    let (mut all, mut all_left_out) = (0, 0);
+    for ((source, system, kind), [records, parts @ .., left_out]) in groups {
         all += records;
+        all_left_out += left_out;
+        if left_out > 0 {
+            evidence.note(format!(
+                "{left_out} records of source {source} tell of more access than was read: no report about access has it"
+            ));
+        }
         let mut cells: Vec<Cell> = vec![source.into(), system.into(), kind.into(), Cell::Integer(records)];
         cells.extend(parts.iter().map(|part| percent(*part, records)));
         rows.push(cells);
     }
     evidence.total("records", u64::try_from(all).unwrap_or(0));
+    evidence.total("access_left_out", u64::try_from(all_left_out).unwrap_or(0));
     Ok(())
 }
 

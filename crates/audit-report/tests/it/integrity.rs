@@ -62,7 +62,9 @@ async fn completeness_counts_what_each_record_says() {
     let bench = Bench::new().await;
     let whole = json!({"change": {"before": 1, "after": 2}, "request": {"ip": "192.0.2.1"}});
     let nobody = json!({"author": {"type": "unknown"}});
-    let elsewhere = json!({"project": {"key": "bank"}, "related_object_type": "SEGMENT"});
+    let elsewhere = json!({
+        "project": {"key": "bank"}, "related_object_type": "SEGMENT", "attributes": {"access_left_out": true},
+    });
     let own = own("own", "flagtrail.token.created", "FLAGTRAIL_TOKEN", json!({}));
     bench
         .append(&[
@@ -80,6 +82,10 @@ async fn completeness_counts_what_each_record_says() {
     assert_eq!(cell(&report, 0, "outcome_pct"), &Cell::Number(33.3));
     assert_eq!(cell(&report, 0, "origin_pct"), &Cell::Number(33.3));
     assert_eq!(cell(&report, 0, "all_pct"), &Cell::Number(33.3));
+    assert_eq!((total(&report, "records"), total(&report, "access_left_out")), (4, 1));
+    assert!(
+        report.coverage.notes.iter().any(|note| note.starts_with("1 records of source main tell of more"))
+    );
     let bank = Question { projects: vec!["bank".to_owned()], limited: true, ..question() };
     assert_eq!(column(&bench.ask("field_completeness", &bank).unwrap(), "record_type"), ["SEGMENT"]);
     bench.end().await;

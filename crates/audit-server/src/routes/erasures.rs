@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use audit_archive::{Concerned, ERASED_ACTION, ErasureOrder, ORDER_RUNS_MAX, SUBJECTS_MAX};
 use audit_journal::{AppendError, NewMessage, Partition, Placement, Position, Topic};
+use audit_proof::fold_case;
 use audit_record::{AuditRecord, Timestamp};
 use axum::Json;
 use axum::extract::State;
@@ -193,8 +194,8 @@ fn check(request: &ErasureRequest) -> Result<(), Problem> {
     }
     let stays = [Some(&request.reason), request.legal_basis.as_ref(), request.source.as_ref()];
     let says = |name: &String| {
-        let name = name.to_lowercase();
-        stays.iter().flatten().any(|text| text.to_lowercase().contains(&name))
+        let name = fold_case(name);
+        stays.iter().flatten().any(|text| fold_case(text).contains(&name))
     };
     if request.subject.iter().filter(|name| name.contains('@')).any(says) {
         return Err(Problem::field("reason", "names the person, and would stay on the log"));

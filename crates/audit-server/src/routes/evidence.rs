@@ -3,12 +3,13 @@
 //! What is served was signed by the sealer and is borne out by this machine's archive: a checkpoint whose root is
 //! not that of the archive's own tree is not passed on.
 
-use std::cmp::Reverse;
+mod heads;
+
 use std::collections::BTreeSet;
 
 use audit_archive::{EvidenceError, Inclusion, Reader, TreeHead};
-use audit_journal::{Bounds, Partition, ReadLimit, Topic};
-use audit_proof::{Checkpoint, Sealed, SignedNote, TileId, TlogProof};
+use audit_journal::{Bounds, Partition, Topic};
+use audit_proof::{Checkpoint, SignedNote, TileId, TlogProof};
 use audit_record::Timestamp;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -22,17 +23,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::heads::sealed_heads;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::problem::{Kind, Problem, ProblemBody};
 use crate::readings::{ReadKind, note};
 use crate::routes::records::{ask_archive, may_read, on_archive, refused};
-
-/// How far back from a partition's end a checkpoint is looked for, in offsets: transactions leave holes.
-const LOOK_BACK_OFFSETS: u64 = 256;
-
-/// Most bytes of checkpoints read at a time.
-const LOOK_BACK_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Seconds after which a record that is not sealed yet may be.
 const SEALED_SOON_S: u32 = 30;
@@ -152,43 +148,6 @@ pub(crate) fn anchored_in_words(reader: &Reader, partitions: u32) -> Result<Opti
 struct WitnessedBy {
     name: String,
     at_s: i64,
-}
-
-/// The latest signed heads of a partition's tree that are still at hand, the largest first.
-async fn sealed_heads(app: &App, partition: Partition) -> Result<Vec<(Checkpoint, SignedNote)>, Problem> {
-    let gone = |error: audit_journal::ReadError| {
-        Problem::new(Kind::Unavailable, "the checkpoints can't be read from the log").cause(error)
-    };
-    let journal = app.journal();
-    let bounds = journal.bounds(Topic::Checkpoints).await.map_err(gone)?;
-    let Some(bounds) = bounds.into_iter().find(|bounds| bounds.partition == partition) else {
-        return Err(Problem::new(Kind::NotFound, format!("there is no partition {partition}")));
-    };
-    let mut heads = Vec::new();
-    let mut from = bounds.start.max(bounds.end.saturating_sub(LOOK_BACK_OFFSETS));
-    while from < bounds.end {
-        let limit = ReadLimit { messages: LOOK_BACK_OFFSETS as usize, bytes: LOOK_BACK_BYTES_MAX };
-        let range = journal.read(Topic::Checkpoints, partition, from, limit).await.map_err(gone)?;
-        for message in &range.messages {
-            // What can't be read is of a later release, or not of ours.
-            if let Ok((_, note, checkpoint, _)) = Sealed::read(message.value.as_deref().unwrap_or_default()) {
-                heads.push((checkpoint, note));
-            }
-        }
-        if range.next <= from {
-            break;
-        }
-        from = range.next;
-    }
-    heads.reverse();
-    // A checkpoint that witnesses cosigned is published once more, when a larger one may be there.
-    if let Some(origin) = heads.first().map(|(checkpoint, _)| checkpoint.origin.clone()) {
-        heads.sort_by_key(|(checkpoint, note)| {
-            let rank = (checkpoint.size, note.signatures().len());
-            (checkpoint.origin != origin, Reverse(if checkpoint.origin == origin { rank } else { (0, 0) }))
-        });
-    }
-    Ok(heads)
 }
 
 /// The latest head that the archive bears out: of the tree that grows, or of the one that this leaf is in, which the

@@ -38,7 +38,9 @@ struct ScheduleView {
     schedule: Schedule,
     /// When an export was due last that is being made or is done.
     last_due: Option<String>,
-    /// Up to when the exports that are done hold everything together; what came to the log later is in the next one.
+    /// Up to when the exports that are done hold together everything that happened since it was made, or since the first of them
+    /// begins; what came to the log later is in the next one. Absent while none is done, or none since filter, text, covers or
+    /// destination were changed.
     covered_until: Option<String>,
     /// When one is due next, in the schedule's time zone.
     next_due: Option<String>,
@@ -57,8 +59,8 @@ fn view(app: &App, stored: Stored<Schedule>) -> ScheduleView {
     let Stored { id, version, setting: schedule } = stored;
     // One of the same name that was deleted may have left its run, which is forgotten soon.
     let run = app.control().get(RUN_KIND, &id).filter(|run| run.value["of"] == schedule.created_at.as_str());
-    let said = |pointer: &str| run.as_ref()?.value.pointer(pointer)?.as_str().map(str::to_owned);
-    let (last_due, covered_until) = (said("/due"), said("/covered/until"));
+    let last_due = run.as_ref().and_then(|run| run.value["due"].as_str()).map(str::to_owned);
+    let covered_until = run.as_ref().and_then(|run| schedule.covered_until(&run.value));
     let next_due = schedule.next_due(now());
     ScheduleView { schedule, last_due, covered_until, next_due, version }
 }
@@ -86,8 +88,8 @@ async fn get_schedule(State(app): State<App>, Path(name): Path<String>) -> Resul
 /// From then on, exports are made at its times and brought to its destination: `name`, `cron` (five fields), `time_zone` (an IANA
 /// name) and `destination` are needed; `filter`, `text`, `covers` and `format` say which records and how. Without `covers`, each
 /// export begins where the last that is done ended, or earlier, so that what came late is in it too: together they hold every
-/// record. With `covers`, such as `30d`, each begins so long before its due time, and earlier only where one was missed, or a
-/// record that happened in the time of those before came to the log after them.
+/// record of what happens from now on. With `covers`, such as `30d`, each begins so long before its due time, and earlier only
+/// where one was missed, or a record that happened in the time of those before came to the log after them.
 #[utoipa::path(
     post, path = "/v1/schedules", tag = "exports",
     request_body(content = Object, content_type = "application/json"),

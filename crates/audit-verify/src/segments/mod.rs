@@ -29,9 +29,6 @@ use crate::bag::files_under;
 use crate::report::Report;
 use crate::trust::Trust;
 
-/// What a file is called while it is being written to a directory; one that a crash left is nobody's.
-const UNFINISHED_PREFIX: &str = ".unfinished-";
-
 /// Most files that no manifest names which are told one by one.
 const STRAY_NAMED_MAX: usize = 20;
 
@@ -56,8 +53,7 @@ pub fn verify_segments(dir: &Path, trust: &Trust, reader: Option<&dyn RowReader>
         |what: &str| io::Error::new(io::ErrorKind::NotFound, format!("{} holds no {what}", dir.display()));
     let folder = folder_of(dir).ok_or_else(|| none("segments"))?;
     let mut report = Report::default();
-    let mut unfinished = 0;
-    let mut left = listed(&folder, &mut unfinished, &mut report);
+    let mut left = listed(&folder, &mut report);
     let trees = trees(&mut left, &mut report);
     if trees.is_empty() && report.findings.is_empty() {
         return Err(none("manifest of a segment"));
@@ -92,7 +88,7 @@ pub fn verify_segments(dir: &Path, trust: &Trust, reader: Option<&dyn RowReader>
     strays(&left, &trees, &mut report);
     kept_of_others(&trees, trust, &mut report);
     tell_of_rows(reader.map(|_| rows), &mut report);
-    tell_of_all(&trees, files, unfinished, trust, &mut report);
+    tell_of_all(&trees, files, trust, &mut report);
     if report.is_damaged() {
         // Where something was altered, what the rest shows is worth nothing.
         report.proven.clear();
@@ -100,20 +96,13 @@ pub fn verify_segments(dir: &Path, trust: &Trust, reader: Option<&dyn RowReader>
     Ok(report)
 }
 
-/// Every file of the folder, by a path that begins with `segments/`; counts those that are unfinished.
-fn listed(folder: &Path, unfinished: &mut u64, report: &mut Report) -> BTreeSet<String> {
+/// Every file of the folder, by a path that begins with `segments/`.
+fn listed(folder: &Path, report: &mut Report) -> BTreeSet<String> {
     let mut files = BTreeSet::new();
     for below in ["proofs", "records"] {
         let at = folder.join(below);
-        if !at.is_dir() {
-            continue;
-        }
-        for path in files_under(folder, &at, report) {
-            if path.rsplit('/').next().is_some_and(|name| name.starts_with(UNFINISHED_PREFIX)) {
-                *unfinished += 1;
-            } else {
-                files.insert(format!("segments/{path}"));
-            }
+        if at.is_dir() {
+            files.extend(files_under(folder, &at, report).iter().map(|path| format!("segments/{path}")));
         }
     }
     files
@@ -266,13 +255,7 @@ fn tell_of_rows(rows: Option<u64>, report: &mut Report) {
 }
 
 /// What the check of all trees comes to.
-fn tell_of_all(
-    trees: &BTreeMap<Tree, Vec<Name>>,
-    files: u64,
-    unfinished: u64,
-    trust: &Trust,
-    report: &mut Report,
-) {
+fn tell_of_all(trees: &BTreeMap<Tree, Vec<Name>>, files: u64, trust: &Trust, report: &mut Report) {
     let is_signed = trees.keys().all(|tree| {
         let origin = tree.origin();
         trust.keys.iter().any(|key| is_key_of(key, &origin))
@@ -289,11 +272,6 @@ fn tell_of_all(
         .not_covered
         .push("whether there are partitions of which nothing is here and no key was given".to_owned());
     report.not_covered.push("what came to the log after the last segment of each partition".to_owned());
-    if unfinished > 0 {
-        report
-            .not_covered
-            .push(format!("{unfinished} files that were not finished (.unfinished-…): nobody reads them"));
-    }
     report.not_covered.push("whether a platform sent everything that happened in it".to_owned());
     if trust.kept.is_empty() {
         report.not_covered.push(

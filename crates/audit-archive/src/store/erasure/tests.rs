@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::slice;
 
-use audit_journal::Message;
+use audit_journal::{Message, NewMessage, Placement};
 use audit_proof::NodeHash;
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::erasure::{ERASED_ACTION, ErasureOrder};
 use crate::query::Reader;
-use crate::samples::{file, identity, message, record, store};
+use crate::samples::{file, identity, message, on_log, record, store};
 
 const EMAIL: &str = "zaphod.beeblebrox@example.com";
 
@@ -68,6 +68,9 @@ const LABELS: &str =
 const INTERVALS: &str =
     "SELECT holder || ' ' || role || ' ' || from_seq || ' to ' || coalesce(until_seq, '') FROM access_interval
      ORDER BY holder, from_seq";
+const ANSWERS: &str =
+    "SELECT json ->> '$.record' || ': ' || coalesce(json ->> '$.excerpt', '') || ', ' || (json ->> '$.outcome')
+     FROM attempt ORDER BY seq";
 const FINDINGS: &str = "SELECT seq || ' ' || kind FROM access_finding ORDER BY seq";
 
 fn is_sound(dir: &Path) {
@@ -104,6 +107,36 @@ fn an_archive_that_was_there_and_one_that_is_built_anew_come_to_the_same() {
         assert_eq!(texts(dir, INTERVALS), ["1 admin 0 to 4", "2 admin 1 to ", "2 viewer 2 to "]);
         assert!(texts(dir, FINDINGS).is_empty());
         assert_eq!(erased(dir), ["0", "1"]);
+        is_sound(dir);
+    }
+}
+
+/// A delivery attempt at a record, and what the receiver answered.
+fn attempt(offset: u64, record: &str, excerpt: &str) -> Message {
+    let value = json!({"v": 1, "endpoint": "e", "record": record, "outcome": "retry", "excerpt": excerpt});
+    let (key, value) = ("e".into(), Some(value.to_string().into()));
+    on_log(offset, NewMessage { key, headers: Vec::new(), value, placement: Placement::ByKey })
+}
+
+#[test]
+fn what_receivers_answered_goes_with_the_body_whether_the_attempt_came_before_the_order_or_behind_it() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [there, anew] = dirs.each_ref().map(|dir| dir.path());
+    let mut log = vec![of_zaphod(0, "one", EMAIL), of_others(1)];
+    let answer = format!("unknown user {EMAIL}");
+    let attempts =
+        [attempt(0, "one", &answer), attempt(1, "other1", "unknown user"), attempt(2, "one", &answer)];
+    let mut store_there = store(there);
+    store_there.append(&log, 0, 2).expect("appended");
+    store_there.append_attempts(&attempts[..2], 0, 2).expect("appended");
+    log.push(given(2, &order(there, 0..1)));
+    store_there.append(&log[2..], 0, 3).expect("appended");
+    store_there.append_attempts(&attempts[2..], 0, 3).expect("appended");
+    let mut store_anew = store(anew);
+    store_anew.append_attempts(&attempts, 0, 3).expect("appended");
+    store_anew.append(&log, 0, 3).expect("appended");
+    for dir in [there, anew] {
+        assert_eq!(texts(dir, ANSWERS), ["one: , retry", "other1: unknown user, retry", "one: , retry"]);
         is_sound(dir);
     }
 }

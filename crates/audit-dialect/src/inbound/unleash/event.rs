@@ -16,8 +16,11 @@ use crate::inbound::json::{object_type, text_at, time_at};
 const ALL_PROJECTS: &str = "*";
 
 /// Most bytes that the drafts of one request take together: each has the whole event in it. Of an event that would take more
-/// no access is read.
+/// no access is read, and its draft says so ([`LEFT_OUT`]).
 const DRAFTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The attribute of a draft whose event tells of more access than was read; `true`.
+const LEFT_OUT: &str = "access_left_out";
 
 pub(super) fn translate(intake: &Intake<'_>, body: Body) -> Result<Vec<Draft>, Refusal> {
     let Body { mut event, around, is_picked } = body;
@@ -69,7 +72,8 @@ pub(super) fn translate(intake: &Intake<'_>, body: Body) -> Result<Vec<Draft>, R
     draft.log = Some(sentence(known, &kind, &draft));
     let most = DRAFTS_BYTES_MAX / intake.payload()?.len().max(1);
     let mut accesses = object.map(|object| accesses(&event, &kind, object, most)).unwrap_or_default();
-    if accesses.len() > most {
+    let is_left_out = accesses.len() > most;
+    if is_left_out {
         accesses.clear();
     }
     let event_id = text_at(&event, "id");
@@ -82,6 +86,9 @@ pub(super) fn translate(intake: &Intake<'_>, body: Body) -> Result<Vec<Draft>, R
         }
         rest.retain(|name, value| !read.contains(&name.as_str()) && *value != json!([]) && !value.is_null());
         draft.attributes.append(rest);
+    }
+    if is_left_out {
+        draft.attributes.insert(LEFT_OUT.to_owned(), json!(true));
     }
     if !around.is_empty() {
         draft.attributes.insert("template".to_owned(), Value::Object(around));

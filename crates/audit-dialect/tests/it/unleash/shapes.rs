@@ -134,6 +134,10 @@ fn an_event_with_more_accesses_than_there_is_room_for_is_one_record_without() {
     let record = event("project-access-added", json!({"project": "web", "data": given})).record();
     assert_eq!(record.draft().access, None);
     assert!(record.draft().change.is_some(), "the event itself is whole");
+    assert_eq!(record.draft().attributes.get("access_left_out"), Some(&json!(true)), "and it says so");
+    let given = json!({"roles": [{"roleId": 4, "groupIds": [], "userIds": [7]}]});
+    let record = event("project-access-added", json!({"project": "web", "data": given})).record();
+    assert_eq!(record.draft().attributes.get("access_left_out"), None);
 }
 
 #[test]
