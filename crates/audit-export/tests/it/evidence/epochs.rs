@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use audit_archive::TreeHead;
-use audit_export::{ExportJob, Manifest, WitnessAnswer, WitnessTransport, Witnessing};
+use audit_export::{ExportJob, Manifest, SealStanding, WitnessAnswer, WitnessTransport, Witnessing};
 use audit_journal::Topic;
 use audit_proof::{Cosigner, origin};
 use audit_record::AuditRecord;
@@ -196,7 +196,8 @@ async fn the_head_of_the_present_log_is_shown_and_taken_to_witnesses_though_the_
     let asked = Arc::new(Asked::default());
     let witness = Cosigner::new("one.example/w", &[9; 32]).unwrap().verifier().clone();
     let journal = replaced.log.journal.clone();
-    let witnessing = Witnessing::new(journal, reader.clone(), vec![witness], asked.clone());
+    let standing = SealStanding::default();
+    let witnessing = Witnessing::new(journal, reader.clone(), vec![witness], asked.clone(), standing);
     let stop = CancellationToken::new();
     let asking = tokio::spawn(witnessing.run(stop.clone()));
     wait::until(WITHIN, "the witness is asked", || async { !asked.0.lock().unwrap().is_empty() }).await;

@@ -111,7 +111,7 @@ mod tests {
         let with =
             |newer: &[(Checkpoint, SignedNote)]| shown(newer.iter().cloned().chain(former()).collect());
         let sealed_again = head(5, &[1, 2], &[]);
-        assert_eq!(with(&[sealed_again.clone()]), sealed_again);
+        assert_eq!(with(std::slice::from_ref(&sealed_again)), sealed_again);
         // Once it is cosigned, too, it stays in front of those that the sealer signs every hour, and once the exchange is over.
         let cosigned = head(5, &[1, 2], &both);
         assert_eq!(with(&[cosigned.clone(), sealed_again.clone()]), cosigned);
