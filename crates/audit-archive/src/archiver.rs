@@ -100,7 +100,7 @@ impl Archiver {
         let Self { config, lock, mut stores } = self;
         let mut refused = BTreeSet::new();
         for (partition, store) in &mut stores {
-            // Where one waits for the log the others do, too: it is the same log.
+            // Where one waits the others do, too: it is the same log, and the same sealers and keys that tell where it begins.
             let begin = beginning::begin(&journal, &config.log_keys, *partition, store);
             let begun = shutdown.run_until_cancelled(begin).await;
             match begun {

@@ -37,10 +37,25 @@ struct Beginning {
 enum BeginningError {
     #[error(transparent)]
     Log(#[from] ReadError),
+    #[error(transparent)]
+    Untold(#[from] Untold),
     #[error(
         "{kept} messages are kept before the end of the checkpoint of {size} leaves, which is more than it covers: the log or the checkpoint was altered; name the log's keys in archive.log_keys, so that only what they signed counts"
     )]
     TooMany { kept: u64, size: u64 },
+}
+
+/// Why the checkpoints that stand on the log do not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Untold {
+    #[error(
+        "checkpoints stand on the log, and none of them is signed with a key that is known: does archive.log_keys name the log's keys?"
+    )]
+    Unsigned,
+    #[error(
+        "of the checkpoints on the log the last ends at offset {last}, and none ends among what is kept, from offset {start} on: the next one that the sealer signs tells, within the hour where a process with the role seal runs"
+    )]
+    Elsewhere { last: Offset, start: Offset },
 }
 
 /// Why a file does not begin.
@@ -53,7 +68,7 @@ enum NotBegun {
 impl From<BeginningError> for NotBegun {
     fn from(error: BeginningError) -> Self {
         match error {
-            BeginningError::Log(error) => Self::Yet(error.to_string()),
+            BeginningError::Log(_) | BeginningError::Untold(_) => Self::Yet(error.to_string()),
             BeginningError::TooMany { .. } => Self::Ever(error.to_string()),
         }
     }
@@ -67,9 +82,9 @@ struct Candidate {
 }
 
 /// Has an empty file begin where the log does, if a retention has removed its start: under the numbers that messages
-/// have everywhere, on the tree that was signed. Where no checkpoint tells, it numbers from what there is, and its roots are
-/// its own: the checkpoints that come say so. While the log can't be read it waits, and the file says so: what it would
-/// begin with instead could never be put right. An error says why it must not begin at all.
+/// have everywhere, on the tree that was signed. Where the log was never sealed, it numbers from what there is, and its roots
+/// are its own. While the log can't be read, or what was sealed does not tell yet, it waits, and the file says so: what it
+/// would begin with instead could never be put right. An error says why it must not begin at all.
 pub(crate) async fn begin(
     journal: &Journal,
     keys: &LogKeys,
@@ -79,21 +94,22 @@ pub(crate) async fn begin(
     if !store.is_empty() {
         return Ok(());
     }
-    let mut is_waiting = false;
+    let mut search = Search { journal, keys, partition, untold: None };
+    let mut waits_for = None;
     loop {
-        let why = match begin_now(journal, keys, partition, store).await {
+        let why = match begin_now(&mut search, store).await {
             Ok(()) => break,
             Err(NotBegun::Ever(why)) => return Err(why),
             Err(NotBegun::Yet(why)) => why,
         };
-        if !is_waiting {
-            is_waiting = true;
+        if waits_for.as_ref() != Some(&why) {
             tracing::warn!(partition, why, "archive: it waits until it can be told where the log begins");
             say(store, Some(&format!("waiting until it can be told where the log begins: {why}")));
+            waits_for = Some(why);
         }
         tokio::time::sleep(BEGIN_PAUSE).await;
     }
-    if is_waiting {
+    if waits_for.is_some() {
         say(store, None);
     }
     Ok(())
@@ -106,15 +122,11 @@ pub(crate) fn say(store: &mut Store, why: Option<&str>) {
     }
 }
 
-async fn begin_now(
-    journal: &Journal,
-    keys: &LogKeys,
-    partition: Partition,
-    store: &mut Store,
-) -> Result<(), NotBegun> {
-    let Some(Beginning { first_seq, next, base, epoch }) = find(journal, keys, partition).await? else {
+async fn begin_now(search: &mut Search<'_>, store: &mut Store) -> Result<(), NotBegun> {
+    let Some(Beginning { first_seq, next, base, epoch }) = search.find().await? else {
         return Ok(());
     };
+    let partition = search.partition;
     store.take_up(first_seq, next, &base, epoch).map_err(|error| match error {
         StoreError::NotNow(why) => NotBegun::Yet(why),
         error => NotBegun::Ever(sentence(&error, &store.name())),
@@ -129,63 +141,97 @@ async fn begin_now(
     Ok(())
 }
 
-/// Looks for the first checkpoint that ends among what is kept; `None` where nothing was removed, or where no
-/// checkpoint tells.
-async fn find(
-    journal: &Journal,
-    keys: &LogKeys,
+/// The search for where a partition's archive begins.
+struct Search<'s> {
+    journal: &'s Journal,
+    keys: &'s LogKeys,
     partition: Partition,
-) -> Result<Option<Beginning>, BeginningError> {
-    let records = journal.bounds(Topic::Records).await?;
-    let Some(kept) = records.into_iter().find(|bounds| bounds.partition == partition && bounds.start > 0)
-    else {
-        return Ok(None);
-    };
-    let Some(found) = candidate(journal, keys, kept).await? else { return Ok(None) };
-    let before_end = count(journal, kept, found.next).await?;
-    let size = found.frontier.size();
-    let first_seq = size.checked_sub(before_end).ok_or(BeginningError::TooMany { kept: before_end, size })?;
-    Ok(Some(Beginning { first_seq, next: kept.start, base: found.frontier, epoch: found.epoch }))
+    /// Where the checkpoints ended when they did not tell, and why: they are not read again before there are more.
+    untold: Option<(Offset, Untold)>,
 }
 
-/// Of the latest epoch that was signed, the first that ends within `kept`.
-async fn candidate(journal: &Journal, keys: &LogKeys, kept: Bounds) -> Result<Option<Candidate>, ReadError> {
-    let deployment = journal.identity().deployment;
-    let partition = kept.partition;
-    let checkpoints = journal.bounds(Topic::Checkpoints).await?;
-    let Some(Bounds { start: mut from, end, .. }) =
-        checkpoints.into_iter().find(|bounds| bounds.partition == partition)
-    else {
-        return Ok(None);
-    };
-    let (mut latest_epoch, mut best) = (None, None::<Candidate>);
-    while from < end {
-        let range = journal.read(Topic::Checkpoints, partition, from, WINDOW).await?;
-        for message in &range.messages {
-            let value = message.value.as_deref().unwrap_or_default();
-            // What can't be read, or is not of this log, is judged when the archive follows the topic.
-            let Ok((sealed, note, checkpoint, frontier)) = Sealed::read(value) else { continue };
-            let Some(epoch) = epoch_of(&checkpoint.origin, &deployment, partition) else { continue };
-            let is_vouched_for = keys.is_empty()
-                || keys
-                    .verifiers(&checkpoint.origin, &deployment)
-                    .is_ok_and(|known| Checkpoint::open(&note, &checkpoint.origin, &known).is_ok());
-            if !is_vouched_for || latest_epoch.is_some_and(|latest| epoch < latest) {
-                continue;
-            }
-            if latest_epoch != Some(epoch) {
-                (latest_epoch, best) = (Some(epoch), None);
-            }
-            if best.is_none() && (kept.start..=kept.end).contains(&sealed.next) {
-                best = Some(Candidate { epoch, next: sealed.next, frontier });
-            }
+impl Search<'_> {
+    /// Looks for the first checkpoint that ends among what is kept; `None` where nothing was removed, or where the partition
+    /// was never sealed.
+    async fn find(&mut self) -> Result<Option<Beginning>, BeginningError> {
+        // Before it is asked what is kept: no checkpoint among these ends behind that.
+        let Some(checkpoints) = self.bounds(Topic::Checkpoints).await? else { return Ok(None) };
+        let Some(kept) = self.bounds(Topic::Records).await?.filter(|kept| kept.start > 0) else {
+            return Ok(None);
+        };
+        if let Some((end, untold)) = self.untold
+            && end == checkpoints.end
+        {
+            return Err(untold.into());
         }
-        if range.next <= from {
-            break;
-        }
-        from = range.next;
+        let found = match self.candidate(kept, checkpoints).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                if let BeginningError::Untold(untold) = error {
+                    self.untold = Some((checkpoints.end, untold));
+                }
+                return Err(error);
+            }
+        };
+        let before_end = count(self.journal, kept, found.next).await?;
+        let size = found.frontier.size();
+        let first_seq =
+            size.checked_sub(before_end).ok_or(BeginningError::TooMany { kept: before_end, size })?;
+        Ok(Some(Beginning { first_seq, next: kept.start, base: found.frontier, epoch: found.epoch }))
     }
-    Ok(best)
+
+    async fn bounds(&self, topic: Topic) -> Result<Option<Bounds>, ReadError> {
+        let all = self.journal.bounds(topic).await?;
+        Ok(all.into_iter().find(|bounds| bounds.partition == self.partition))
+    }
+
+    /// Of the latest epoch that was signed, the first that ends within `kept`; `None` where there is no checkpoint at all.
+    async fn candidate(
+        &self,
+        kept: Bounds,
+        checkpoints: Bounds,
+    ) -> Result<Option<Candidate>, BeginningError> {
+        let (partition, deployment) = (self.partition, self.journal.identity().deployment);
+        let Bounds { start: mut from, end, .. } = checkpoints;
+        let (mut latest_epoch, mut best) = (None, None::<Candidate>);
+        let (mut is_sealed, mut last) = (false, None);
+        while from < end {
+            let range = self.journal.read(Topic::Checkpoints, partition, from, WINDOW).await?;
+            for message in &range.messages {
+                let value = message.value.as_deref().unwrap_or_default();
+                // What can't be read, or is not of this log, is judged when the archive follows the topic.
+                let Ok((sealed, note, checkpoint, frontier)) = Sealed::read(value) else { continue };
+                let Some(epoch) = epoch_of(&checkpoint.origin, &deployment, partition) else { continue };
+                is_sealed = true;
+                let is_vouched_for = self.keys.is_empty()
+                    || self
+                        .keys
+                        .verifiers(&checkpoint.origin, &deployment)
+                        .is_ok_and(|known| Checkpoint::open(&note, &checkpoint.origin, &known).is_ok());
+                if !is_vouched_for || latest_epoch.is_some_and(|latest| epoch < latest) {
+                    continue;
+                }
+                if latest_epoch != Some(epoch) {
+                    (latest_epoch, best) = (Some(epoch), None);
+                }
+                last = Some(sealed.next);
+                if best.is_none() && (kept.start..=kept.end).contains(&sealed.next) {
+                    best = Some(Candidate { epoch, next: sealed.next, frontier });
+                }
+            }
+            if range.next <= from {
+                break;
+            }
+            from = range.next;
+        }
+        match (best, last) {
+            (Some(best), _) => Ok(Some(best)),
+            (None, Some(last)) => Err(Untold::Elsewhere { last, start: kept.start }.into()),
+            (None, None) if is_sealed => Err(Untold::Unsigned.into()),
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 /// How many messages are kept before an offset: the records of at most about one interval of the sealer.

@@ -27,7 +27,7 @@ pub const CUT_KIND: &str = "cut";
 pub struct Edge {
     /// Leaves before it: the number of the message after it.
     pub seq: u64,
-    /// The offset after the last message before it.
+    /// The offset after the last message before it, or after what is no message behind it (a transaction's marker).
     pub offset: u64,
 }
 

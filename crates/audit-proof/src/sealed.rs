@@ -18,7 +18,7 @@ pub struct Sealed {
     pub v: u32,
     /// The log's epoch.
     pub epoch: u32,
-    /// The offset after the last message that is a leaf.
+    /// The offset after the last message that is a leaf, or after what is no message behind it. No leaf before it is missing.
     pub next: u64,
     /// The tree's right edge: whoever begins here goes on with the same tree.
     pub peaks: Vec<NodeHash>,

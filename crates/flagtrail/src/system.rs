@@ -179,9 +179,10 @@ impl System {
             None
         };
         let vouching = if exports.is_some() { key_file::vouching(config)? } else { Vouching::default() };
-        let witnessing = match &reader {
-            Some(reader) if has(Role::Seal) => {
-                witnesses::witnessing(&config.seal.witness, &journal, reader, &egress)?
+        let witnessing = match (&reader, &sealer) {
+            (Some(reader), Some((sealer, _))) => {
+                let standing = sealer.standing();
+                witnesses::witnessing(&config.seal.witness, &journal, reader, &egress, standing)?
             }
             _ => None,
         };

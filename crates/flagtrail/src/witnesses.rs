@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use audit_archive::Reader;
-use audit_export::{WITNESSES_MAX, WitnessAnswer, WitnessTransport, Witnessing};
+use audit_export::{SealStanding, WITNESSES_MAX, WitnessAnswer, WitnessTransport, Witnessing};
 use audit_journal::Journal;
 use audit_proof::{NoteVerifier, SignatureKind};
 use audit_webhook::{Egress, TextAddress, TextAnswer, TextPoster};
@@ -34,12 +34,13 @@ pub(crate) fn keys(witnesses: &[Witness]) -> Result<Vec<NoteVerifier>> {
     witnesses.iter().map(key).collect()
 }
 
-/// Asks the witnesses; `None` where none are named.
+/// Asks the witnesses; `None` where none are named. `standing` is told what they say.
 pub(crate) fn witnessing(
     witnesses: &[Witness],
     journal: &Journal,
     reader: &Reader,
     egress: &Egress,
+    standing: SealStanding,
 ) -> Result<Option<Witnessing>> {
     if witnesses.is_empty() {
         return Ok(None);
@@ -51,7 +52,8 @@ pub(crate) fn witnessing(
     };
     let addresses = witnesses.iter().map(address).collect::<Result<Vec<TextAddress>>>()?;
     let transport = Addresses { addresses, poster: TextPoster::new(egress.clone())? };
-    Ok(Some(Witnessing::new(journal.clone(), reader.clone(), keys(witnesses)?, Arc::new(transport))))
+    let (keys, transport) = (keys(witnesses)?, Arc::new(transport));
+    Ok(Some(Witnessing::new(journal.clone(), reader.clone(), keys, transport, standing)))
 }
 
 /// Reaches witnesses over HTTP, as far as the egress policy allows.

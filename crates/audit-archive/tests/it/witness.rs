@@ -89,6 +89,17 @@ async fn judged(reader: &Reader, count: usize) -> Vec<CheckpointRow> {
     .await
 }
 
+/// Waits until the archive's only partition says that it waits, and why.
+async fn told(reader: &Reader, why: &str) {
+    wait::until(CAUGHT_UP_WITHIN, "the archive says that it waits", || async {
+        let stopped = reader.status().ok().and_then(|status| status.partitions.first()?.stopped.clone());
+        stopped.is_some_and(|stopped| {
+            stopped.starts_with("waiting until it can be told") && stopped.contains(why)
+        })
+    })
+    .await;
+}
+
 fn verdicts(rows: &[CheckpointRow]) -> Vec<&str> {
     rows.iter().map(|row| row.verdict).collect()
 }
@@ -283,6 +294,58 @@ async fn an_archive_waits_while_it_cannot_be_told_where_the_log_begins() {
     assert_eq!(seqs, (650..1_000).collect::<Vec<_>>());
     assert_eq!(verdicts(&judged(&late, 1).await), ["agrees"]);
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_waits_for_a_checkpoint_that_ends_among_what_is_kept() {
+    let place = Place::new(1);
+    let journal = place.journal().await;
+    append(&journal, &records(0..1_000)).await;
+    let keys = signer(&journal).keys();
+    let next = signer(&journal).head(1_000).await;
+    signer(&journal).publish(signer(&journal).head(990).await.to_json()).await;
+    journal.close().await;
+    drop(journal);
+    remove_before(&place, 995);
+
+    let journal = place.journal().await;
+    let late = Reader::open(place.beside("late"));
+    let running = Running::start(config(&place, "late", keys), &journal);
+    told(&late, "the last ends at offset 990, and none ends among what is kept, from offset 995 on").await;
+    assert_eq!(late.status().expect("a status").partitions[0].messages, 0);
+    signer(&journal).publish(next.to_json()).await;
+    covered(&late, &journal).await;
+    assert_eq!(late.status().expect("a status").partitions[0].stopped, None);
+    let scan = late.scan(&Query::default(), late.ends().expect("ends"), None).expect("a scan");
+    let seqs: Vec<u64> = scan.map(|row| row.expect("a row").seq).collect();
+    assert_eq!(seqs, (995..1_000).collect::<Vec<_>>());
+    assert_eq!(verdicts(&judged(&late, 2).await), ["before", "agrees"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_knows_none_of_the_logs_keys_waits_and_numbers_nothing() {
+    let place = Place::new(1);
+    let journal = place.journal().await;
+    append(&journal, &records(0..100)).await;
+    let (keys, others) = (signer(&journal).keys(), Signer { journal: &journal, seed: [9; 32] }.keys());
+    signer(&journal).publish(signer(&journal).head(70).await.to_json()).await;
+    journal.close().await;
+    drop(journal);
+    remove_before(&place, 65);
+
+    let journal = place.journal().await;
+    let late = Reader::open(place.beside("late"));
+    let running = Running::start(config(&place, "late", others), &journal);
+    told(&late, "does archive.log_keys name the log's keys?").await;
+    running.stop().await;
+    assert_eq!(late.status().expect("a status").partitions[0].messages, 0);
+    let running = Running::start(config(&place, "late", keys), &journal);
+    covered(&late, &journal).await;
+    running.stop().await;
+    let scan = late.scan(&Query::default(), late.ends().expect("ends"), None).expect("a scan");
+    let seqs: Vec<u64> = scan.map(|row| row.expect("a row").seq).collect();
+    assert_eq!(seqs, (65..100).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ const LOOK_BACK_OFFSETS: u64 = 256;
 pub(super) struct Floor {
     /// The epoch in the tree's name.
     pub(super) epoch: u32,
-    /// The offset after its last leaf.
+    /// The offset after its last leaf, or after a hole behind it.
     pub(super) next: Offset,
     /// The tree's edge: its size and its root follow from it.
     pub(super) frontier: Frontier,
@@ -52,7 +52,14 @@ pub(super) async fn find(
             let Ok((sealed, note, checkpoint, frontier)) = Sealed::read(value) else { continue };
             let Some(epoch) = epoch_of(&checkpoint.origin, &deployment, partition) else { continue };
             let found = (epoch, frontier.size());
-            if largest.as_ref().is_some_and(|largest| found <= (largest.epoch, largest.frontier.size())) {
+            let is_wanted = largest.as_ref().is_none_or(|largest| {
+                let known = (largest.epoch, largest.frontier.size());
+                // A sign of life of the same tree, from behind a hole, tells more where the hole is all that is gone between. It
+                // passes no message that is kept: where it stands is not signed.
+                let is_behind_hole = largest.next < sealed.next && sealed.next <= kept_from;
+                found > known || (found == known && is_behind_hole)
+            });
+            if !is_wanted {
                 continue;
             }
             let is_ours = keys

@@ -88,6 +88,9 @@ pub(super) struct Sealing {
     floor: Option<Floor>,
     /// The first message that is a new leaf: those before it are in the tree that was taken up.
     leaves_from: Offset,
+    /// Whether the journal has read on from where it was taken up. Before, the log may turn out not to be the one that was
+    /// sealed, and not even its silence is signed.
+    is_borne_out: bool,
     header: Vec<u8>,
 }
 
@@ -115,6 +118,7 @@ impl Sealing {
             committed: bookmark,
             floor: None,
             leaves_from: 0,
+            is_borne_out: false,
             header: Vec::new(),
         };
         let next = sealing.bookmark.next;
@@ -158,7 +162,7 @@ impl Sealing {
         first.is_some_and(|first| batch.epoch > self.bookmark.epoch && first.offset < self.bookmark.next)
     }
 
-    /// Where the tree ends: how many leaves it has, and the offset after the last of them.
+    /// Where the tree ends: how many leaves it has, and the offset after the last of them, or after a hole behind it.
     pub(super) fn end(&self) -> Edge {
         Edge { seq: self.frontier.size(), offset: self.bookmark.next }
     }
@@ -171,6 +175,11 @@ impl Sealing {
     /// Whether the tree is where it can be signed: what was published is reached again.
     pub(super) fn is_settled(&self) -> bool {
         self.floor.is_none() && self.bookmark.next >= self.leaves_from
+    }
+
+    /// Whether the log goes on from where the tree was taken up, as far as the journal has looked.
+    pub(super) fn is_borne_out(&self) -> bool {
+        self.is_borne_out
     }
 
     /// Begins a partition of which the sealer remembers nothing. Where checkpoints of it were published all the same, it
@@ -195,6 +204,7 @@ impl Sealing {
     /// 1970. Refused where they make another tree than the one that was published.
     pub(super) fn append(&mut self, batch: &Batch) -> Result<Option<i64>, Refusal> {
         let Some(bookmark) = batch.bookmark() else { return Ok(None) };
+        self.is_borne_out = true;
         let mut asked_at_ms = None;
         if self.begins_anew(batch) {
             self.frontier = Frontier::new();
@@ -243,18 +253,22 @@ impl Sealing {
         self.floor.as_ref().map(|floor| (self.frontier.size(), floor.frontier.size()))
     }
 
-    /// Everything on the log before `next` was delivered. Where retention removed all that the tree was made of, nothing of it
-    /// comes any more: it is where it was signed last. `epoch` is the log's.
+    /// Everything on the log before `next` was delivered: the tree ends there, past what is no message. The next checkpoint says
+    /// so, at the latest the next sign of life; else retention would overtake whoever waits before a hole. Where it removed all
+    /// that the tree was made of, nothing of it comes any more: it is where it was signed last. `epoch` is the log's.
     pub(super) fn level(&mut self, next: Offset, epoch: u32) {
+        self.is_borne_out = true;
         if self.bookmark.next < self.leaves_from && self.leaves_from <= next {
             self.bookmark = Bookmark { next, anchor: None, epoch };
+        } else if self.is_settled() {
+            self.bookmark = self.bookmark.advanced_to(next);
         }
     }
 
     /// Whether it is time to sign.
     pub(super) fn is_due(&self, now_ms: i64, pace: Pace) -> bool {
         let size = self.frontier.size();
-        if !self.is_settled() {
+        if !self.is_settled() || !self.is_borne_out {
             return false;
         }
         match self.sealed {
@@ -466,6 +480,42 @@ mod tests {
         assert!(again_with(&finished, Some(bookmark), Some(&by_both)).is_ok());
         let too_early = again_with(&finished, Some(bookmark), Some(&by_former));
         assert!(matches!(too_early, Err(Refusal::UnknownKey { .. })));
+    }
+
+    #[test]
+    fn not_even_silence_is_signed_before_the_log_bears_out_where_its_last_owner_stood() {
+        let mut sealing = fresh();
+        sealing.append(&batch(0..5, 0)).expect("it goes on");
+        let (sealed, bookmark) = sign(&sealing);
+        let mut silent = again(Some(bookmark), Some(&sealed)).expect("it goes on");
+        assert!(!silent.is_due(i64::MAX, PACE));
+        silent.level(5, 0);
+        assert!(silent.is_due(i64::MAX, PACE), "a sign of life");
+        let mut next = again(Some(bookmark), Some(&sealed)).expect("it goes on");
+        next.append(&batch(5..6, 0)).expect("it goes on");
+        assert!(next.is_due(i64::MAX, PACE));
+    }
+
+    #[test]
+    fn what_is_no_message_behind_the_last_leaf_is_passed_with_the_next_checkpoint() {
+        let mut sealing = fresh();
+        sealing.append(&batch(0..5, 0)).expect("it goes on");
+        sealing.level(5, 0);
+        let (before, _) = sign(&sealing);
+        // The marker of a transaction.
+        sealing.level(6, 0);
+        let (sealed, bookmark) = sign(&sealing);
+        assert_eq!((before.next, sealed.next, bookmark.next), (5, 6, 6));
+        assert_eq!(sealing.end(), Edge { seq: 5, offset: 6 });
+        assert_eq!(bookmark.anchor.map(|anchor| anchor.offset), Some(4), "the last message");
+        let mut next = again(Some(bookmark), Some(&sealed)).expect("it goes on");
+        next.append(&batch(6..7, 0)).expect("it goes on");
+        assert_eq!((next.frontier.size(), next.origin()), (6, sealing.origin()));
+        // Nor does it move before what was published is reached again.
+        let mut short = without_memory(published(&sealing, 6, 0)).expect("it begins");
+        short.append(&batch(0..4, 0)).expect("it goes on");
+        short.level(6, 0);
+        assert_eq!(short.end(), Edge { seq: 4, offset: 4 });
     }
 
     #[test]

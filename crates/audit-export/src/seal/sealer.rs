@@ -1,7 +1,8 @@
 //! The sealer: owns partitions, grows their trees, and publishes signed checkpoints.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::fmt::Display;
+use std::time::{Duration, Instant};
 
 use audit_journal::{
     CommitError, Committer, Journal, NewMessage, Owned, OwnedCommit, OwnedEvent, Partition, PartitionCommit,
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::floor::{self, Floor};
 use super::keys::SealKeys;
-use super::partition::{DOCUMENT, Pace, Refusal, Sealing};
+use super::partition::{DOCUMENT, Pace, Sealing};
 use super::segments::{Segments, next_written};
 use super::standing::SealStanding;
 use crate::segment::{Part, SegmentsConfig, Written};
@@ -24,10 +25,13 @@ pub const SEALER_GROUP: &str = "flagtrail-seal";
 /// How often it is looked at whether a partition is due.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often it is tried to read what was published of a partition, and the pause in between: brokers that are away for
-/// longer take the partition away, too, and it is assigned again.
-const FLOOR_TRIES_MAX: usize = 10;
+/// How often it is tried to read what was published of a partition, and the pause in between. Meanwhile nothing else is done:
+/// where one partition's could not be read, that of the others is tried once.
+const FLOOR_TRIES_MAX: usize = 3;
 const FLOOR_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long after that the sealer joins its group again, to be given the partition anew.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// New leaves after which a partition is sealed at once.
 const LEAVES_MAX: u64 = 65_536;
@@ -55,6 +59,8 @@ pub struct Sealer {
     cosigner: Cosigner,
     pace: Pace,
     partitions: BTreeMap<Partition, Sealing>,
+    /// Partitions that are ours and could not be taken up, and when to try again. What came of them since is not kept.
+    untaken: BTreeMap<Partition, Instant>,
     /// Until when there is no waiting for the interval to pass; milliseconds since 1970.
     hurry_until_ms: i64,
     segments: Option<Segments>,
@@ -73,6 +79,7 @@ impl Sealer {
             cosigner,
             pace,
             partitions: BTreeMap::new(),
+            untaken: BTreeMap::new(),
             hurry_until_ms: i64::MIN,
             segments: None,
             standing: SealStanding::default(),
@@ -95,28 +102,45 @@ impl Sealer {
     /// Seals until told to stop or until the journal is closed, and once more before it ends. `now_ms` tells the
     /// time, in milliseconds since 1970.
     pub async fn run(mut self, now_ms: impl Fn() -> i64, shutdown: CancellationToken) {
+        while self.own(&now_ms, &shutdown).await {
+            tracing::info!("sealing: joins its group again, to take up what could not be taken up");
+        }
+    }
+
+    /// Seals as a member of the group, and once more before it leaves. Tells whether it is to join again: so a partition that
+    /// could not be taken up comes from where its last owner stood, as on every start.
+    async fn own(&mut self, clock_ms: &impl Fn() -> i64, shutdown: &CancellationToken) -> bool {
         let mut owned = self.journal.follow_owned(SEALER_GROUP).await;
         let committer = owned.committer();
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        let is_to_join_again = loop {
             tokio::select! {
-                () = shutdown.cancelled() => break,
+                () = shutdown.cancelled() => break false,
                 event = owned.next() => match event {
-                    Some(event) => self.take(event, &committer, &now_ms, &shutdown).await,
-                    None => return,
+                    Some(event) => self.take(event, &committer, clock_ms, shutdown).await,
+                    None => return false,
                 },
                 Some(written) = next_written(&mut self.segments) => {
                     self.note_written(&written, &committer).await;
                 }
                 _ = look.tick() => {
-                    self.take_up_segments(&committer, &now_ms, &shutdown).await;
-                    self.seal_due(&committer, now_ms(), false).await;
+                    self.take_up_segments(&committer, clock_ms, shutdown).await;
+                    self.seal_due(&committer, clock_ms(), false).await;
+                    let now = Instant::now();
+                    if self.untaken.values().any(|again_at| *again_at <= now) {
+                        break true;
+                    }
                 }
             }
-        }
-        self.seal_due(&committer, now_ms(), true).await;
+        };
+        self.seal_due(&committer, clock_ms(), true).await;
         Owned::leave(owned).await;
+        if is_to_join_again {
+            let given_up: Vec<Partition> = self.standing.partitions().into_keys().collect();
+            self.lose(&given_up);
+        }
+        is_to_join_again
     }
 
     async fn take(
@@ -198,22 +222,15 @@ impl Sealer {
                 if !lost {
                     self.seal_if_grown(partition, committer, now_ms).await;
                 }
-                self.partitions.remove(&partition);
-                if let Some(segments) = &mut self.segments {
-                    segments.end(partition);
-                }
-                self.standing.end(partition);
+                self.lose(&[partition]);
                 drop(done);
             }
+            // The journal goes on taking commits of it: only we can keep a log from being signed that nobody reads.
             OwnedEvent::Stopped(stop) => {
-                tracing::error!(%stop, "sealing: partition is not sealed any further");
                 let (Stop::Replaced { partition, .. }
                 | Stop::Truncated { partition, .. }
-                | Stop::Overtaken { partition, .. }) = &stop;
-                if !self.partitions.contains_key(partition) {
-                    self.standing.begin(*partition);
-                }
-                self.standing.note(*partition, |standing| standing.not_sealed = Some(stop.to_string()));
+                | Stop::Overtaken { partition, .. }) = stop;
+                self.refuse(partition, &stop);
             }
         }
     }
@@ -234,12 +251,12 @@ impl Sealer {
         }
     }
 
-    /// A partition is not sealed any further, for a reason that somebody has to mend.
-    fn refuse(&mut self, partition: Partition, refusal: &Refusal) {
-        tracing::error!(partition, %refusal, "sealing: partition is not sealed");
+    /// A partition is neither sealed nor cut any further, for a reason that somebody has to mend.
+    fn refuse(&mut self, partition: Partition, why: &dyn Display) {
+        tracing::error!(partition, %why, "sealing: partition is not sealed any further");
         self.lose(&[partition]);
         self.standing.begin(partition);
-        self.standing.note(partition, |standing| standing.not_sealed = Some(refusal.to_string()));
+        self.standing.note(partition, |standing| standing.not_sealed = Some(why.to_string()));
     }
 
     /// Signs and cuts where the tree ends now. Nothing is taken in before that is published: the cut is of this very
@@ -284,6 +301,7 @@ impl Sealer {
     fn lose(&mut self, partitions: &[Partition]) {
         for partition in partitions {
             self.partitions.remove(partition);
+            self.untaken.remove(partition);
             if let Some(segments) = &mut self.segments {
                 segments.end(*partition);
             }
@@ -293,25 +311,30 @@ impl Sealer {
 
     /// What was published of a partition; `None` where the log does not tell, or where it is time to stop.
     async fn floor(
-        &self,
+        &mut self,
         partition: Partition,
         remembers: bool,
         shutdown: &CancellationToken,
     ) -> Option<Option<Floor>> {
-        for _ in 0..FLOOR_TRIES_MAX {
+        let tries = if self.untaken.is_empty() { FLOOR_TRIES_MAX } else { 1 };
+        for attempt in 0..tries {
+            if attempt > 0 {
+                shutdown.run_until_cancelled(tokio::time::sleep(FLOOR_PAUSE)).await?;
+            }
             let found = floor::find(&self.journal, &self.keys, partition, remembers);
             match shutdown.run_until_cancelled(found).await? {
                 Ok(floor) => return Some(floor),
                 Err(error) => tracing::warn!(partition, %error, "sealing: what was signed can't be read yet"),
             }
-            shutdown.run_until_cancelled(tokio::time::sleep(FLOOR_PAUSE)).await?;
         }
         tracing::error!(
             partition,
+            again_after = ?AGAIN_AFTER,
             "sealing: partition is not sealed: what was signed can't be read from the log"
         );
         let reason = "what was signed can't be read from the log".to_owned();
         self.standing.note(partition, |standing| standing.not_sealed = Some(reason));
+        self.untaken.insert(partition, Instant::now() + AGAIN_AFTER);
         None
     }
 
@@ -353,6 +376,8 @@ impl Sealer {
                 Ok(signed) => signed,
                 Err(error) => {
                     tracing::error!(partition, error, "sealing: a checkpoint can't be signed");
+                    let reason = format!("its checkpoint can't be signed: {error}");
+                    self.standing.note(*partition, |standing| standing.not_sealed = Some(reason));
                     continue;
                 }
             };

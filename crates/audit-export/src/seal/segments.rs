@@ -16,6 +16,9 @@ use crate::segment::{self, Cutting, InvalidProgress, Part, Progress, SegmentsCon
 /// How long after the log could not be read a partition is tried to be taken up again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// How long after something else stood against it: what somebody mends at the log shows, and it is told again.
+const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(300);
+
 /// What is told of a partition whose tree is behind what was published.
 const UNSETTLED: &str = "what was published of its tree has to be reached again first";
 
@@ -163,15 +166,20 @@ impl Segments {
             Err(refusal) => refusal,
         };
         self.not_cut(partition, refusal.to_string());
-        if let Refusal::Read(error) = &refusal {
-            tracing::warn!(partition, %error, "segments: partition is not cut yet");
-            let not_before = Instant::now() + AGAIN_AFTER;
-            self.waiting.insert(partition, Waiting { not_before, ..waiting });
+        let again_after = if let Refusal::Read(error) = &refusal {
+            tracing::warn!(partition, %error, again_after = ?AGAIN_AFTER, "segments: partition is not cut yet");
+            AGAIN_AFTER
         } else {
             // What was written stays as it is: no segment is better than one that overlaps another.
-            tracing::error!(partition, %refusal, "segments: partition is not cut");
-            self.waiting.remove(&partition);
-        }
+            tracing::error!(
+                partition,
+                %refusal,
+                again_after = ?REFUSED_AGAIN_AFTER,
+                "segments: partition is not cut"
+            );
+            REFUSED_AGAIN_AFTER
+        };
+        self.waiting.insert(partition, Waiting { not_before: Instant::now() + again_after, ..waiting });
     }
 
     fn not_cut(&self, partition: Partition, reason: String) {
@@ -294,7 +302,8 @@ impl Segments {
     /// Whether the partition is to be cut.
     pub(super) fn is_due(&self, partition: Partition, sealing: &Sealing, now_ms: i64) -> bool {
         // Of a tree without a leaf there is nothing to sign yet.
-        sealing.end().seq > 0 && self.cutting.get(&partition).is_some_and(|cutting| cutting.is_due(now_ms))
+        let is_ready = sealing.end().seq > 0 && sealing.is_borne_out();
+        is_ready && self.cutting.get(&partition).is_some_and(|cutting| cutting.is_due(now_ms))
     }
 
     /// What a commit of this checkpoint says of the partition's segments.
@@ -345,5 +354,43 @@ impl Segments {
         self.cutting.remove(&partition);
         self.waiting.remove(&partition);
         self.writers.end(partition);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use audit_journal::{EmbeddedConfig, JournalConfig};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{Destination, Directory};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whatever_stands_against_cutting_a_partition_is_told_and_tried_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = EmbeddedConfig { path: dir.path().join("journal.sqlite"), partitions: 1 };
+        let journal = Journal::open(JournalConfig::Embedded(config)).await.expect("the log opens");
+        let keys = SealKeys::new([1; 32]);
+        let destination = Destination::new("vault", "audit", Directory::new(dir.path().join("there")));
+        let config = SegmentsConfig { destination, interval: Duration::from_secs(3_600) };
+        let standing = SealStanding::default();
+        standing.begin(0);
+        let mut segments = Segments::new(journal, keys.clone(), &config, standing.clone());
+        let told = || standing.partitions()[&0].not_cut.clone().unwrap_or_default();
+        let sealing =
+            Sealing::take_up(&keys, Uuid::nil(), 0, 1, None, None, None).expect("nothing stands against it");
+        let later = Bytes::from_static(br#"{"v":999}"#);
+        segments.assigned(0, &sealing, &[(Bytes::from_static(segment::DOCUMENT), later)], 0).await;
+        assert!(told().contains("version 999"), "{}", told());
+        assert_eq!(segments.waiting(), [0]);
+        // Not at once.
+        let waiting = segments.waiting.get_mut(&0).expect("it waits");
+        assert!(waiting.not_before > Instant::now() + AGAIN_AFTER);
+        waiting.document = None;
+        segments.take_up(0, &sealing, 0).await;
+        assert_eq!(segments.waiting(), [0]);
+        segments.waiting.get_mut(&0).expect("it waits").not_before = Instant::now();
+        segments.take_up(0, &sealing, 0).await;
+        assert!(segments.waiting().is_empty() && told().is_empty(), "{}", told());
     }
 }

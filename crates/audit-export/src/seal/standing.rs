@@ -30,14 +30,33 @@ impl PartitionStanding {
     }
 }
 
-/// The partitions that this process has. Cheap to clone.
+/// The partitions that this process has, and what witnesses say of any. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct SealStanding(Arc<Mutex<BTreeMap<Partition, PartitionStanding>>>);
+pub struct SealStanding {
+    partitions: Arc<Mutex<BTreeMap<Partition, PartitionStanding>>>,
+    /// Whether a witness, by its place among them, has cosigned more of a partition than the log has.
+    witnesses: Arc<Mutex<BTreeMap<(Partition, usize), bool>>>,
+}
 
 impl SealStanding {
     /// Each of them.
     pub fn partitions(&self) -> BTreeMap<Partition, PartitionStanding> {
         self.all().clone()
+    }
+
+    /// For each partition that witnesses are asked about, whoever seals it: whether one of them has cosigned more leaves than
+    /// the log has.
+    pub fn witnesses_ahead(&self) -> BTreeMap<Partition, bool> {
+        let mut ahead: BTreeMap<Partition, bool> = BTreeMap::new();
+        for ((partition, _), is_ahead) in locked(&self.witnesses).iter() {
+            *ahead.entry(*partition).or_default() |= *is_ahead;
+        }
+        ahead
+    }
+
+    /// Whether a witness has cosigned more leaves of a partition than the log has.
+    pub(crate) fn note_witness(&self, partition: Partition, witness: usize, is_ahead: bool) {
+        locked(&self.witnesses).insert((partition, witness), is_ahead);
     }
 
     /// The partition is this process's.
@@ -58,6 +77,10 @@ impl SealStanding {
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<Partition, PartitionStanding>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.partitions)
     }
+}
+
+fn locked<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }

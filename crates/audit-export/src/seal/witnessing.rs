@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use audit_archive::{CheckpointRow, Reader};
+use audit_archive::{CheckpointRow, EvidenceError, Reader};
 use audit_journal::{AppendOutcome, Journal, NewMessage, Partition, Placement, ReadLimit, Topic};
 use audit_proof::{
     NoteSignature, NoteVerifier, Sealed, SignedNote, add_checkpoint, cosignatures, cosigned_size,
@@ -18,6 +18,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+use super::standing::SealStanding;
 
 /// Most witnesses that are asked.
 pub const WITNESSES_MAX: usize = 16;
@@ -56,6 +58,7 @@ pub struct Witnessing {
     transport: Arc<dyn WitnessTransport>,
     /// For each witness.
     under_way: Vec<Semaphore>,
+    standing: SealStanding,
 }
 
 /// What is known of the witnesses and a partition.
@@ -92,16 +95,17 @@ enum Said {
 }
 
 impl Witnessing {
-    /// Of these witnesses, of whom [`WITNESSES_MAX`] at most are asked.
+    /// Of these witnesses, of whom [`WITNESSES_MAX`] at most are asked. `standing` is told of one that saw more than the log has.
     pub fn new(
         journal: Journal,
         reader: Reader,
         mut witnesses: Vec<NoteVerifier>,
         transport: Arc<dyn WitnessTransport>,
+        standing: SealStanding,
     ) -> Self {
         witnesses.truncate(WITNESSES_MAX);
         let under_way = witnesses.iter().map(|_| Semaphore::new(ASKED_AT_ONCE_MAX)).collect();
-        Self { journal, reader, witnesses, transport, under_way }
+        Self { journal, reader, witnesses, transport, under_way, standing }
     }
 
     /// Asks until told to stop. Each partition at its own pace: a witness that does not answer holds up what it is asked
@@ -132,6 +136,8 @@ impl Witnessing {
         if asked.origin != head.origin || asked.witnesses.len() != self.witnesses.len() {
             let witnesses = vec![Known::default(); self.witnesses.len()];
             *asked = Asked { origin: head.origin.clone(), witnesses };
+            (0..self.witnesses.len())
+                .for_each(|witness| self.standing.note_witness(partition, witness, false));
         }
         let mut answers = Vec::new();
         for (witness, known) in asked.witnesses.iter_mut().enumerate() {
@@ -164,22 +170,33 @@ impl Witnessing {
         let name = self.witnesses[witness].name().to_owned();
         let mut old = known.cosigned.unwrap_or(0);
         let mut signatures = Vec::new();
-        for _ in 0..TRIES_MAX {
+        for attempt in 1..=TRIES_MAX {
             match self.request(partition, witness, old, size, note).await {
                 Said::Cosigned(found) => {
                     tracing::debug!(partition, size, witness = name, "a witness cosigned a checkpoint");
                     (known.cosigned, known.not_before) = (Some(size), None);
+                    self.standing.note_witness(partition, witness, false);
                     signatures = found;
                     break;
                 }
-                // It has seen more than this: there will be more.
                 Said::Stands(larger) if larger > size => {
-                    known.not_before = Some(Instant::now() + LOOK_INTERVAL);
+                    let pause = self.pause_behind(partition, witness, size, larger).await;
+                    known.not_before = Some(Instant::now() + pause);
                     break;
                 }
                 Said::Stands(stands) => {
                     old = stands;
                     known.not_before = Some(Instant::now() + PAUSE);
+                    self.standing.note_witness(partition, witness, false);
+                    if attempt == TRIES_MAX {
+                        tracing::warn!(
+                            partition,
+                            size,
+                            stands,
+                            witness = name,
+                            "a witness names another checkpoint each time that it cosigned last"
+                        );
+                    }
                 }
                 Said::Refused(reason) => {
                     tracing::warn!(
@@ -195,6 +212,37 @@ impl Witnessing {
             }
         }
         signatures
+    }
+
+    /// A witness has cosigned more leaves than the latest checkpoint has. There will be more, unless the log has no more: then
+    /// it shows what a witness is there for. Tells how long it is left alone.
+    async fn pause_behind(&self, partition: Partition, witness: usize, size: u64, larger: u64) -> Duration {
+        let Some(is_ahead) = self.has_fewer(partition, larger).await else { return LOOK_INTERVAL };
+        self.standing.note_witness(partition, witness, is_ahead);
+        if !is_ahead {
+            return LOOK_INTERVAL;
+        }
+        tracing::error!(
+            partition,
+            size,
+            larger,
+            witness = self.witnesses[witness].name(),
+            "a witness has cosigned more leaves than this log has: the log was put back, or there is a second history of it"
+        );
+        PAUSE
+    }
+
+    /// Whether the log has fewer leaves than that; `None` where this machine's archive, which lacks some of them, can't tell.
+    async fn has_fewer(&self, partition: Partition, leaves: u64) -> Option<bool> {
+        let bounds = self.journal.bounds(Topic::Records).await.ok()?;
+        let bounds = bounds.into_iter().find(|bounds| bounds.partition == partition)?;
+        let reader = self.reader.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let is_level = reader.covers(&[bounds]).ok()?;
+            let is_missing = matches!(reader.root(partition, leaves), Err(EvidenceError::NotInTree { .. }));
+            is_level.then_some(is_missing)
+        });
+        looked.await.ok().flatten()
     }
 
     async fn request(

@@ -51,7 +51,7 @@ impl Cutting {
     }
 
     /// A new tree's first segment begins at `start`, where the tree has these peaks. What was cut of the former one is
-    /// written all the same.
+    /// written all the same; what it grew by since is in no segment.
     pub(crate) fn begin_anew(&mut self, start: Edge, peaks: Vec<NodeHash>) {
         self.progress.start = start;
         self.progress.peaks = peaks;

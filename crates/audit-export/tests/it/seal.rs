@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use audit_archive::{ArchiveConfig, Archiver, Reader};
 use audit_export::{
-    KeyFileError, SEALER_GROUP, SealKeys, Sealer, SealerConfig, WitnessAnswer, WitnessTransport, Witnessing,
-    record_keys,
+    KeyFileError, SEALER_GROUP, SealKeys, SealStanding, Sealer, SealerConfig, WitnessAnswer,
+    WitnessTransport, Witnessing, record_keys,
 };
 use audit_journal::{
-    Anchor, Bookmark, Control, MessageHash, OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit, Topic,
+    Anchor, Bookmark, Bounds, Control, MessageHash, OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit,
+    Topic,
 };
 use audit_proof::{Checkpoint, Cosigner, NoteVerifier, Sealed, origin, verify_consistency};
 use audit_record::AuditRecord;
 use flagtrail_testkit::wait;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::sealing::{Bench, INTERVAL, PARTITIONS, Running, WITHIN, keys};
@@ -63,6 +65,28 @@ impl Bench {
             sizes.iter().filter_map(|sizes| sizes.last()).sum::<u64>() == records
         })
         .await;
+    }
+
+    /// Whether the last checkpoint of each partition stands where the log ends.
+    async fn sealed_up_to_the_end(&self) -> bool {
+        let limit = ReadLimit { messages: 10_000, bytes: 64 * 1024 * 1024 };
+        for Bounds { partition, end, .. } in self.journal.bounds(Topic::Records).await.unwrap() {
+            let range = self.journal.read(Topic::Checkpoints, partition, 0, limit).await.unwrap();
+            let last = range.messages.last().and_then(|message| message.value.as_deref()).unwrap_or_default();
+            if !Sealed::read(last).is_ok_and(|(sealed, ..)| sealed.next == end) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// An archive of it at work, which knows the keys.
+    fn archive(&self, stop: &CancellationToken) -> (Reader, JoinHandle<()>) {
+        let dir = self.dir.path().join("archive");
+        let log_keys = keys().log_keys();
+        let config = ArchiveConfig { free_bytes_min: 0, log_keys, ..ArchiveConfig::new(&dir) };
+        let archiver = Archiver::open(config, &self.journal).unwrap();
+        (Reader::open(&dir), tokio::spawn(archiver.run(self.journal.clone(), stop.clone())))
     }
 
     /// Checks every checkpoint against the one before, and against the tree of an archive that knows none of them.
@@ -118,6 +142,35 @@ async fn new_records_are_sealed_after_the_interval_and_silence_after_the_idle_ti
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_is_stopped_by_name_is_sealed_no_further_and_says_so_for_good() {
+    let bench = Bench::new().await;
+    let config = SealerConfig { interval: INTERVAL, idle: IDLE };
+    let sealer = Sealer::new(bench.journal.clone(), keys(), &config).unwrap();
+    let standing = sealer.standing();
+    let running = bench.run(sealer);
+    bench.append(0..50).await;
+    bench.sealed(&keys(), 50).await;
+    bench.remove_unread(0);
+    bench.append(50..100).await;
+    let told = || standing.partitions().get(&0).and_then(|one| one.not_sealed.clone());
+    wait::until(WITHIN, "it is told", || async {
+        told().is_some_and(|why| why.contains("removed by retention before they were read"))
+    })
+    .await;
+    let before = bench.sizes(&keys()).await;
+    // The time for a sign of life of both: they would be sealed at once, in one transaction.
+    bench.pass(IDLE);
+    wait::until(WITHIN, "the other partition is sealed", || async {
+        bench.sizes(&keys()).await[1].len() > before[1].len()
+    })
+    .await;
+    assert!(told().is_some());
+    running.stop().await;
+    assert_eq!(bench.sizes(&keys()).await[0], before[0]);
+    assert!(told().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_again_and_again_a_sealer_goes_on_from_what_was_published() {
     let bench = Bench::new().await;
     let mut appended = 0;
@@ -133,6 +186,78 @@ async fn killed_again_and_again_a_sealer_goes_on_from_what_was_published() {
     }
     let running = bench.start(&keys());
     bench.sealed(&keys(), appended as u64).await;
+    running.stop().await;
+    bench.check(&keys()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_of_which_retention_left_nothing_but_a_hole_is_sealed_on_whatever_its_sealer_remembers() {
+    for forgets in [false, true] {
+        let bench = Bench::new().await;
+        let running = bench.start(&keys());
+        bench.append(0..50).await;
+        bench.sealed(&keys(), 50).await;
+        running.stop().await;
+        // As on Kafka, where a transaction ends with a marker that is no message.
+        let marker = "UPDATE partitions SET next_offset = next_offset + 1 WHERE topic = 'records'";
+        let bench = bench
+            .reopened(|file| {
+                file.execute(marker, []).unwrap();
+            })
+            .await;
+        let running = bench.start(&keys());
+        wait::until(WITHIN, "signs of life from behind the marker", || async {
+            bench.pass(IDLE);
+            bench.sealed_up_to_the_end().await
+        })
+        .await;
+        running.stop().await;
+        let bench = bench
+            .reopened(|file| {
+                for partition in 0..PARTITIONS {
+                    file.execute(&format!("DELETE FROM records_{partition}"), []).unwrap();
+                }
+                let first = "UPDATE partitions SET first_offset = next_offset WHERE topic = 'records'";
+                file.execute(first, []).unwrap();
+                if forgets {
+                    file.execute("DELETE FROM documents", []).unwrap();
+                }
+            })
+            .await;
+        let running = bench.start(&keys());
+        bench.append(50..80).await;
+        bench.sealed(&keys(), 80).await;
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_could_not_be_taken_up_is_tried_again_and_the_other_is_sealed_meanwhile() {
+    let bench = Bench::new().await;
+    let running = bench.start(&keys());
+    bench.append(0..50).await;
+    bench.sealed(&keys(), 50).await;
+    running.stop().await;
+
+    bench.rename("checkpoints_0", "out_of_reach");
+    let config = SealerConfig { interval: INTERVAL, idle: IDLE };
+    let sealer = Sealer::new(bench.journal.clone(), keys(), &config).unwrap();
+    let standing = sealer.standing();
+    let running = bench.run(sealer);
+    let told = || standing.partitions().get(&0).and_then(|one| one.not_sealed.clone());
+    wait::until(WITHIN, "it is told", || async { told().is_some_and(|why| why.contains("can't be read")) })
+        .await;
+    bench.append(50..100).await;
+    let before = bench.checkpoints(1, &keys()).await.last().map(|(checkpoint, _)| checkpoint.size);
+    wait::until(WITHIN, "the other one is sealed", || async {
+        bench.pass(INTERVAL);
+        bench.checkpoints(1, &keys()).await.last().map(|(checkpoint, _)| checkpoint.size) > before
+    })
+    .await;
+
+    bench.rename("out_of_reach", "checkpoints_0");
+    bench.sealed(&keys(), 100).await;
+    wait::until(WITHIN, "nothing is told any more", || async { told().is_none() }).await;
     running.stop().await;
     bench.check(&keys()).await;
 }
@@ -315,19 +440,54 @@ async fn a_witness_that_does_not_answer_keeps_no_other_from_being_asked_about_an
     bench.append(0..40).await;
     bench.sealed(&keys(), 40).await;
     running.stop().await;
-    let dir = bench.dir.path().join("archive");
-    let archive =
-        ArchiveConfig { free_bytes_min: 0, log_keys: keys().log_keys(), ..ArchiveConfig::new(&dir) };
     let stop = CancellationToken::new();
-    let archiver = Archiver::open(archive, &bench.journal).unwrap();
-    let archiving = tokio::spawn(archiver.run(bench.journal.clone(), stop.clone()));
+    let (reader, archiving) = bench.archive(&stop);
     let witness = |name| Cosigner::new(name, &[9; 32]).unwrap().verifier().clone();
     let witnesses = vec![witness("one.example/w"), witness("two.example/w")];
     let silent = Arc::new(Silent::default());
-    let witnessing = Witnessing::new(bench.journal.clone(), Reader::open(&dir), witnesses, silent.clone());
+    let standing = SealStanding::default();
+    let witnessing = Witnessing::new(bench.journal.clone(), reader, witnesses, silent.clone(), standing);
     let asking = tokio::spawn(witnessing.run(stop.clone()));
     wait::until(WITHIN, "each is asked about each partition", || async {
         silent.0.lock().unwrap().len() == 2 * PARTITIONS as usize
+    })
+    .await;
+    stop.cancel();
+    asking.await.unwrap();
+    archiving.await.unwrap();
+}
+
+/// A witness that has cosigned a million leaves of partition 0, and does not know any other.
+struct Ahead;
+
+impl WitnessTransport for Ahead {
+    fn add_checkpoint(
+        &self,
+        _witness: usize,
+        body: String,
+    ) -> Pin<Box<dyn Future<Output = WitnessAnswer> + Send + '_>> {
+        let is_known = body.lines().any(|line| line.starts_with("flagtrail/") && line.ends_with("/0/0"));
+        let (status, answer) = if is_known { (409, "1000000\n") } else { (404, "") };
+        Box::pin(async move { Ok((status, answer.to_owned())) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_witness_that_has_cosigned_more_than_the_log_has_is_told() {
+    let bench = Bench::new().await;
+    let running = bench.start(&keys());
+    bench.append(0..40).await;
+    bench.sealed(&keys(), 40).await;
+    running.stop().await;
+    let stop = CancellationToken::new();
+    let (reader, archiving) = bench.archive(&stop);
+    let witness = Cosigner::new("one.example/w", &[9; 32]).unwrap().verifier().clone();
+    let standing = SealStanding::default();
+    let witnessing =
+        Witnessing::new(bench.journal.clone(), reader, vec![witness], Arc::new(Ahead), standing.clone());
+    let asking = tokio::spawn(witnessing.run(stop.clone()));
+    wait::until(WITHIN, "it is told of that partition alone", || async {
+        standing.witnesses_ahead() == BTreeMap::from([(0, true), (1, false)])
     })
     .await;
     stop.cancel();

@@ -85,6 +85,24 @@ impl Bench {
         self.now_ms.fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
     }
 
+    /// Gives a table of the log's file another name, so that what is in it can't be read, or can be read again.
+    pub(crate) fn rename(&self, from: &str, to: &str) {
+        let file = rusqlite::Connection::open(self.dir.path().join("journal.sqlite")).unwrap();
+        file.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")).unwrap();
+    }
+
+    /// From now on everything that comes to a partition is removed before anybody has read it.
+    pub(crate) fn remove_unread(&self, partition: u32) {
+        let file = rusqlite::Connection::open(self.dir.path().join("journal.sqlite")).unwrap();
+        let place = format!("topic = 'records' AND partition = {partition}");
+        let trigger = format!(
+            "CREATE TRIGGER unread AFTER UPDATE ON partitions
+             WHEN NEW.topic = 'records' AND NEW.partition = {partition}
+             BEGIN UPDATE partitions SET first_offset = next_offset WHERE {place}; END"
+        );
+        file.execute_batch(&trigger).unwrap();
+    }
+
     pub(crate) async fn append(&self, numbers: Range<usize>) {
         let records: Vec<AuditRecord> = numbers.map(record).collect();
         for outcome in self.journal.append_records(&records).await {

@@ -41,6 +41,12 @@ const GAUGES: [Figure; 5] = [
     ),
 ];
 
+/// Of every partition that witnesses are asked about.
+const WITNESS_AHEAD: (&str, &str) = (
+    "witness_ahead",
+    "1 where a witness has cosigned more leaves of a partition than the log has: 0 is the only good value",
+);
+
 /// Tells of a sealer's partitions.
 #[derive(Debug)]
 pub(super) struct Sealing(pub(super) SealStanding);
@@ -54,6 +60,11 @@ impl Collector for Sealing {
                 let value = i64::try_from(figure(standing)).unwrap_or(i64::MAX);
                 family.encode_family(&PartitionLabel { partition: *partition })?.encode_gauge(&value)?;
             }
+        }
+        let (name, help) = WITNESS_AHEAD;
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (partition, is_ahead) in self.0.witnesses_ahead() {
+            family.encode_family(&PartitionLabel { partition })?.encode_gauge(&i64::from(is_ahead))?;
         }
         Ok(())
     }

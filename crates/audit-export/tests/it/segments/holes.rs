@@ -164,3 +164,24 @@ async fn what_was_sealed_over_several_days_without_cutting_is_a_hole_and_no_segm
     running.stop().await;
     holds_but_for(&bench, SegmentLoss::Uncut, "sealed while nobody cut", &[0]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_partition_that_is_stopped_by_name_no_silence_is_cut() {
+    let mut bench = Bench::new().await;
+    let running = bench.start([]);
+    bench.append(40).await;
+    bench.written().await;
+    bench.remove_unread(0);
+    bench.append(40).await;
+    let told = || running.standing.partitions().get(&0).and_then(|one| one.not_sealed.clone());
+    wait::until(WITHIN, "it is told", || async { told().is_some() }).await;
+    let before = (bench.cuts(0).await, bench.cuts(1).await.len());
+    wait::until(WITHIN, "the other partition is cut again and again", || async {
+        bench.pass(INTERVAL / 4);
+        bench.cuts(1).await.len() > before.1 + 2
+    })
+    .await;
+    assert!(told().is_some());
+    running.stop().await;
+    assert_eq!(bench.cuts(0).await, before.0);
+}

@@ -1,6 +1,9 @@
 //! Topics: made, checked, refused by name; and what others do to them behind our back.
 
-use audit_journal::{Bookmark, FollowEvent, Journal, OpenError, ReadError, ReadLimit, Stop, Topic};
+use audit_journal::{
+    Bookmark, FollowEvent, Journal, OpenError, OwnedCommit, OwnedEvent, PartitionCommit, ReadError,
+    ReadLimit, Stop, Topic,
+};
 use flagtrail_testkit::kafka::{self, Cluster};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -8,8 +11,12 @@ use rdkafka::util::Timeout;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::{KafkaLog, One, blocking, config, in_time, topic_name};
-use crate::contract::{Harness, PARTITIONS, append_numbers, collect, next, until};
+use crate::contract::{
+    Harness, PARTITIONS, append_numbers, append_together, collect, commit, fixed, next, next_owned, until,
+};
 use crate::heard::listen;
+
+const GROUP: &str = "flagtrail-seal";
 
 type Log = KafkaLog<One>;
 
@@ -147,6 +154,19 @@ async fn records_in_a_partition_that_is_not_the_logs_are_an_alarm_and_no_records
     assert!(messages.iter().all(|message| message.partition < PARTITIONS));
 }
 
+/// What retention does: takes the messages of partition 0 before this offset away.
+async fn remove_before(log: &Log, offset: i64) {
+    let admin: AdminClient<_> = ClientConfig::new()
+        .set("bootstrap.servers", log.cluster.bootstrap())
+        .create()
+        .expect("an administrator's client");
+    let mut removed = TopicPartitionList::new();
+    removed
+        .add_partition_offset(&topic_name(&log.prefix, Topic::Records), 0, Offset::Offset(offset))
+        .expect("an offset");
+    admin.delete_records(&removed, &AdminOptions::new()).await.expect("an administrator may");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_retention_overtook_is_stopped_by_name_and_a_running_one_goes_on() {
     if !Log::is_available() {
@@ -158,15 +178,7 @@ async fn a_reader_that_retention_overtook_is_stopped_by_name_and_a_running_one_g
     let mut running = journal.follow(Topic::Records, Vec::new()).await;
     assert_eq!(collect(&mut running, 10).await.len(), 10);
 
-    let admin: AdminClient<_> = ClientConfig::new()
-        .set("bootstrap.servers", log.cluster.bootstrap())
-        .create()
-        .expect("an administrator's client");
-    let mut removed = TopicPartitionList::new();
-    removed
-        .add_partition_offset(&topic_name(&log.prefix, Topic::Records), 0, Offset::Offset(8))
-        .expect("an offset");
-    admin.delete_records(&removed, &AdminOptions::new()).await.expect("an administrator may");
+    remove_before(&log, 8).await;
 
     let behind = Bookmark { next: 5, ..Bookmark::default() };
     let mut follow = journal.follow(Topic::Records, vec![(0, behind)]).await;
@@ -193,4 +205,47 @@ async fn two_processes_that_make_the_log_at_once_agree_on_it() {
     let (first, second) = tokio::join!(log.open(), log.open());
     assert_eq!(first.identity(), second.identity());
     assert_eq!(log.open().await.identity(), first.identity());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_passed_a_transactions_marker_is_not_overtaken_where_nothing_is_left_before_it() {
+    if !Log::is_available() {
+        return;
+    }
+    let log = Log::fresh().await;
+    let journal = log.open().await;
+    append_together(&journal, vec![(Topic::Records, fixed(0, "0")), (Topic::Records, fixed(0, "1"))]).await;
+    let mut owned = journal.follow_owned(GROUP).await;
+    let (mut generation_of, mut read) = (None, None::<Bookmark>);
+    let (generation, bookmark) = loop {
+        match next_owned(&mut owned).await {
+            OwnedEvent::Assigned { partition: 0, generation, .. } => generation_of = Some(generation),
+            OwnedEvent::Messages(batch) if batch.partition == 0 => read = batch.bookmark(),
+            OwnedEvent::Level { partition: 0, next } => {
+                if let (Some(generation), Some(read)) = (generation_of, read)
+                    && next > read.next
+                {
+                    break (generation, read.advanced_to(next));
+                }
+            }
+            OwnedEvent::Stopped(stop) => panic!("{stop}"),
+            _ => {}
+        }
+    };
+    let end = bookmark.next;
+    assert!(end > 2, "two messages, and the marker");
+    let state = PartitionCommit { partition: 0, generation, bookmark, documents: Vec::new() };
+    let position = OwnedCommit { partitions: vec![state], messages: Vec::new() };
+    commit(&owned.committer(), position).await.expect("the owner may commit");
+    owned.leave().await;
+    remove_before(&log, end as i64).await;
+
+    let mut owned = journal.follow_owned(GROUP).await;
+    let mut is_level = false;
+    while !is_level {
+        match next_owned(&mut owned).await {
+            OwnedEvent::Stopped(stop) => panic!("{stop}"),
+            event => is_level = matches!(event, OwnedEvent::Level { partition: 0, next } if next >= end),
+        }
+    }
 }
