@@ -4,6 +4,7 @@
 //! It stands beside the sealer, not within it: a witness that is slow or away delays no checkpoint. What is asked about is
 //! what this machine's archive bears out, whose tree makes the proof that it extends what the witness saw before.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub struct Witnessing {
 struct Asked {
     /// The name of the tree that they were asked about: of another one they have seen nothing.
     origin: Option<String>,
+    /// With which of its keys the log had signed what they were asked about.
+    key_ids: BTreeSet<[u8; 4]>,
     /// By their places.
     witnesses: Vec<Known>,
 }
@@ -75,8 +78,18 @@ struct Asked {
 struct Known {
     /// The size that it cosigned last.
     cosigned: Option<u64>,
+    /// The log has signed with a further key since.
+    is_outdated: bool,
     /// It is not to be asked before.
     not_before: Option<Instant>,
+}
+
+impl Known {
+    /// Whether it is to cosign a checkpoint of that size. It is to cosign one of the same size again once that is signed with
+    /// another key too: of an idle partition nothing larger would come, and the key that it has cosigned is going to be left behind.
+    fn is_to_cosign(&self, size: u64) -> bool {
+        self.cosigned.is_none_or(|cosigned| cosigned < size || (cosigned == size && self.is_outdated))
+    }
 }
 
 impl std::fmt::Debug for Witnessing {
@@ -135,14 +148,20 @@ impl Witnessing {
         let Ok(mut note) = SignedNote::parse(note.as_bytes()) else { return };
         if asked.origin != head.origin || asked.witnesses.len() != self.witnesses.len() {
             let witnesses = vec![Known::default(); self.witnesses.len()];
-            *asked = Asked { origin: head.origin.clone(), witnesses };
+            *asked = Asked { origin: head.origin.clone(), key_ids: BTreeSet::new(), witnesses };
             (0..self.witnesses.len())
                 .for_each(|witness| self.standing.note_witness(partition, witness, false));
+        }
+        let by_log = note.signatures().iter().filter(|line| head.origin.as_ref() == Some(&line.name));
+        let key_ids: BTreeSet<[u8; 4]> = by_log.map(|line| line.key_id).collect();
+        if !key_ids.is_subset(&asked.key_ids) {
+            asked.witnesses.iter_mut().for_each(|known| known.is_outdated = true);
+            asked.key_ids.extend(key_ids);
         }
         let mut answers = Vec::new();
         for (witness, known) in asked.witnesses.iter_mut().enumerate() {
             let is_resting = known.not_before.is_some_and(|at| Instant::now() < at);
-            if !is_resting && known.cosigned.is_none_or(|cosigned| cosigned < size) {
+            if !is_resting && known.is_to_cosign(size) {
                 answers.push(self.ask(partition, witness, size, &note, known));
             }
         }
@@ -174,7 +193,7 @@ impl Witnessing {
             match self.request(partition, witness, old, size, note).await {
                 Said::Cosigned(found) => {
                     tracing::debug!(partition, size, witness = name, "a witness cosigned a checkpoint");
-                    (known.cosigned, known.not_before) = (Some(size), None);
+                    *known = Known { cosigned: Some(size), ..Known::default() };
                     self.standing.note_witness(partition, witness, false);
                     signatures = found;
                     break;

@@ -15,7 +15,7 @@ use audit_journal::{
     Anchor, Bookmark, Bounds, Control, MessageHash, OwnedCommit, OwnedEvent, PartitionCommit, ReadLimit,
     Topic,
 };
-use audit_proof::{Checkpoint, Cosigner, NoteVerifier, Sealed, origin, verify_consistency};
+use audit_proof::{Checkpoint, Cosigner, NoteVerifier, Sealed, SignedNote, origin, verify_consistency};
 use audit_record::AuditRecord;
 use flagtrail_testkit::wait;
 use tokio::task::JoinHandle;
@@ -87,6 +87,24 @@ impl Bench {
         let config = ArchiveConfig { free_bytes_min: 0, log_keys, ..ArchiveConfig::new(&dir) };
         let archiver = Archiver::open(config, &self.journal).unwrap();
         (Reader::open(&dir), tokio::spawn(archiver.run(self.journal.clone(), stop.clone())))
+    }
+
+    /// Whether a witness has cosigned a checkpoint of each partition that so many keys of the log signed.
+    async fn is_cosigned_under(&self, keys: usize) -> bool {
+        let limit = ReadLimit { messages: 10_000, bytes: 64 * 1024 * 1024 };
+        for partition in 0..PARTITIONS {
+            let range = self.journal.read(Topic::Checkpoints, partition, 0, limit).await.unwrap();
+            let origin = origin(&self.journal.identity().deployment, partition, 0);
+            let is_there = range.messages.iter().any(|message| {
+                let (_, note, ..) = Sealed::read(message.value.as_deref().unwrap()).unwrap();
+                let by = |name: &str| note.signatures().iter().filter(|line| line.name == name).count();
+                by(&origin) == keys && by("one.example/w") == 1
+            });
+            if !is_there {
+                return false;
+            }
+        }
+        true
     }
 
     /// Checks every checkpoint against the one before, and against the tree of an archive that knows none of them.
@@ -490,6 +508,59 @@ async fn a_witness_that_has_cosigned_more_than_the_log_has_is_told() {
         standing.witnesses_ahead() == BTreeMap::from([(0, true), (1, false)])
     })
     .await;
+    stop.cancel();
+    asking.await.unwrap();
+    archiving.await.unwrap();
+}
+
+/// A witness that cosigns whatever goes on from what it cosigned last.
+struct Willing {
+    cosigner: Cosigner,
+    /// By the tree's name.
+    cosigned: Mutex<BTreeMap<String, u64>>,
+}
+
+impl WitnessTransport for Willing {
+    fn add_checkpoint(
+        &self,
+        _witness: usize,
+        body: String,
+    ) -> Pin<Box<dyn Future<Output = WitnessAnswer> + Send + '_>> {
+        let (head, note) = body.split_once("\n\n").unwrap();
+        let old = head.lines().next().unwrap().strip_prefix("old ").unwrap();
+        let note = SignedNote::parse(note.as_bytes()).unwrap();
+        let Checkpoint { origin, size, .. } = Checkpoint::parse(note.text()).unwrap();
+        let mut cosigned = self.cosigned.lock().unwrap();
+        let last = cosigned.entry(origin).or_default();
+        let answer = if old == last.to_string() {
+            *last = size;
+            (200, format!("{}\n", self.cosigner.cosign(note.text(), 1_795_219_200)))
+        } else {
+            (409, format!("{last}\n"))
+        };
+        Box::pin(async move { Ok(answer) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_partition_is_cosigned_again_once_the_log_signs_with_a_further_key() {
+    let bench = Bench::new().await;
+    let running = bench.start(&keys());
+    bench.append(0..40).await;
+    bench.sealed(&keys(), 40).await;
+    running.stop().await;
+    let stop = CancellationToken::new();
+    let (reader, archiving) = bench.archive(&stop);
+    let cosigner = Cosigner::new("one.example/w", &[9; 32]).unwrap();
+    let witnesses = vec![cosigner.verifier().clone()];
+    let willing = Arc::new(Willing { cosigner, cosigned: Mutex::default() });
+    let standing = SealStanding::default();
+    let witnessing = Witnessing::new(bench.journal.clone(), reader, witnesses, willing, standing);
+    let asking = tokio::spawn(witnessing.run(stop.clone()));
+    wait::until(WITHIN, "the witness has cosigned each partition", || bench.is_cosigned_under(1)).await;
+    let rotated = bench.start(&keys().rotated().unwrap());
+    wait::until(WITHIN, "and again, with both keys of the log", || bench.is_cosigned_under(2)).await;
+    rotated.stop().await;
     stop.cancel();
     asking.await.unwrap();
     archiving.await.unwrap();
