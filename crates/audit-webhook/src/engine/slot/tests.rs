@@ -100,7 +100,9 @@ async fn what_is_live_takes_no_turn_and_has_what_is_behind_take_turns() {
     let held = turns.try_take();
     assert!(held.is_some(), "the one that there is was left to what is behind");
     assert!(turns.try_take().is_none(), "which has to take it");
-    place.tail.push(entry(2, NOW_MS), 0);
+    let third = entry(2, NOW_MS);
+    place.tail.push(Arc::clone(&third), 0);
+    place.slot.take(&third);
     place.go();
     assert_eq!(place.under_way.deliveries.len(), 3, "whoever has it");
 }
