@@ -50,7 +50,8 @@ pub enum OwnedEvent {
         /// To be dropped when the owner is through.
         done: oneshot::Sender<()>,
     },
-    /// This partition goes no further.
+    /// This partition goes no further; where it would have to begin at a place that the log does not bear out, this comes
+    /// instead of [`OwnedEvent::Assigned`].
     Stopped(Stop),
 }
 

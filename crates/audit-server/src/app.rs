@@ -8,7 +8,7 @@ use audit_archive::Reader;
 use audit_export::{ExportJobs, SealStanding};
 use audit_journal::{Control, Journal, Spool};
 use audit_secret::Keyring;
-use audit_webhook::{Deliverer, Endpoints};
+use audit_webhook::{DeliverStanding, Deliverer, Endpoints};
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -96,10 +96,11 @@ impl App {
         let admin_token = RwLock::new(config.admin_token.as_ref().map(given));
         let has_spool = parts.spool.is_some();
         let readings = Readings::default();
+        let delivering = parts.deliverer.as_ref().map(Deliverer::standing);
         let shared = Shared {
             admin_token,
             bounds: Bounds::new(&config),
-            metrics: Metrics::new(&activity, readings.unrecorded(), parts.sealing.clone()),
+            metrics: Metrics::new(&activity, readings.unrecorded(), delivering, parts.sealing.clone()),
             activity,
             parts,
             config,
@@ -196,6 +197,14 @@ impl App {
         self.shared.parts.exports.as_ref().ok_or_else(|| {
             Problem::new(Kind::Unavailable, "this process makes no exports")
                 .hint("ask one that runs with the role query")
+        })
+    }
+
+    /// How the partitions stand that this process delivers from, or why there is no answer.
+    pub(crate) fn delivering(&self) -> Result<DeliverStanding, Problem> {
+        self.deliverer().map(Deliverer::standing).ok_or_else(|| {
+            Problem::new(Kind::Unavailable, "this process delivers nothing")
+                .hint("ask one that runs with the role deliver")
         })
     }
 

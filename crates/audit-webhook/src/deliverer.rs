@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use audit_journal::{Control, Journal, Owned, OwnedEvent, Partition};
+use audit_journal::{Control, Journal, Owned, OwnedEvent, Partition, Stop};
 use audit_secret::Keyring;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::engine::{Command, Handle, Room, Shared, TailEvent, Takeover, Turns, commit_for_all, spawn};
 use crate::limit::CircuitConfig;
 use crate::live::{LiveEndpoints, LiveRules, keep_current, read};
+use crate::partitions::DeliverStanding;
 use crate::schedule::RetrySchedule;
 use crate::send::{ClientError, Egress, Sender};
 use crate::status::{EndpointStatus, summary};
@@ -84,6 +85,7 @@ pub struct Deliverer {
     live: watch::Sender<LiveEndpoints>,
     rules: LiveRules,
     handles: crate::engine::Handles,
+    standing: DeliverStanding,
 }
 
 impl Deliverer {
@@ -115,7 +117,13 @@ impl Deliverer {
             commit_now: Notify::new(),
             disabling: TaskTracker::new(),
         };
-        Ok(Self { shared: Arc::new(shared), live, rules, handles: Arc::default() })
+        let (handles, standing) = (Arc::default(), DeliverStanding::default());
+        Ok(Self { shared: Arc::new(shared), live, rules, handles, standing })
+    }
+
+    /// How the partitions stand that it delivers from.
+    pub fn standing(&self) -> DeliverStanding {
+        self.standing.clone()
     }
 
     /// How every endpoint stands in this process: its totals, and how far it is in the partitions that
@@ -161,6 +169,7 @@ impl Deliverer {
             tasks.abort_all();
         }
         self.locked().clear();
+        self.standing.end_all();
         outcome
     }
 
@@ -193,12 +202,18 @@ impl Deliverer {
                     Ok((handle, task)) => {
                         tracing::debug!(partition, generation, "deliveries of a partition begin");
                         self.locked().insert(partition, handle);
+                        self.standing.begin(partition);
                         tasks.spawn(task);
                     }
-                    Err((endpoint, error)) => tracing::error!(
-                        partition, %endpoint, %error,
-                        "a partition is not delivered from: the document that says how far an endpoint is can't be used"
-                    ),
+                    Err((endpoint, error)) => {
+                        tracing::error!(
+                            partition, %endpoint, %error,
+                            "a partition is not delivered from: the document that says how far an endpoint is can't be used"
+                        );
+                        let why =
+                            format!("the document that says how far {endpoint} is can't be used: {error}");
+                        self.standing.stop(partition, why);
+                    }
                 }
             }
             OwnedEvent::Messages(batch) => {
@@ -208,12 +223,28 @@ impl Deliverer {
                 self.send_tail(partition, TailEvent::Level(next)).await;
             }
             OwnedEvent::Revoked { partition, lost, done } => {
+                self.standing.end(partition);
                 let Some(handle) = self.locked().get(&partition).cloned() else { return };
                 let command = if lost { Command::Lost } else { Command::Release(Some(done)) };
                 // The handle stays until another assignment replaces it: the last commit needs it.
                 let _ = handle.commands.send(command).await;
             }
-            OwnedEvent::Stopped(stop) => tracing::error!(%stop, "a partition is delivered from no further"),
+            OwnedEvent::Stopped(stop) => self.stop(&stop).await,
+        }
+    }
+
+    /// A partition is delivered from no further, and nothing of it is committed any more: its log is not the one that its
+    /// lanes know, or lacks what they have not seen. The journal would go on taking commits of it. What was settled since
+    /// the last one is not written down: once the log is accepted it comes again, as after a crash, if it still is there.
+    async fn stop(&self, stop: &Stop) {
+        let (Stop::Replaced { partition, .. }
+        | Stop::Truncated { partition, .. }
+        | Stop::Overtaken { partition, .. }) = *stop;
+        tracing::error!(partition, %stop, "a partition is delivered from no further");
+        self.standing.stop(partition, stop.to_string());
+        let handle = self.locked().get(&partition).cloned();
+        if let Some(handle) = handle {
+            let _ = handle.commands.send(Command::Lost).await;
         }
     }
 

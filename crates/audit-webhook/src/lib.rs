@@ -21,6 +21,7 @@ mod lane;
 mod limit;
 mod live;
 mod operational;
+mod partitions;
 mod schedule;
 mod send;
 mod standing;
@@ -40,6 +41,7 @@ pub use endpoint::{
 };
 pub use figures::{AttemptFailure, Figures, FiguresSummary};
 pub use limit::CircuitConfig;
+pub use partitions::DeliverStanding;
 pub use schedule::RetrySchedule;
 pub use send::{
     ClientError, Egress, EgressConfig, FailureClass, InvalidProxy, ProxyConfig, ProxyUrl, Refusal,

@@ -331,17 +331,18 @@ impl Owner {
                 continue;
             };
             self.held.insert(partition, generation);
-            self.tail.feed.push(OwnedEvent::Assigned {
-                partition,
-                generation,
-                bookmark: watermark.bookmark,
-                documents,
-                end,
-                clean: watermark.clean,
+            self.tail.feed.push(match stop {
+                // And nothing else: an owner begins with what it is told is its own before it hears more.
+                Some(stop) => OwnedEvent::Stopped(stop),
+                None => OwnedEvent::Assigned {
+                    partition,
+                    generation,
+                    bookmark: watermark.bookmark,
+                    documents,
+                    end,
+                    clean: watermark.clean,
+                },
             });
-            if let Some(stop) = stop {
-                self.tail.feed.push(OwnedEvent::Stopped(stop));
-            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Figures for Prometheus. Labels are bounded by what exists: sources, endpoints, route templates, statuses.
 
+mod delivering;
 mod endpoints;
 mod sealing;
 
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use audit_archive::Status;
 use audit_export::SealStanding;
-use audit_webhook::EndpointStatus;
+use audit_webhook::{DeliverStanding, EndpointStatus};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::hooks::activity::Activity;
+use crate::metrics::delivering::Delivering;
 use crate::metrics::endpoints::Endpoints;
 use crate::metrics::sealing::Sealing;
 use crate::routes::health::lag;
@@ -30,6 +32,11 @@ struct RequestLabels {
     route: String,
     method: String,
     status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabel {
+    partition: u32,
 }
 
 /// The figures of this process.
@@ -48,8 +55,14 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// `sealing` is how the partitions stand that this process seals; `None` where it seals none.
-    pub(crate) fn new(activity: &Activity, reads_unrecorded: Counter, sealing: Option<SealStanding>) -> Self {
+    /// `delivering` is how the partitions stand that this process delivers from, `sealing` those that it seals; `None` where it
+    /// does not.
+    pub(crate) fn new(
+        activity: &Activity,
+        reads_unrecorded: Counter,
+        delivering: Option<DeliverStanding>,
+        sealing: Option<SealStanding>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("flagtrail");
         activity.register(&mut registry);
         registry.register(
@@ -89,6 +102,9 @@ impl Metrics {
         );
         let endpoints = Endpoints::default();
         registry.register_collector(Box::new(endpoints.clone()));
+        if let Some(standing) = delivering {
+            registry.register_collector(Box::new(Delivering(standing)));
+        }
         if let Some(standing) = sealing {
             registry.register_collector(Box::new(Sealing(standing)));
         }

@@ -4,13 +4,10 @@ use std::fmt;
 
 use audit_export::{PartitionStanding, SealStanding};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartitionLabel {
-    partition: u32,
-}
+use super::PartitionLabel;
 
 /// A figure's name, help, and where it stands.
 type Figure = (&'static str, &'static str, fn(&PartitionStanding) -> u64);

@@ -37,6 +37,8 @@ enum Role {
     /// A webhook that came now would be kept.
     #[default]
     Ingest,
+    /// Every partition of this process is delivered from.
+    Deliver,
     /// The archive is near the log's end, and is what was signed.
     Archive,
     /// Every partition of this process is sealed and, where segments go somewhere, cut and written.
@@ -53,9 +55,10 @@ struct Ready {
 
 /// Whether a role can do its work now
 ///
-/// `ingest`: a webhook that came now would be kept, on the log or in the spool. `archive`: the archive is near the log's
-/// end, and its tree is the one that was signed. `seal`: every partition that this process has is sealed and, where segments go
-/// somewhere, cut, and nothing stood against its next segment when that was last tried.
+/// `ingest`: a webhook that came now would be kept, on the log or in the spool. `deliver`: every partition that this process
+/// has is delivered from, whatever receivers do. `archive`: the archive is near the log's end, and its tree is the one that was
+/// signed. `seal`: every partition that this process has is sealed and, where segments go somewhere, cut, and nothing stood
+/// against its next segment when that was last tried.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -74,6 +77,13 @@ async fn readyz(State(app): State<App>, Query(ready): Query<Ready>) -> Result<&'
             Kind::Unavailable,
             "the log does not answer, and no spool takes anything in its place",
         )),
+        Role::Deliver => match app.delivering()?.problem() {
+            None => Ok("ready\n"),
+            Some((partition, why)) => Err(Problem::new(
+                Kind::Unavailable,
+                format!("partition {partition}: it is delivered from no further: {why}"),
+            )),
+        },
         Role::Archive => {
             let status = archive_status(&app).await?;
             if let Some(stopped) = status.partitions.iter().find_map(|partition| partition.stopped.as_ref()) {

@@ -179,3 +179,39 @@ async fn a_process_that_seals_nothing_is_not_ready_to_seal() {
     send("GET", &server.url("/readyz?role=seal"), &[], "").await.problem(503);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_partition_that_is_delivered_from_no_further_is_told() {
+    let server = Server::start_with(|wanted| wanted.deliver = true).await;
+    let (ready, metrics) = (server.url("/readyz?role=deliver"), server.url("/metrics"));
+    wait::until(SOON, "every partition is delivered from", || async {
+        let figures = send("GET", &metrics, &[], "").await.text;
+        let lines = figures.lines().filter(|line| line.starts_with("flagtrail_deliver_stopped{partition="));
+        lines.filter(|line| line.ends_with("} 0")).count() == server.journal.identity().partitions as usize
+    })
+    .await;
+    assert_eq!(send("GET", &ready, &[], "").await.status, 200);
+    // Whatever comes from now on is removed before anybody has read it.
+    let trigger = "CREATE TRIGGER unread AFTER UPDATE ON partitions WHEN NEW.topic = 'records'
+         BEGIN UPDATE partitions SET first_offset = next_offset
+         WHERE topic = 'records' AND partition = NEW.partition; END";
+    let log = rusqlite::Connection::open(server.dir.path().join("log.sqlite")).unwrap();
+    log.execute_batch(trigger).unwrap();
+    server.append("application/x-ndjson", record("a").to_string()).await.expect(201);
+    wait::until(SOON, "it is told", || async { send("GET", &ready, &[], "").await.status == 503 }).await;
+    let problem = send("GET", &ready, &[], "").await.problem(503);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("partition ") && detail.contains("removed by retention"), "{problem}");
+    let figures = send("GET", &metrics, &[], "").await.text;
+    let is_told =
+        |line: &str| line.starts_with("flagtrail_deliver_stopped{partition=") && line.ends_with("} 1");
+    assert!(figures.lines().any(is_told), "{figures}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_that_delivers_nothing_is_not_ready_to_deliver() {
+    let server = Server::start().await;
+    send("GET", &server.url("/readyz?role=deliver"), &[], "").await.problem(503);
+    server.stop().await;
+}

@@ -142,3 +142,57 @@ impl Delivery {
         Done { of, live, entry, ended, probe }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    use futures_util::FutureExt;
+
+    use super::Permits;
+    use crate::engine::testing::Bench;
+
+    const BEHIND: bool = true;
+
+    #[tokio::test]
+    async fn while_the_tail_is_live_what_is_behind_begins_with_a_turn_alone_and_what_is_live_without() {
+        let Bench { shared, live, .. } = &Bench::new().await;
+        let take = |is_behind| Permits::take(Arc::clone(shared), Arc::clone(live), is_behind);
+        shared.turns.note_live();
+        let held = shared.turns.try_take().expect("the only turn");
+        assert!(Permits::try_take(shared, live, BEHIND).is_none());
+        let mut asked = pin!(take(BEHIND));
+        assert!(asked.as_mut().now_or_never().is_none());
+        let live_one = Permits::try_take(shared, live, !BEHIND);
+        let another = take(!BEHIND).now_or_never().flatten();
+        assert!(live_one.is_some() && another.is_some());
+
+        drop(held);
+        let permits = asked.now_or_never().flatten().expect("its turn came");
+        assert!(Permits::try_take(shared, live, BEHIND).is_none(), "one at a time");
+        drop((live_one, another));
+        assert!(Permits::try_take(shared, live, BEHIND).is_none(), "what is live had no turn to give back");
+        drop(permits);
+        assert!(Permits::try_take(shared, live, BEHIND).is_some());
+    }
+
+    #[tokio::test]
+    async fn while_nothing_is_live_what_is_behind_begins_beside_each_other() {
+        let Bench { shared, live, .. } = &Bench::new().await;
+        let taken: Vec<_> = std::iter::from_fn(|| Permits::try_take(shared, live, BEHIND)).take(2).collect();
+        let asked = Permits::take(Arc::clone(shared), Arc::clone(live), BEHIND).now_or_never().flatten();
+        assert!(taken.len() == 2 && asked.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_not_needed_is_left_to_others_and_one_that_was_not_asked_for_is_not_made_up() {
+        let Bench { shared, live, .. } = &Bench::new().await;
+        shared.turns.note_live();
+        let permits = Permits::try_take(shared, live, BEHIND).and_then(|permits| permits.made_for(BEHIND));
+        assert!(shared.turns.try_take().is_none());
+        let permits = permits.and_then(|permits| permits.made_for(!BEHIND)).expect("the same, without");
+        assert!(shared.turns.try_take().is_some());
+        assert!(permits.made_for(BEHIND).is_none());
+    }
+}

@@ -8,6 +8,8 @@ mod partition;
 mod room;
 mod shares;
 mod slot;
+#[cfg(test)]
+mod testing;
 mod turns;
 mod windows;
 

@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Collect(oneshot::Sender<Option<Part>>),
     /// What was collected is committed.
     Committed,
-    /// The partition is somebody else's: everything here is void.
+    /// The partition is somebody else's, or its log is not what it was: everything here is void.
     Lost,
     /// The partition is to be given up; `done` is dropped when it is.
     Release(Option<oneshot::Sender<()>>),

@@ -4,6 +4,8 @@
 mod asking;
 mod reading;
 mod replaying;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::pin::Pin;

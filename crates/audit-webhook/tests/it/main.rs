@@ -14,5 +14,6 @@ mod replaying;
 mod sealed;
 mod settings;
 mod signatures;
+mod stopped;
 mod world;
 mod yielding;

@@ -33,7 +33,7 @@ pub(crate) struct World {
     /// What secrets are sealed with.
     pub(crate) key: SecretKey,
     ahead_ms: Arc<AtomicI64>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// A deliverer at work. Dropping it is a crash: nothing is drained, nothing committed.
@@ -108,7 +108,7 @@ impl World {
             Clock::from_fn(move || chrono::Utc::now().timestamp_millis() + told.load(Ordering::Relaxed));
         let config =
             DelivererConfig { egress, schedule, keyring, circuit, clock, ..DelivererConfig::default() };
-        Self { journal, control, endpoints, config, key, ahead_ms, _directory: directory }
+        Self { journal, control, endpoints, config, key, ahead_ms, directory }
     }
 
     /// Puts the deliverers' clock forward.
@@ -119,12 +119,12 @@ impl World {
     /// The same log, closed and opened again.
     pub(crate) async fn reopened(self) -> Self {
         self.journal.close().await;
-        let Self { journal, control, endpoints, config, key, ahead_ms, _directory: directory } = self;
+        let Self { journal, control, endpoints, config, key, ahead_ms, directory } = self;
         drop((journal, control, endpoints));
         let (journal, control) = open(&directory).await;
         let (egress, keyring) = (config.egress.clone(), config.keyring.clone());
         let endpoints = Endpoints::new(journal.clone(), control.clone(), egress, keyring);
-        Self { journal, control, endpoints, config, key, ahead_ms, _directory: directory }
+        Self { journal, control, endpoints, config, key, ahead_ms, directory }
     }
 
     /// With another retry schedule.
@@ -167,6 +167,27 @@ impl World {
         let version = self.endpoints.get(&id).expect("it is there").version;
         let author = Author::user("ada@example.com");
         self.endpoints.update(&id, version, update, author).await.expect("updated")
+    }
+
+    /// From now on everything that comes to a partition is removed before anybody has read it.
+    pub(crate) fn remove_unread(&self, partition: u32) {
+        let place = format!("topic = 'records' AND partition = {partition}");
+        self.alter(&format!(
+            "CREATE TRIGGER unread AFTER UPDATE ON partitions
+             WHEN NEW.topic = 'records' AND NEW.partition = {partition}
+             BEGIN UPDATE partitions SET first_offset = next_offset WHERE {place}; END"
+        ));
+    }
+
+    /// From now on it is kept again.
+    pub(crate) fn keep_again(&self) {
+        self.alter("DROP TRIGGER unread");
+    }
+
+    fn alter(&self, sql: &str) {
+        let log =
+            rusqlite::Connection::open(self.directory.path().join("journal.db")).expect("the log's file");
+        log.execute_batch(sql).expect("altered");
     }
 
     /// Appends records; each must be acknowledged.

@@ -9,7 +9,7 @@ use crate::print;
 /// Flags.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Ask about this role only (archive, seal); about taking changes in by default
+    /// Ask about this role only (deliver, archive, seal); about taking changes in by default
     #[arg(long)]
     role: Option<String>,
 }

@@ -48,3 +48,28 @@ async fn read_window(shared: Arc<Shared>, partition: PartitionIndex, read: Read)
     };
     WindowRead { read, range, turn }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    use futures_util::FutureExt;
+
+    use super::{Read, read_window};
+    use crate::engine::testing::Bench;
+
+    #[tokio::test]
+    async fn a_window_of_what_is_behind_is_read_in_its_turn_and_one_of_what_is_live_without() {
+        let Bench { shared, .. } = &Bench::new().await;
+        shared.turns.note_live();
+        for is_behind in [true, false] {
+            let held = shared.turns.try_take().expect("the only turn");
+            let mut reading = pin!(read_window(Arc::clone(shared), 0, Read { from: 0, is_behind }));
+            let ended = reading.as_mut().now_or_never();
+            assert!(ended.is_none() || !is_behind, "the turn is somebody else's");
+            drop(held);
+            assert_eq!(shared.turns.try_take().is_none(), is_behind, "it is the next one's in the queue");
+        }
+    }
+}

@@ -17,7 +17,7 @@ use crate::live::Live;
 const STALLED: Duration = Duration::from_millis(100);
 
 /// So old a record is no longer live for a lane that does not go with the tail.
-const LIVE_AGE_MS: i64 = 10_000;
+pub(super) const LIVE_AGE_MS: i64 = 10_000;
 
 /// Permits that came, for the lane's life that asked. `None` when there will be none.
 pub(in crate::engine) struct Granted {
