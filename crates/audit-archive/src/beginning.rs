@@ -104,7 +104,9 @@ pub(crate) async fn begin(
         };
         if waits_for.as_ref() != Some(&why) {
             tracing::warn!(partition, why, "archive: it waits until it can be told where the log begins");
-            say(store, Some(&format!("waiting until it can be told where the log begins: {why}")));
+            let waits =
+                format!("waiting until it can be told where partition {partition} of the log begins: {why}");
+            say(store, Some(&waits));
             waits_for = Some(why);
         }
         tokio::time::sleep(BEGIN_PAUSE).await;
