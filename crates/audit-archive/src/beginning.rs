@@ -20,8 +20,8 @@ const BEGIN_PAUSE: Duration = Duration::from_secs(1);
 /// Messages read at a time.
 const WINDOW: ReadLimit = ReadLimit { messages: 4_096, bytes: 4 * 1024 * 1024 };
 
-/// As little as can be read: to hear what a partition holds.
-const ONE: ReadLimit = ReadLimit { messages: 1, bytes: 1 };
+/// An offset that no partition reaches: a read from there is answered with what is kept, and brings nothing.
+const BEYOND: Offset = i64::MAX.cast_unsigned();
 
 /// Why a file of a former epoch is not known to be level, before it was looked.
 const NEW_EPOCH: &str = "a new epoch of the log has begun, of which nothing was heard yet";
@@ -219,10 +219,10 @@ impl Search<'_> {
         Ok(Some(Beginning { first_seq, next: kept.start, base: found.frontier, epoch: found.epoch }))
     }
 
-    /// What is held of the records, whether other partitions can be asked or not.
+    /// What the partition's records are, whether other partitions can be asked or not.
     async fn held(&self) -> Result<Bounds, ReadError> {
-        let (start, end) = match self.journal.read(Topic::Records, self.partition, 0, ONE).await {
-            Ok(range) => (0, range.end),
+        let (start, end) = match self.journal.read(Topic::Records, self.partition, BEYOND, WINDOW).await {
+            Ok(range) => (range.end, range.end),
             Err(ReadError::OutOfRange { start, end, .. }) => (start, end),
             Err(error) => return Err(error),
         };
