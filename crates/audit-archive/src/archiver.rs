@@ -8,6 +8,7 @@ use audit_journal::{Journal, Partition};
 use audit_proof::LogKeys;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::{self, ALARMS_WAITING_MAX};
@@ -22,8 +23,9 @@ use crate::schema;
 use crate::store::checkpoints::Alarm;
 use crate::store::{Store, StoreError, StoreIdentity};
 
-/// How long partitions that have begun wait for another one to begin, so that the same followers serve for all of them.
-const TOGETHER_WITHIN: Duration = Duration::from_millis(500);
+/// How long a partition that has begun waits for others to begin, so that the same followers serve for all of them: longer
+/// than one pauses before it looks again.
+const TOGETHER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why an archive can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +175,7 @@ struct AtWork {
 impl AtWork {
     /// Follows partitions as they begin; returns when the journal is closed.
     async fn follow(&mut self, journal: &Journal) {
-        let mut begun = Following::default();
+        let (mut begun, mut first_at) = (Following::default(), Instant::now());
         loop {
             if self.beginnings.is_empty() && !begun.is_empty() {
                 self.followers.spawn(std::mem::take(&mut begun).run(journal.clone()));
@@ -181,10 +183,13 @@ impl AtWork {
             tokio::select! {
                 Some(ended) = self.beginnings.join_next() => {
                     if let Some(waiting) = ended.unwrap_or_else(passed_on) {
+                        if begun.is_empty() {
+                            first_at = Instant::now();
+                        }
                         self.write(waiting, &mut begun);
                     }
                 }
-                () = tokio::time::sleep(TOGETHER_WITHIN), if !begun.is_empty() => {
+                () = tokio::time::sleep_until(first_at + TOGETHER_WITHIN), if !begun.is_empty() => {
                     self.followers.spawn(std::mem::take(&mut begun).run(journal.clone()));
                 }
                 Some(ended) = self.followers.join_next() => {
