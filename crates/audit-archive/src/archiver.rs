@@ -1,27 +1,31 @@
-//! The writer of an archive: follows the log and hands each partition's messages to that partition's writer.
+//! The writer of an archive: has each partition begin, and followed and written once it has begun.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use audit_journal::{Bookmark, DETAIL_KEPT, Follow, FollowEvent, Journal, Partition, Stop, Topic};
-use chrono::Utc;
+use audit_journal::{Journal, Partition};
+use audit_proof::LogKeys;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::{self, ALARMS_WAITING_MAX};
 use crate::beginning;
 use crate::config::ArchiveConfig;
+use crate::following::Following;
 use crate::former;
 use crate::layout::{DirectoryLock, LockError, partition_file};
-use crate::partition::{PartitionWriter, Work};
-use crate::queue::{Room, WorkSender};
+use crate::partition::PartitionWriter;
+use crate::queue::{Room, WorkQueue, WorkSender};
 use crate::schema;
+use crate::store::checkpoints::Alarm;
 use crate::store::{Store, StoreError, StoreIdentity};
 
-/// How often it is looked for delivery attempts that are too old.
-const AGE_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How long a partition that has begun waits for others to begin, so that the same followers serve for all of them: longer
+/// than one pauses before it looks again.
+const TOGETHER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why an archive can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -94,81 +98,149 @@ impl Archiver {
     }
 
     /// Follows the log until `shutdown` or until the journal is closed, then commits what is in hand and
-    /// returns. A partition that can't go on is stopped by name while the others go on: the trace says so,
+    /// returns. Each partition begins on its own: one that has to wait until it can be told where its log begins holds up no
+    /// other. A partition that can't go on is stopped by name while the others go on: the trace says so,
     /// and so does [`crate::Reader::status`].
     pub async fn run(self, journal: Journal, shutdown: CancellationToken) {
-        let Self { config, lock, mut stores } = self;
-        let mut refused = BTreeSet::new();
-        for (partition, store) in &mut stores {
-            // Where one waits the others do, too: it is the same log, and the same sealers and keys that tell where it begins.
-            let begin = beginning::begin(&journal, &config.log_keys, *partition, store);
-            let begun = shutdown.run_until_cancelled(begin).await;
-            match begun {
-                None => return,
-                Some(Ok(())) => {}
-                Some(Err(why)) => {
-                    tracing::error!(file = store.name(), why, "archive: partition stopped");
-                    beginning::say(store, Some(&why));
-                    refused.insert(*partition);
-                }
-            }
-            if let Some(former) = store.take_former() {
-                former::let_go(&journal, *partition, &former).await;
-            }
-        }
-        let records_from = bookmarks(&stores, Store::bookmark);
-        let attempts_from = bookmarks(&stores, Store::attempts_bookmark);
-        let checkpoints_from = bookmarks(&stores, Store::checkpoints_bookmark);
+        let Self { config, lock, stores } = self;
         let (alarms, untold) = mpsc::channel(ALARMS_WAITING_MAX);
-        let mut writers = JoinSet::new();
         let room = Room::new();
         let mut queues = Vec::with_capacity(stores.len());
+        let mut beginnings = JoinSet::new();
         for (partition, store) in stores {
             let (queue, work) = room.queue();
-            queues.push(queue);
-            // Nobody takes its work, and so it takes no room.
-            if refused.contains(&partition) {
-                continue;
-            }
-            let writer = PartitionWriter {
-                store,
-                dir: config.dir.clone(),
-                free_bytes_min: config.free_bytes_min,
-                work,
-                shutdown: shutdown.clone(),
-                space_seen: None,
-                stopped: None,
-                alarms: alarms.clone(),
-                alarmed: BTreeSet::new(),
-                attempts_before_ms: None,
-            };
-            writers.spawn_blocking(move || writer.run());
+            queues.push(queue.clone());
+            let waiting = Waiting { partition, store, queue, work };
+            beginnings.spawn(waiting.begin(journal.clone(), config.log_keys.clone()));
         }
-        let mut records = journal.follow(Topic::Records, records_from).await;
-        let mut attempts = journal.follow(Topic::Deliveries, attempts_from).await;
-        let mut checkpoints = journal.follow(Topic::Checkpoints, checkpoints_from).await;
-        // Compacted: from its start, always.
-        let mut progress = journal.follow(Topic::Progress, Vec::new()).await;
+        let shutting = shutdown.clone();
+        let mut at_work = AtWork {
+            config,
+            shutdown,
+            alarms,
+            beginnings,
+            followers: JoinSet::new(),
+            writers: JoinSet::new(),
+        };
         tokio::select! {
-            () = shutdown.cancelled() => {}
+            () = shutting.cancelled() => {}
             () = alarm::tell(&journal, untold, &queues) => {}
-            () = age(&queues) => {}
-            ((), (), (), ()) = async {
-                tokio::join!(
-                    hand_out(&mut records, &queues, record_work),
-                    hand_out(&mut attempts, &queues, attempt_work),
-                    hand_out(&mut progress, &queues, progress_work),
-                    hand_out(&mut checkpoints, &queues, checkpoint_work),
-                )
-            } => {}
+            () = at_work.follow(&journal) => {}
         }
         drop(queues);
-        while let Some(ended) = writers.join_next().await {
+        at_work.end().await;
+        drop(lock);
+    }
+}
+
+/// A partition that has not begun: its file, and both ends of its queue, into which nothing is put yet.
+struct Waiting {
+    partition: Partition,
+    store: Store,
+    queue: WorkSender,
+    work: WorkQueue,
+}
+
+impl Waiting {
+    /// Waits until the partition can begin. `None` where it must not, which the trace and the file say.
+    async fn begin(mut self, journal: Journal, keys: LogKeys) -> Option<Self> {
+        let begun = beginning::begin(&journal, &keys, self.partition, &mut self.store).await;
+        if let Err(why) = &begun {
+            tracing::error!(file = self.store.name(), why, "archive: partition stopped");
+            beginning::say(&mut self.store, Some(why));
+        }
+        if let Some(former) = self.store.take_former() {
+            former::let_go(&journal, self.partition, &former).await;
+        }
+        begun.is_ok().then_some(self)
+    }
+}
+
+/// All that is done for the partitions of an archive.
+struct AtWork {
+    config: ArchiveConfig,
+    /// Whoever pauses heeds it.
+    shutdown: CancellationToken,
+    /// What writers found out about checkpoints; taken by [`alarm::tell`].
+    alarms: mpsc::Sender<Alarm>,
+    /// Partitions that have not begun, one a task.
+    beginnings: JoinSet<Option<Waiting>>,
+    /// Partitions that are followed, those that began together in one task: no more tasks than partitions, and one where
+    /// none had to wait.
+    followers: JoinSet<()>,
+    /// The writers of all partitions that have begun.
+    writers: JoinSet<()>,
+}
+
+impl AtWork {
+    /// Follows partitions as they begin; returns when the journal is closed.
+    async fn follow(&mut self, journal: &Journal) {
+        let (mut begun, mut first_at) = (Following::default(), Instant::now());
+        loop {
+            if self.beginnings.is_empty() && !begun.is_empty() {
+                self.followers.spawn(std::mem::take(&mut begun).run(journal.clone()));
+            }
+            tokio::select! {
+                Some(ended) = self.beginnings.join_next() => {
+                    if let Some(waiting) = ended.unwrap_or_else(passed_on) {
+                        if begun.is_empty() {
+                            first_at = Instant::now();
+                        }
+                        self.write(waiting, &mut begun);
+                    }
+                }
+                () = tokio::time::sleep_until(first_at + TOGETHER_WITHIN), if !begun.is_empty() => {
+                    self.followers.spawn(std::mem::take(&mut begun).run(journal.clone()));
+                }
+                Some(ended) = self.followers.join_next() => {
+                    ended.unwrap_or_else(passed_on);
+                    // They end with the journal alone, which is the same for all.
+                    if self.followers.is_empty() {
+                        return;
+                    }
+                }
+                // No partition may begin: what is wrong with each stands in its file.
+                else => std::future::pending::<()>().await,
+            }
+        }
+    }
+
+    /// Starts the writer of a partition that has begun.
+    fn write(&mut self, waiting: Waiting, begun: &mut Following) {
+        let Waiting { partition, store, queue, work } = waiting;
+        begun.add(partition, &store, queue);
+        let writer = PartitionWriter {
+            store,
+            dir: self.config.dir.clone(),
+            free_bytes_min: self.config.free_bytes_min,
+            work,
+            shutdown: self.shutdown.clone(),
+            space_seen: None,
+            stopped: None,
+            alarms: self.alarms.clone(),
+            alarmed: BTreeSet::new(),
+            attempts_before_ms: None,
+        };
+        self.writers.spawn_blocking(move || writer.run());
+    }
+
+    /// Ends what brings work, then waits until every writer has committed what it has in hand.
+    async fn end(mut self) {
+        self.beginnings.shutdown().await;
+        self.followers.shutdown().await;
+        while let Some(ended) = self.writers.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "archive: a partition's writer ended abnormally");
             }
         }
-        drop(lock);
+    }
+}
+
+/// A task's panic is that of whoever waits for it; one that was aborted came to nothing.
+fn passed_on<T: Default>(error: JoinError) -> T {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => T::default(),
     }
 }
 
@@ -191,77 +263,5 @@ fn refusal(path: &Path, error: StoreError) -> ArchiverError {
             ArchiverError::Storage { path: file, problem }
         }
         StoreError::Superseded { .. } => ArchiverError::Held(file),
-    }
-}
-
-/// Where a topic goes on; partitions of which nothing was archived begin at their first message.
-fn bookmarks(stores: &[(Partition, Store)], of: fn(&Store) -> Bookmark) -> Vec<(Partition, Bookmark)> {
-    let all = stores.iter().map(|(partition, store)| (*partition, of(store)));
-    all.filter(|(_, bookmark)| *bookmark != Bookmark::default()).collect()
-}
-
-/// Hands what a follower brings to the writers of its partitions, until the journal is closed. The follower is held up
-/// while the room for what waits is full, and with it the memory that waiting takes.
-async fn hand_out(follow: &mut Follow, queues: &[WorkSender], work: fn(FollowEvent) -> (Partition, Work)) {
-    while let Some(event) = follow.next().await {
-        let (partition, work) = work(event);
-        if let Some(queue) = queues.get(partition as usize) {
-            queue.send(work).await;
-        }
-    }
-}
-
-/// Has attempts forgotten that are as old as the topic keeps them, by every writer; never returns.
-async fn age(queues: &[WorkSender]) {
-    let mut look = tokio::time::interval(AGE_INTERVAL);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        look.tick().await;
-        let before_ms = Utc::now().timestamp_millis() - DETAIL_KEPT.as_millis() as i64;
-        for queue in queues {
-            queue.send(Work::AttemptsTooOld(before_ms)).await;
-        }
-    }
-}
-
-fn record_work(event: FollowEvent) -> (Partition, Work) {
-    match event {
-        FollowEvent::Messages(batch) => (batch.partition, Work::Messages(batch)),
-        FollowEvent::Level { partition, next } => (partition, Work::Level(next)),
-        FollowEvent::Stopped(stop) => (partition_of(&stop), Work::Stopped(stop.to_string())),
-    }
-}
-
-fn attempt_work(event: FollowEvent) -> (Partition, Work) {
-    match event {
-        FollowEvent::Messages(batch) => (batch.partition, Work::Attempts(batch)),
-        FollowEvent::Level { partition, next } => (partition, Work::AttemptsLevel(next)),
-        FollowEvent::Stopped(stop) => {
-            (partition_of(&stop), Work::Stopped(format!("delivery attempts: {stop}")))
-        }
-    }
-}
-
-fn progress_work(event: FollowEvent) -> (Partition, Work) {
-    match event {
-        FollowEvent::Messages(batch) => (batch.partition, Work::Progress(batch)),
-        FollowEvent::Level { partition, next } => (partition, Work::ProgressLevel(next)),
-        FollowEvent::Stopped(stop) => (partition_of(&stop), Work::Stopped(format!("progress: {stop}"))),
-    }
-}
-
-fn checkpoint_work(event: FollowEvent) -> (Partition, Work) {
-    match event {
-        FollowEvent::Messages(batch) => (batch.partition, Work::Checkpoints(batch)),
-        FollowEvent::Level { partition, next } => (partition, Work::CheckpointsLevel(next)),
-        FollowEvent::Stopped(stop) => (partition_of(&stop), Work::Stopped(format!("checkpoints: {stop}"))),
-    }
-}
-
-fn partition_of(stop: &Stop) -> Partition {
-    match stop {
-        Stop::Replaced { partition, .. }
-        | Stop::Truncated { partition, .. }
-        | Stop::Overtaken { partition, .. } => *partition,
     }
 }

@@ -1,4 +1,4 @@
-//! Where an archive begins whose log has lost its start to a retention.
+//! Where an archive begins whose log has lost its start to a retention, and what it knows of its log in a new epoch.
 //!
 //! Leaf *n* is message *n*, whoever counts: so an archive that never saw the first messages has to learn how many they
 //! were, and what the tree over them was. A checkpoint on the log tells both. The messages that are kept before the one
@@ -7,10 +7,11 @@
 
 use std::time::Duration;
 
-use audit_journal::{Bounds, Journal, Offset, Partition, ReadError, ReadLimit, Topic};
+use audit_journal::{Bookmark, Bounds, Journal, Offset, Partition, ReadError, ReadLimit, Topic};
 use audit_proof::{Checkpoint, Frontier, LogKeys, Sealed, epoch_of};
 
 use crate::partition::sentence;
+use crate::query::LogPlace;
 use crate::store::{Store, StoreError};
 
 /// Pause before it is asked again where the log begins.
@@ -18,6 +19,12 @@ const BEGIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Messages read at a time.
 const WINDOW: ReadLimit = ReadLimit { messages: 4_096, bytes: 4 * 1024 * 1024 };
+
+/// An offset that no partition reaches: a read from there is answered with what is kept, and brings nothing.
+const BEYOND: Offset = i64::MAX.cast_unsigned();
+
+/// Why a file of a former epoch is not known to be level, before it was looked.
+const NEW_EPOCH: &str = "a new epoch of the log has begun, of which nothing was heard yet";
 
 /// Where an archive begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,17 +92,25 @@ struct Candidate {
 /// have everywhere, on the tree that was signed. Where the log was never sealed, it numbers from what there is, and its roots
 /// are its own. While the log can't be read, or what was sealed does not tell yet, it waits, and the file says so: what it
 /// would begin with instead could never be put right. An error says why it must not begin at all.
+///
+/// One that goes on in a later epoch than it reached waits until it has heard how much of the log may be missing from it:
+/// what it heard before may be of a log that was replaced.
 pub(crate) async fn begin(
     journal: &Journal,
     keys: &LogKeys,
     partition: Partition,
     store: &mut Store,
 ) -> Result<(), String> {
-    if !store.is_empty() {
+    let is_of_former_epoch = store.bookmark().epoch < journal.identity().epoch;
+    if !store.is_empty() && !is_of_former_epoch {
         return Ok(());
     }
     let mut search = Search { journal, keys, partition, untold: None };
     let mut waits_for = None;
+    if !store.is_empty() {
+        say_waiting(store, partition, NEW_EPOCH);
+        waits_for = Some(NEW_EPOCH.to_owned());
+    }
     loop {
         let why = match begin_now(&mut search, store).await {
             Ok(()) => break,
@@ -104,7 +119,7 @@ pub(crate) async fn begin(
         };
         if waits_for.as_ref() != Some(&why) {
             tracing::warn!(partition, why, "archive: it waits until it can be told where the log begins");
-            say(store, Some(&format!("waiting until it can be told where the log begins: {why}")));
+            say_waiting(store, partition, &why);
             waits_for = Some(why);
         }
         tokio::time::sleep(BEGIN_PAUSE).await;
@@ -115,6 +130,11 @@ pub(crate) async fn begin(
     Ok(())
 }
 
+fn say_waiting(store: &mut Store, partition: Partition, why: &str) {
+    let waits = format!("waiting until it can be told where partition {partition} of the log begins: {why}");
+    say(store, Some(&waits));
+}
+
 /// Writes down why a file does not go on. The trace says it too, so that it is not written is no reason to stop.
 pub(crate) fn say(store: &mut Store, why: Option<&str>) {
     if let Err(error) = store.set_stopped(why) {
@@ -123,14 +143,14 @@ pub(crate) fn say(store: &mut Store, why: Option<&str>) {
 }
 
 async fn begin_now(search: &mut Search<'_>, store: &mut Store) -> Result<(), NotBegun> {
+    if !store.is_empty() {
+        return hear_again(search, store).await;
+    }
     let Some(Beginning { first_seq, next, base, epoch }) = search.find().await? else {
         return Ok(());
     };
     let partition = search.partition;
-    store.take_up(first_seq, next, &base, epoch).map_err(|error| match error {
-        StoreError::NotNow(why) => NotBegun::Yet(why),
-        error => NotBegun::Ever(sentence(&error, &store.name())),
-    })?;
+    store.take_up(first_seq, next, &base, epoch).map_err(|error| not_written(&error, store))?;
     let size = base.size();
     tracing::info!(
         partition,
@@ -139,6 +159,24 @@ async fn begin_now(search: &mut Search<'_>, store: &mut Store) -> Result<(), Not
         "archive: the log's start was removed; the tree goes on from a checkpoint"
     );
     Ok(())
+}
+
+/// Has a file of a former epoch know how much of the log may be missing from it.
+async fn hear_again(search: &Search<'_>, store: &mut Store) -> Result<(), NotBegun> {
+    let log = search.held().await.map_err(BeginningError::from)?;
+    let Bookmark { next, epoch, .. } = store.bookmark();
+    let reached = LogPlace { partition: search.partition, epoch, next };
+    let is_level = reached.is_past(search.journal.identity().epoch, &log);
+    // Too many where this log goes on where the former one ended: the first messages that come tell.
+    let missing = if is_level { 0 } else { log.end.saturating_sub(log.start) };
+    store.presume_missing(missing).map_err(|error| not_written(&error, store))
+}
+
+fn not_written(error: &StoreError, store: &Store) -> NotBegun {
+    match error {
+        StoreError::NotNow(why) => NotBegun::Yet(why.clone()),
+        error => NotBegun::Ever(sentence(error, &store.name())),
+    }
 }
 
 /// The search for where a partition's archive begins.
@@ -179,6 +217,16 @@ impl Search<'_> {
         let first_seq =
             size.checked_sub(before_end).ok_or(BeginningError::TooMany { kept: before_end, size })?;
         Ok(Some(Beginning { first_seq, next: kept.start, base: found.frontier, epoch: found.epoch }))
+    }
+
+    /// What the partition's records are, whether other partitions can be asked or not.
+    async fn held(&self) -> Result<Bounds, ReadError> {
+        let (start, end) = match self.journal.read(Topic::Records, self.partition, BEYOND, WINDOW).await {
+            Ok(range) => (range.end, range.end),
+            Err(ReadError::OutOfRange { start, end, .. }) => (start, end),
+            Err(error) => return Err(error),
+        };
+        Ok(Bounds { partition: self.partition, start, end })
     }
 
     async fn bounds(&self, topic: Topic) -> Result<Option<Bounds>, ReadError> {

@@ -16,6 +16,7 @@ mod csv_line;
 mod decode;
 mod erasure;
 mod export_file;
+mod following;
 mod former;
 mod layout;
 mod maintenance;

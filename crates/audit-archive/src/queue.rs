@@ -42,8 +42,8 @@ struct Waiting {
     _room: OwnedSemaphorePermit,
 }
 
-/// Where work for one partition's writer is put.
-#[derive(Debug)]
+/// Where work for one partition's writer is put. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct WorkSender {
     room: Arc<Semaphore>,
     waiting: mpsc::Sender<Waiting>,

@@ -25,7 +25,8 @@ CREATE TABLE position (                     -- where each topic goes on; written
   epoch INTEGER NOT NULL,                   -- the log's epoch
   anchor_offset INTEGER,                    -- the last message before `next` …
   anchor_hash BLOB,                         -- … by what it was
-  log_end INTEGER NOT NULL DEFAULT 0,       -- the log's end as last heard
+  log_end INTEGER NOT NULL DEFAULT 0,       -- the log's end as last heard; in an epoch of which nothing is archived yet,
+                                            -- so far behind `next` as messages may be missing
   duplicates INTEGER NOT NULL DEFAULT 0,    -- of `checkpoints`: cuts into segments, which get a number and no row;
                                             -- of `deliveries`: attempts that were forgotten, which are those before this number
   undecodable INTEGER NOT NULL DEFAULT 0

@@ -1,4 +1,6 @@
-//! Following a topic whole: every partition, the position kept by the sink.
+//! Following a topic beside its owners: every partition or some, the position kept by the sink.
+
+use std::collections::BTreeSet;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;
@@ -85,6 +87,27 @@ pub enum FollowEvent {
     },
     /// This partition goes no further; the others do.
     Stopped(Stop),
+}
+
+/// What a follower brings of a topic.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// These partitions alone; absent: all.
+    pub(crate) only: Option<BTreeSet<Partition>>,
+    /// Where it goes on; a partition that is not named begins at its first message.
+    pub(crate) from: Vec<(Partition, Bookmark)>,
+}
+
+impl Wanted {
+    /// Whether the partition is followed.
+    pub(crate) fn has(&self, partition: Partition) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&partition))
+    }
+
+    /// Where the partition's reader stands.
+    pub(crate) fn bookmark(&self, partition: Partition) -> Option<Bookmark> {
+        self.from.iter().find(|(named, _)| *named == partition).map(|(_, bookmark)| *bookmark)
+    }
 }
 
 /// A running follower. Dropping it stops it.

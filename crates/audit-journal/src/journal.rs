@@ -1,5 +1,6 @@
 //! One type for both backends.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use audit_proof::{Tag, Tagger};
@@ -10,7 +11,7 @@ use crate::config::JournalConfig;
 use crate::embedded::Embedded;
 use crate::epoch::NewEpochError;
 use crate::error::OpenError;
-use crate::follow::Follow;
+use crate::follow::{Follow, Wanted};
 use crate::identity::LogIdentity;
 #[cfg(feature = "kafka")]
 use crate::kafka::Kafka;
@@ -64,8 +65,8 @@ impl Backend {
         on!(self, backend => backend.identity())
     }
 
-    pub(crate) async fn follow(&self, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {
-        on!(self, backend => backend.follow(topic, from).await)
+    pub(crate) async fn follow(&self, topic: Topic, wanted: Wanted) -> Follow {
+        on!(self, backend => backend.follow(topic, wanted).await)
     }
 
     pub(crate) async fn follow_owned(&self, group: &str) -> Owned {
@@ -159,9 +160,23 @@ impl Journal {
     /// Follows every partition of a topic. A partition that `from` does not name begins at its first
     /// message. Anchors are checked before the first message of a partition is delivered.
     pub async fn follow(&self, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {
+        self.follow_wanted(topic, Wanted { only: None, from }).await
+    }
+
+    /// As [`Journal::follow`], of these partitions alone: nothing is read of the others.
+    pub async fn follow_only(
+        &self,
+        topic: Topic,
+        partitions: BTreeSet<Partition>,
+        from: Vec<(Partition, Bookmark)>,
+    ) -> Follow {
+        self.follow_wanted(topic, Wanted { only: Some(partitions), from }).await
+    }
+
+    async fn follow_wanted(&self, topic: Topic, wanted: Wanted) -> Follow {
         match self.reaching.backend() {
-            Some(backend) => backend.follow(topic, from).await,
-            None => Reaching::follow(&self.reaching, topic, from),
+            Some(backend) => backend.follow(topic, wanted).await,
+            None => Reaching::follow(&self.reaching, topic, wanted),
         }
     }
 

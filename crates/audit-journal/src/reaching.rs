@@ -10,11 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::JournalConfig;
 use crate::error::OpenError;
-use crate::follow::Follow;
+use crate::follow::{Follow, Wanted};
 use crate::identity::LogIdentity;
 use crate::journal::Backend;
 use crate::owned::{CommitRequest, Committer, Owned};
-use crate::position::{Bookmark, Partition};
 use crate::topic::Topic;
 
 /// How long the first attempt is waited for. Who sends webhooks waits meanwhile, and gives up after 10 s.
@@ -119,12 +118,12 @@ impl Reaching {
     }
 
     /// Follows once the log is reached; ends if it never is.
-    pub(crate) fn follow(this: &Arc<Self>, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {
+    pub(crate) fn follow(this: &Arc<Self>, topic: Topic, wanted: Wanted) -> Follow {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let (reaching, stop) = (Arc::clone(this), CancellationToken::new());
         let following = async move {
             let Ok(backend) = reaching.wait().await else { return };
-            let mut follow = backend.follow(topic, from).await;
+            let mut follow = backend.follow(topic, wanted).await;
             // The journal is let go of: whoever has the follower has it too.
             drop(reaching);
             while let Some(event) = follow.next().await {

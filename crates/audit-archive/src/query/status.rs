@@ -33,7 +33,8 @@ pub struct PartitionStatus {
     pub undecodable: u64,
     /// When the log took the last of them, milliseconds since 1970; absent where there is none.
     pub last_appended_at_ms: Option<i64>,
-    /// The end of the log as the writer last heard it.
+    /// The end of the log as the writer last heard it. In a new epoch of which nothing is archived yet: as far behind the
+    /// archive's end as the log may hold messages that are missing, for the log may be another one.
     pub log_end: Offset,
     /// Full text covers every message before this number; absent where none is kept.
     pub text_seq: Option<u64>,

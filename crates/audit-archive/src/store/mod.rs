@@ -85,6 +85,8 @@ pub(crate) struct Store {
     attempts: Place,
     progress: Place,
     checkpoints: Place,
+    /// Whether the log's end that is written down says what may be missing ([`Store::presume_missing`]), not where it ends.
+    is_missing_presumed: bool,
     judge: Judge,
     tag_key: TagKey,
     /// Whether nothing of an erased body can be left in the write-ahead log.
@@ -189,6 +191,7 @@ impl Store {
             attempts,
             progress,
             checkpoints,
+            is_missing_presumed: false,
             judge,
             tag_key: identity.tag_key.clone(),
             is_scrubbed: !unscrubbed,

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::Counts;
 use super::{Store, StoreError};
+use crate::schema::RECORDS;
 
 /// Where one topic goes on.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,18 @@ impl Store {
     /// All records before `next` were brought: the position passes what holds no message.
     pub(crate) fn advance(&mut self, next: Offset) -> Result<(), StoreError> {
         self.records = advanced(&mut self.conn, self.records, next)?;
+        if self.is_missing_presumed {
+            self.presume_missing(0)?;
+        }
+        Ok(())
+    }
+
+    /// Takes note that so many offsets of the log may be missing, where nothing of its later epoch was brought yet: until
+    /// messages are, or all is known to have been.
+    pub(crate) fn presume_missing(&mut self, offsets: u64) -> Result<(), StoreError> {
+        let log_end = self.records.bookmark.next.saturating_add(offsets);
+        self.conn.execute("UPDATE position SET log_end = ?1 WHERE topic = ?2", (log_end, RECORDS))?;
+        self.is_missing_presumed = offsets > 0;
         Ok(())
     }
 

@@ -291,6 +291,23 @@ fn a_new_epoch_goes_on_with_the_next_number() {
     assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [4, 3, 2, 1, 0]);
 }
 
+#[test]
+fn what_a_log_of_a_new_epoch_may_hold_is_missing_until_it_was_brought() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = store(dir.path());
+    let lag = || Reader::open(dir.path()).status().expect("a status").partitions[0].lag();
+    store.append(&messages(0..30), 0, 30).expect("appended");
+    store.presume_missing(20).expect("written");
+    assert_eq!(lag(), 20);
+    store.append(&messages(0..8), 1, 20).expect("appended");
+    assert_eq!((store.bookmark().next, lag()), (8, 12));
+    // The one after it holds no message for all its offsets.
+    store.presume_missing(4).expect("written");
+    assert_eq!(lag(), 4);
+    store.advance(4).expect("advanced");
+    assert_eq!((store.bookmark().next, lag()), (8, 0));
+}
+
 /// Where each tree of a file begins, how many leaves it has, and its root.
 fn trees(store: &Store) -> Vec<(u64, u64, NodeHash)> {
     let trees = stored_trees(&store.conn).expect("trees").into_iter();

@@ -1,5 +1,6 @@
 //! The archive over real logs: the embedded one, and Kafka.
 
+mod epochs;
 mod erase;
 mod export_file;
 mod harness;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
-use crate::follow::{Batch, FollowEvent, Stop};
+use crate::follow::{Batch, FollowEvent, Stop, Wanted};
 use crate::position::{Bookmark, Offset, Partition};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::resume::resume_at;
@@ -38,18 +38,18 @@ impl Cursor {
     }
 }
 
-/// Feeds a follower of a whole topic, until it is dropped or the log is closed.
+/// Feeds a follower of a topic, until it is dropped or the log is closed.
 pub(crate) async fn feed_whole(
     shared: Arc<Shared>,
     topic: Topic,
-    from: Vec<(Partition, Bookmark)>,
+    wanted: Wanted,
     events: mpsc::Sender<FollowEvent>,
     stopped: CancellationToken,
 ) {
     tokio::select! {
         () = stopped.cancelled() => {}
         () = shared.closed.cancelled() => {}
-        _ = feed(&shared, topic, from, &events) => {}
+        _ = feed(&shared, topic, &wanted, &events) => {}
     }
 }
 
@@ -57,15 +57,17 @@ pub(crate) async fn feed_whole(
 async fn feed(
     shared: &Arc<Shared>,
     topic: Topic,
-    from: Vec<(Partition, Bookmark)>,
+    wanted: &Wanted,
     events: &mpsc::Sender<FollowEvent>,
 ) -> Option<()> {
     let mut commits = shared.commits();
     let mut cursors = Vec::new();
     for table in shared.tables.of(topic) {
         let partition = table.partition;
-        let bookmark = from.iter().find(|(named, _)| *named == partition).map(|(_, bookmark)| *bookmark);
-        match begin(shared, topic, partition, bookmark).await {
+        if !wanted.has(partition) {
+            continue;
+        }
+        match begin(shared, topic, partition, wanted.bookmark(partition)).await {
             Ok(next) => cursors.push(Cursor::at(partition, next)),
             Err(stop) => events.send(FollowEvent::Stopped(stop)).await.ok()?,
         }

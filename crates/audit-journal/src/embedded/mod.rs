@@ -36,11 +36,11 @@ use self::writer::{Job, Writer};
 use crate::append::{AppendError, AppendOutcome};
 use crate::config::EmbeddedConfig;
 use crate::error::OpenError;
-use crate::follow::Follow;
+use crate::follow::{Follow, Wanted};
 use crate::identity::LogIdentity;
 use crate::message::NewMessage;
 use crate::owned::{Committer, Owned};
-use crate::position::{Bookmark, Bounds, Offset, Partition, Position};
+use crate::position::{Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::sqlite::backfill::Backfill;
 use crate::sqlite::file::WriteLock;
@@ -150,10 +150,10 @@ impl Embedded {
         outcome.await.unwrap_or_else(|_| Err(AppendError::Unknown("the writing thread ended".to_owned())))
     }
 
-    pub(crate) async fn follow(&self, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {
+    pub(crate) async fn follow(&self, topic: Topic, wanted: Wanted) -> Follow {
         let (sender, events) = mpsc::channel(feed::EVENTS_MAX);
         let stop = CancellationToken::new();
-        tokio::spawn(feed::feed_whole(Arc::clone(&self.shared), topic, from, sender, stop.clone()));
+        tokio::spawn(feed::feed_whole(Arc::clone(&self.shared), topic, wanted, sender, stop.clone()));
         Follow { events, _stop: stop.drop_guard() }
     }
 

@@ -6,8 +6,8 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
 use tokio_util::sync::CancellationToken;
 
-use crate::follow::{Batch, FollowEvent, Stop};
-use crate::position::{Bookmark, Offset, Partition};
+use crate::follow::{Batch, FollowEvent, Stop, Wanted};
+use crate::position::{Offset, Partition};
 
 use super::client::reason;
 use super::ends::Ends;
@@ -46,8 +46,9 @@ impl TailEvent for FollowEvent {
 /// What a whole follower is given.
 pub(super) struct Whole {
     pub(super) topic: String,
+    /// How many the topic has.
     pub(super) partitions: u32,
-    pub(super) from: Vec<(Partition, Bookmark)>,
+    pub(super) wanted: Wanted,
     pub(super) epoch: u32,
 }
 
@@ -69,11 +70,9 @@ pub(super) fn run(
         }
     };
     let mut tail = Tail::new(consumer, whole.topic.clone(), feed, PAUSE_AFTER);
-    let from = |partition: Partition| {
-        whole.from.iter().find(|(of, _)| *of == partition).map(|(_, bookmark)| *bookmark)
-    };
-    let wanted = (0..whole.partitions).map(|partition| (partition, from(partition))).collect();
-    let mut laid = tail.lay(wanted, whole.epoch);
+    let followed = (0..whole.partitions).filter(|partition| whole.wanted.has(*partition));
+    let followed = followed.map(|partition| (partition, whole.wanted.bookmark(partition))).collect();
+    let mut laid = tail.lay(followed, whole.epoch);
     loop {
         if !laid.is_empty() {
             for stop in laid.into_iter().filter_map(|laid| laid.stop) {
@@ -126,7 +125,8 @@ mod tests {
         let stopped = stop.clone();
         let following = std::thread::spawn(move || {
             let topic = "mock.records".to_owned();
-            let whole = Whole { topic, partitions: 2, from: Vec::new(), epoch: 0 };
+            let wanted = Wanted { only: None, from: Vec::new() };
+            let whole = Whole { topic, partitions: 2, wanted, epoch: 0 };
             run(&config, &whole, feed, &stopped);
         });
         // Which partition is level next.

@@ -50,11 +50,11 @@ use tokio_util::task::TaskTracker;
 use crate::append::{AppendError, AppendOutcome};
 use crate::config::KafkaConfig;
 use crate::error::OpenError;
-use crate::follow::Follow;
+use crate::follow::{Follow, Wanted};
 use crate::identity::LogIdentity;
 use crate::message::NewMessage;
 use crate::owned::{Committer, Owned};
-use crate::position::{Bookmark, Bounds, Offset, Partition, Position};
+use crate::position::{Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
 
@@ -159,7 +159,7 @@ impl Kafka {
         Together::start(transactor, self.identity.partitions, Arc::clone(&self.readers))
     }
 
-    pub(crate) async fn follow(&self, topic: Topic, from: Vec<(Partition, Bookmark)>) -> Follow {
+    pub(crate) async fn follow(&self, topic: Topic, wanted: Wanted) -> Follow {
         let (feed, events) = Feed::new();
         let stop = self.stop.child_token();
         let config = self.clients.consumer(
@@ -173,7 +173,7 @@ impl Kafka {
         let whole = Whole {
             topic: self.clients.topic_name(topic),
             partitions: partition_count(topic, self.identity.partitions),
-            from,
+            wanted,
             epoch: self.identity.epoch,
         };
         let stopped = stop.clone();

@@ -15,6 +15,7 @@ mod partly;
 mod proofs;
 mod receivers;
 mod redelivery;
+mod replaced;
 mod reports;
 mod rows;
 mod scenario;

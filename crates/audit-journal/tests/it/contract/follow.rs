@@ -1,5 +1,7 @@
 //! Following a topic whole.
 
+use std::collections::BTreeSet;
+
 use audit_journal::{Batch, Bookmark, FollowEvent, Topic};
 
 use super::{Harness, PARTITIONS, PATIENCE, append_all, append_numbers, collect, fixed, next, text};
@@ -38,6 +40,26 @@ pub(crate) async fn a_follower_goes_on_exactly_where_its_bookmark_says<H: Harnes
     let mut follow = journal.follow(Topic::Records, vec![(0, bookmark)]).await;
     let values: Vec<String> = collect(&mut follow, 2).await.iter().map(text).collect();
     assert_eq!(values, ["10", "11"]);
+}
+
+pub(crate) async fn a_follower_of_some_partitions_is_brought_nothing_of_the_others<H: Harness>() {
+    let log = H::fresh().await;
+    let journal = log.open().await;
+    append_numbers(&journal, 0, 0..5).await;
+    append_numbers(&journal, 1, 5..10).await;
+    let mut follow = journal.follow_only(Topic::Records, BTreeSet::from([1]), Vec::new()).await;
+    let values: Vec<String> = collect(&mut follow, 5).await.iter().map(text).collect();
+    assert_eq!(values, ["5", "6", "7", "8", "9"]);
+    // What comes later is brought of it alone, too; and what stands in the others is no message of it.
+    append_numbers(&journal, 0, 10..15).await;
+    append_numbers(&journal, 1, 15..16).await;
+    assert_eq!(text(&collect(&mut follow, 1).await[0]), "15");
+
+    let bookmark = first_messages(&mut journal.follow(Topic::Records, Vec::new()).await, 0, 10).await;
+    let bookmark = bookmark.bookmark().expect("a batch is never empty");
+    let mut follow = journal.follow_only(Topic::Records, BTreeSet::from([0]), vec![(0, bookmark)]).await;
+    append_numbers(&journal, 0, 16..17).await;
+    assert_eq!(text(&collect(&mut follow, 1).await[0]), "16");
 }
 
 /// A sink that was killed between two messages of one batch has the bookmark of the first.

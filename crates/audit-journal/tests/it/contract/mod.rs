@@ -74,6 +74,7 @@ macro_rules! contract {
             follow: a_follower_without_bookmarks_reads_everything_once_and_then_the_tail,
                 a_follower_goes_on_exactly_where_its_bookmark_says,
                 a_follower_resumes_in_the_middle_of_a_batch,
+                a_follower_of_some_partitions_is_brought_nothing_of_the_others,
                 a_follower_that_does_not_ask_delays_neither_appends_nor_others,
                 an_empty_partition_is_level_at_its_start,
                 closing_ends_every_follower;
