@@ -17,7 +17,7 @@ use crate::identity::LogIdentity;
 use crate::kafka::Kafka;
 use crate::message::{NewMessage, record_message};
 use crate::named::NamedAppender;
-use crate::owned::Owned;
+use crate::owned::{Fetch, Owned};
 use crate::position::{Bookmark, Bounds, Offset, Partition, Position};
 use crate::reaching::Reaching;
 use crate::read::{Range, ReadError, ReadLimit};
@@ -69,8 +69,12 @@ impl Backend {
         on!(self, backend => backend.follow(topic, wanted).await)
     }
 
-    pub(crate) async fn follow_owned(&self, group: &str) -> Owned {
-        on!(self, backend => backend.follow_owned(group).await)
+    pub(crate) async fn follow_owned(&self, group: &str, fetch: Fetch) -> Owned {
+        match self {
+            Self::Embedded(embedded) => embedded.follow_owned(group).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(kafka) => kafka.follow_owned(group, fetch).await,
+        }
     }
 
     pub(crate) async fn close(&self) {
@@ -180,11 +184,16 @@ impl Journal {
         }
     }
 
-    /// Joins `group` and follows the partitions of the records that it is given.
+    /// Joins `group` and follows the partitions of the records that it is given, at once.
     pub async fn follow_owned(&self, group: &str) -> Owned {
+        self.follow_owned_by(group, Fetch::AtOnce).await
+    }
+
+    /// As [`Journal::follow_owned`], as soon as is asked for.
+    pub async fn follow_owned_by(&self, group: &str, fetch: Fetch) -> Owned {
         match self.reaching.backend() {
-            Some(backend) => backend.follow_owned(group).await,
-            None => Reaching::follow_owned(&self.reaching, group),
+            Some(backend) => backend.follow_owned(group, fetch).await,
+            None => Reaching::follow_owned(&self.reaching, group, fetch),
         }
     }
 

@@ -44,7 +44,9 @@ pub use journal::Journal;
 pub use kafka::kafka_plan;
 pub use message::{Message, MessageHash, NewMessage, Placement, SALT_HEADER, TAGS_HEADER, record_message};
 pub use named::NamedAppender;
-pub use owned::{COMMIT_BYTES_MAX, CommitError, Committer, Owned, OwnedCommit, OwnedEvent, PartitionCommit};
+pub use owned::{
+    COMMIT_BYTES_MAX, CommitError, Committer, Fetch, Owned, OwnedCommit, OwnedEvent, PartitionCommit,
+};
 pub use partitioner::partition_of;
 pub use position::{Anchor, Bookmark, Bounds, Offset, Partition, Position};
 pub use progress::ProgressDocument;

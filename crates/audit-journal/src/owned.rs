@@ -68,6 +68,16 @@ pub struct PartitionCommit {
     pub documents: Vec<(Bytes, Option<Bytes>)>,
 }
 
+/// How soon what is appended comes to an owner. (The embedded journal brings everything at once.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    /// At once: an answer of the broker for whatever little there is.
+    AtOnce,
+    /// Gathered for up to half a second: for who is in no hurry, one answer in the place of many spares the broker, and
+    /// itself, most of what a record costs.
+    Gathered,
+}
+
 /// What one transaction is to have at most, in bytes, unless a single partition's part has more: many
 /// partitions are better committed in several. (Nothing is refused for it; but on Kafka a transaction has
 /// seconds to get through, and a partition's documents may have hundreds of KiB each.)

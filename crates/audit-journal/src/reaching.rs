@@ -13,7 +13,7 @@ use crate::error::OpenError;
 use crate::follow::{Follow, Wanted};
 use crate::identity::LogIdentity;
 use crate::journal::Backend;
-use crate::owned::{CommitRequest, Committer, Owned};
+use crate::owned::{CommitRequest, Committer, Fetch, Owned};
 use crate::topic::Topic;
 
 /// How long the first attempt is waited for. Who sends webhooks waits meanwhile, and gives up after 10 s.
@@ -138,14 +138,14 @@ impl Reaching {
     }
 
     /// Joins the group once the log is reached; ends if it never is.
-    pub(crate) fn follow_owned(this: &Arc<Self>, group: &str) -> Owned {
+    pub(crate) fn follow_owned(this: &Arc<Self>, group: &str, fetch: Fetch) -> Owned {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let (requests, asked) = mpsc::channel(COMMITS_MAX);
         let (leave, leaving) = oneshot::channel();
         let (reaching, group, stop) = (Arc::clone(this), group.to_owned(), CancellationToken::new());
         let owning = async move {
             let Ok(backend) = reaching.wait().await else { return };
-            let owned = backend.follow_owned(&group).await;
+            let owned = backend.follow_owned(&group, fetch).await;
             drop(reaching);
             pass_on(owned, sender, asked, leaving).await;
         };

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use audit_archive::{Reader, Status};
+use audit_archive::{PartitionStatus, Reader, Status};
 
 use crate::product::Product;
 
@@ -56,6 +56,12 @@ pub(crate) async fn archive(
 /// Messages that an archive holds.
 pub(crate) fn messages(status: &Status) -> usize {
     status.partitions.iter().map(|partition| partition.messages as usize).sum()
+}
+
+/// Whether all that an archive holds is signed. The archive knows: it follows the checkpoints, too.
+pub(crate) fn is_sealed(status: &Status) -> bool {
+    let signed = |partition: &PartitionStatus| partition.signed.as_ref().map_or(0, |head| head.size);
+    status.partitions.iter().all(|partition| signed(partition) >= partition.messages)
 }
 
 /// Whether indexes stand and words are found over all that an archive holds.

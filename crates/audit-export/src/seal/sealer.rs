@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use audit_journal::{
-    CommitError, Committer, Journal, NewMessage, Owned, OwnedCommit, OwnedEvent, Partition, PartitionCommit,
-    Placement, Stop, Topic,
+    CommitError, Committer, Fetch, Journal, NewMessage, Owned, OwnedCommit, OwnedEvent, Partition,
+    PartitionCommit, Placement, Stop, Topic,
 };
 use audit_proof::{Cosigner, InvalidKey};
 use bytes::Bytes;
@@ -110,7 +110,8 @@ impl Sealer {
     /// Seals as a member of the group, and once more before it leaves. Tells whether it is to join again: so a partition that
     /// could not be taken up comes from where its last owner stood, as on every start.
     async fn own(&mut self, clock_ms: &impl Fn() -> i64, shutdown: &CancellationToken) -> bool {
-        let mut owned = self.journal.follow_owned(SEALER_GROUP).await;
+        // A checkpoint may come half a second later; a record costs a tenth so, where few come.
+        let mut owned = self.journal.follow_owned_by(SEALER_GROUP, Fetch::Gathered).await;
         let committer = owned.committer();
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

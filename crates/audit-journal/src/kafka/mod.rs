@@ -53,7 +53,7 @@ use crate::error::OpenError;
 use crate::follow::{Follow, Wanted};
 use crate::identity::LogIdentity;
 use crate::message::NewMessage;
-use crate::owned::{Committer, Owned};
+use crate::owned::{Committer, Fetch, Owned};
 use crate::position::{Bounds, Offset, Partition, Position};
 use crate::read::{Range, ReadError, ReadLimit};
 use crate::topic::Topic;
@@ -67,7 +67,7 @@ use commit::{CommitThread, Commits, Session};
 use ends::STATISTICS_INTERVAL_MS;
 use feed::Feed;
 use follow::{GATHERED_BYTES, GATHERED_MS, Whole};
-use owned::{IDLE_FETCH_MS, Owning};
+use owned::{GATHERED_FETCH_BYTES, GATHERED_FETCH_MS, IDLE_FETCH_MS, Owning};
 use producer::Appender;
 use progress::ProgressReader;
 use reader::Readers;
@@ -181,11 +181,15 @@ impl Kafka {
         Follow { events, _stop: stop.drop_guard() }
     }
 
-    pub(crate) async fn follow_owned(&self, group: &str) -> Owned {
+    pub(crate) async fn follow_owned(&self, group: &str, fetch: Fetch) -> Owned {
         let (feed, events) = Feed::new();
         let (stop, session) = (self.stop.child_token(), Session::new(group));
         let (leave, leaving) = oneshot::channel();
         let group_id = format!("{}.{group}", self.clients.config().prefix);
+        let (fetch_ms, fetch_bytes) = match fetch {
+            Fetch::AtOnce => (IDLE_FETCH_MS, "1"),
+            Fetch::Gathered => (GATHERED_FETCH_MS, GATHERED_FETCH_BYTES),
+        };
         let config = self.clients.consumer(
             "own",
             &[
@@ -195,7 +199,8 @@ impl Kafka {
                 ("partition.assignment.strategy", "range"),
                 ("session.timeout.ms", SESSION_TIMEOUT_MS),
                 ("heartbeat.interval.ms", HEARTBEAT_INTERVAL_MS),
-                ("fetch.wait.max.ms", IDLE_FETCH_MS),
+                ("fetch.wait.max.ms", fetch_ms),
+                ("fetch.min.bytes", fetch_bytes),
                 ("statistics.interval.ms", STATISTICS_INTERVAL_MS),
             ],
         );

@@ -42,6 +42,10 @@ const PAUSE_AFTER: Duration = Duration::from_millis(500);
 /// partition is told, and how long a new assignment may wait for the answer to the fetch before it.
 pub(super) const IDLE_FETCH_MS: &str = "100";
 
+/// How long a broker gathers for an owner that is in no hurry, in milliseconds, and how much is enough, in bytes.
+pub(super) const GATHERED_FETCH_MS: &str = "500";
+pub(super) const GATHERED_FETCH_BYTES: &str = "262144";
+
 /// How long an owner may take to settle what it has in hand when partitions are taken away.
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(20);
 

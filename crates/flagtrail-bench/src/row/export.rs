@@ -62,7 +62,7 @@ pub(crate) async fn measure(scale: Scale) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// A log of `records` records in `dir`, and its archive, complete.
+/// A log of `records` records in `dir`, sealed, and its archive, complete.
 pub(super) async fn archive(dir: &Path, records: usize) -> Result<()> {
     let data = dir.join("data");
     std::fs::create_dir_all(&data)?;
@@ -70,7 +70,14 @@ pub(super) async fn archive(dir: &Path, records: usize) -> Result<()> {
     topic::append(&journal, 0..records).await?;
     journal.close().await;
     let product = Product::start(dir, &["up"], None).await?;
-    archiving::complete(&Reader::open(data.join("archive")), 0, records, DONE_WITHIN).await?;
+    let reader = Reader::open(data.join("archive"));
+    archiving::complete(&reader, 0, records, DONE_WITHIN).await?;
+    // Else the sealer would go on with the backlog beside what is measured.
+    let began = Instant::now();
+    while !archiving::is_sealed(&reader.status()?) {
+        ensure!(began.elapsed() < DONE_WITHIN, "not all is sealed");
+        tokio::time::sleep(POLL).await;
+    }
     product.stop()
 }
 

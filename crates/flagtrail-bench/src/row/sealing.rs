@@ -86,17 +86,13 @@ impl Both {
         Ok(Self { archive, seal, reader })
     }
 
-    /// Waits until `records` are archived and signed. The archive knows both: it follows the checkpoints, too.
+    /// Waits until `records` are archived and signed.
     async fn have_sealed(&self, records: usize) -> Result<()> {
         let began = Instant::now();
         loop {
             let status = self.reader.status().unwrap_or_default();
-            let is_sealed = status.partitions.iter().all(|partition| {
-                let signed = partition.signed.map_or(0, |head| head.size);
-                signed >= partition.messages
-            });
             let archived = archiving::messages(&status);
-            if archived >= records && archiving::is_complete(&status) && is_sealed {
+            if archived >= records && archiving::is_complete(&status) && archiving::is_sealed(&status) {
                 return Ok(());
             }
             ensure!(began.elapsed() < SEALED_WITHIN, "{archived} of {records} archived, or not all sealed");
