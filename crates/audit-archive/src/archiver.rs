@@ -166,7 +166,8 @@ struct AtWork {
     /// Partitions that have not begun, one a task.
     beginnings: JoinSet<Option<Waiting>>,
     /// Partitions that are followed, those that began together in one task: no more tasks than partitions, and one where
-    /// none had to wait.
+    /// none had to wait. Over Kafka each task has four consumers of its own for as long as the archive is written; after a
+    /// restart those that have begun are followed together.
     followers: JoinSet<()>,
     /// The writers of all partitions that have begun.
     writers: JoinSet<()>,

@@ -20,9 +20,6 @@ const BEGIN_PAUSE: Duration = Duration::from_secs(1);
 /// Messages read at a time.
 const WINDOW: ReadLimit = ReadLimit { messages: 4_096, bytes: 4 * 1024 * 1024 };
 
-/// An offset that no partition reaches: a read from there is answered with what is kept, and brings nothing.
-const BEYOND: Offset = i64::MAX.cast_unsigned();
-
 /// Why a file of a former epoch is not known to be level, before it was looked.
 const NEW_EPOCH: &str = "a new epoch of the log has begun, of which nothing was heard yet";
 
@@ -163,7 +160,7 @@ async fn begin_now(search: &mut Search<'_>, store: &mut Store) -> Result<(), Not
 
 /// Has a file of a former epoch know how much of the log may be missing from it.
 async fn hear_again(search: &Search<'_>, store: &mut Store) -> Result<(), NotBegun> {
-    let log = search.held().await.map_err(BeginningError::from)?;
+    let log = search.bounds(Topic::Records).await.map_err(BeginningError::from)?;
     let Bookmark { next, epoch, .. } = store.bookmark();
     let reached = LogPlace { partition: search.partition, epoch, next };
     let is_level = reached.is_past(search.journal.identity().epoch, &log);
@@ -193,10 +190,11 @@ impl Search<'_> {
     /// was never sealed.
     async fn find(&mut self) -> Result<Option<Beginning>, BeginningError> {
         // Before it is asked what is kept: no checkpoint among these ends behind that.
-        let Some(checkpoints) = self.bounds(Topic::Checkpoints).await? else { return Ok(None) };
-        let Some(kept) = self.bounds(Topic::Records).await?.filter(|kept| kept.start > 0) else {
+        let checkpoints = self.bounds(Topic::Checkpoints).await?;
+        let kept = self.bounds(Topic::Records).await?;
+        if kept.start == 0 {
             return Ok(None);
-        };
+        }
         if let Some((end, untold)) = self.untold
             && end == checkpoints.end
         {
@@ -219,19 +217,9 @@ impl Search<'_> {
         Ok(Some(Beginning { first_seq, next: kept.start, base: found.frontier, epoch: found.epoch }))
     }
 
-    /// What the partition's records are, whether other partitions can be asked or not.
-    async fn held(&self) -> Result<Bounds, ReadError> {
-        let (start, end) = match self.journal.read(Topic::Records, self.partition, BEYOND, WINDOW).await {
-            Ok(range) => (range.end, range.end),
-            Err(ReadError::OutOfRange { start, end, .. }) => (start, end),
-            Err(error) => return Err(error),
-        };
-        Ok(Bounds { partition: self.partition, start, end })
-    }
-
-    async fn bounds(&self, topic: Topic) -> Result<Option<Bounds>, ReadError> {
-        let all = self.journal.bounds(topic).await?;
-        Ok(all.into_iter().find(|bounds| bounds.partition == self.partition))
+    /// What the partition holds of a topic, whether other partitions can be asked or not.
+    async fn bounds(&self, topic: Topic) -> Result<Bounds, ReadError> {
+        self.journal.bounds_of(topic, self.partition).await
     }
 
     /// Of the latest epoch that was signed, the first that ends within `kept`; `None` where there is no checkpoint at all.

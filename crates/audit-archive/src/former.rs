@@ -59,8 +59,7 @@ async fn has_everything(journal: &Journal, partition: Partition) -> bool {
         return false;
     }
     for topic in KEPT {
-        let bounds = journal.bounds(topic).await.unwrap_or_default();
-        if !bounds.iter().any(|bounds| bounds.partition == partition && bounds.start == 0) {
+        if !journal.bounds_of(topic, partition).await.is_ok_and(|bounds| bounds.start == 0) {
             return false;
         }
     }

@@ -197,6 +197,11 @@ impl Journal {
         }
     }
 
+    /// What one partition of a topic holds now, whether others can be asked or not.
+    pub async fn bounds_of(&self, topic: Topic, partition: Partition) -> Result<Bounds, ReadError> {
+        on!(self.readable()?, backend => backend.bounds_of(topic, partition).await)
+    }
+
     /// What every partition of a topic holds now.
     pub async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, ReadError> {
         on!(self.readable()?, backend => backend.bounds(topic).await)

@@ -101,7 +101,7 @@ async fn a_partition_that_waits_for_a_checkpoint_is_named_and_holds_up_no_other(
             waiting.messages == 0 && waiting.stopped.as_ref().is_some_and(|why| why.starts_with(&is_named))
         })
         .await;
-        // One after the other: each joins those that are followed already.
+        // One after the other: each is followed apart from those that are followed already.
         signer(&journal).publish_to(partition, whole.to_json()).await;
         wait::until(CAUGHT_UP_WITHIN, "the partition is archived", || async { has_all_of(partition) }).await;
     }

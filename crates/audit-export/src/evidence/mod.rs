@@ -192,7 +192,11 @@ fn anchored(reader: &Reader, partitions: &[PartitionEvidence]) -> Result<Vec<Anc
     let mut found = Vec::new();
     for PartitionEvidence { partition, .. } in partitions {
         let Some(first) = reader.first_witnessed(*partition)? else { continue };
-        let by = first.witnesses.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        let by: Vec<_> =
+            first.witnesses.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        if by.is_empty() {
+            continue;
+        }
         found.push(Anchored { partition: *partition, size: first.size.unwrap_or(0), by });
     }
     Ok(found)

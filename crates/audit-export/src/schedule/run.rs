@@ -54,8 +54,8 @@ pub(super) struct Run {
 }
 
 /// What runs that are done hold together: everything that had happened before a moment, as far as it had come to the log
-/// before some places. What comes behind them later is for the next run, however long ago it happened; of a schedule that says
-/// how much each run covers, where it happened in the time of the runs before.
+/// before some places; of a schedule that says how much each run covers, of the times that they cover. What comes behind them
+/// later is for the next run, however long ago it happened; of such a schedule, where it happened in the time of the runs before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Covered {
     /// Where the earliest of them begins, RFC 3339; absent where an earlier release wrote it.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use audit_journal::{Journal, Offset, Partition, ReadError, ReadLimit, Topic};
+use audit_journal::{Bounds, Journal, Offset, Partition, ReadError, ReadLimit, Topic};
 use audit_proof::{Checkpoint, Cut, CutName, NodeHash, Sealed};
 
 use super::keys::SealKeys;
@@ -42,9 +42,7 @@ pub(super) async fn last(
 ) -> Result<Found, ReadError> {
     let deployment = journal.identity().deployment;
     let known = keys.log_keys();
-    let bounds = journal.bounds(Topic::Checkpoints).await?;
-    let bounds = bounds.into_iter().find(|bounds| bounds.partition == partition);
-    let (start, end) = bounds.map_or((0, 0), |bounds| (bounds.start, bounds.end));
+    let Bounds { start, end, .. } = journal.bounds_of(Topic::Checkpoints, partition).await?;
     let mut from = start;
     let mut head: Option<Head> = None;
     let mut heads: VecDeque<(Checkpoint, Vec<NodeHash>)> = VecDeque::new();

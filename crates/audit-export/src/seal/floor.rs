@@ -36,11 +36,8 @@ pub(super) async fn find(
     partition: Partition,
     remembers: bool,
 ) -> Result<Option<Floor>, ReadError> {
-    let of_partition = |bounds: Vec<Bounds>| bounds.into_iter().find(|bounds| bounds.partition == partition);
-    let Some(Bounds { start, end, .. }) = of_partition(journal.bounds(Topic::Checkpoints).await?) else {
-        return Ok(None);
-    };
-    let kept_from = of_partition(journal.bounds(Topic::Records).await?).map_or(0, |bounds| bounds.start);
+    let Bounds { start, end, .. } = journal.bounds_of(Topic::Checkpoints, partition).await?;
+    let kept_from = journal.bounds_of(Topic::Records, partition).await?.start;
     let mut from = if remembers { start.max(end.saturating_sub(LOOK_BACK_OFFSETS)) } else { start };
     let deployment = journal.identity().deployment;
     let mut largest: Option<Floor> = None;

@@ -89,7 +89,8 @@ pub(super) struct Sealing {
     /// The first message that is a new leaf: those before it are in the tree that was taken up.
     leaves_from: Offset,
     /// Whether the journal has read on from where it was taken up. Before, the log may turn out not to be the one that was
-    /// sealed, and not even its silence is signed.
+    /// sealed, and its silence is not signed, but for a cut that is due as soon as it is taken up: that signs once more what
+    /// was signed before, of the same size.
     is_borne_out: bool,
     header: Vec<u8>,
 }

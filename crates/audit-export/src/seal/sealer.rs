@@ -30,8 +30,13 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const FLOOR_TRIES_MAX: usize = 3;
 const FLOOR_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long after that the sealer joins its group again, to be given the partition anew.
+/// How long after that the sealer joins its group again, to be given the partition anew. It doubles each time, up to a
+/// maximum: joining again takes every sealer's partitions away for a moment, and the segments being written begin anew.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// How long all partitions must have been taken up until that pause is the short one again: they are given one by one.
+const SETTLED_AFTER: Duration = Duration::from_secs(30);
 
 /// New leaves after which a partition is sealed at once.
 const LEAVES_MAX: u64 = 65_536;
@@ -61,6 +66,10 @@ pub struct Sealer {
     partitions: BTreeMap<Partition, Sealing>,
     /// Partitions that are ours and could not be taken up, and when to try again. What came of them since is not kept.
     untaken: BTreeMap<Partition, Instant>,
+    /// The pause before a partition that could not be taken up is tried again.
+    again_after: Duration,
+    /// When a partition was given to us or taken away last.
+    changed_at: Instant,
     /// Until when there is no waiting for the interval to pass; milliseconds since 1970.
     hurry_until_ms: i64,
     segments: Option<Segments>,
@@ -80,6 +89,8 @@ impl Sealer {
             pace,
             partitions: BTreeMap::new(),
             untaken: BTreeMap::new(),
+            again_after: AGAIN_AFTER,
+            changed_at: Instant::now(),
             hurry_until_ms: i64::MIN,
             segments: None,
             standing: SealStanding::default(),
@@ -103,6 +114,7 @@ impl Sealer {
     /// time, in milliseconds since 1970.
     pub async fn run(mut self, now_ms: impl Fn() -> i64, shutdown: CancellationToken) {
         while self.own(&now_ms, &shutdown).await {
+            self.again_after = (self.again_after * 2).min(AGAIN_AFTER_MAX);
             tracing::info!("sealing: joins its group again, to take up what could not be taken up");
         }
     }
@@ -129,6 +141,7 @@ impl Sealer {
                     self.take_up_segments(&committer, clock_ms, shutdown).await;
                     self.seal_due(&committer, clock_ms(), false).await;
                     let now = Instant::now();
+                    self.settle(now);
                     if self.untaken.values().any(|again_at| *again_at <= now) {
                         break true;
                     }
@@ -144,6 +157,14 @@ impl Sealer {
         is_to_join_again
     }
 
+    /// Once everything that was given to us is taken up, the next pause is the short one again.
+    fn settle(&mut self, now: Instant) {
+        let is_taken_up = self.untaken.is_empty() && !self.partitions.is_empty();
+        if is_taken_up && now.saturating_duration_since(self.changed_at) >= SETTLED_AFTER {
+            self.again_after = AGAIN_AFTER;
+        }
+    }
+
     async fn take(
         &mut self,
         event: OwnedEvent,
@@ -157,7 +178,9 @@ impl Sealer {
                 let document = documents.iter().find(|(key, _)| key == DOCUMENT).map(|(_, value)| &value[..]);
                 let deployment = self.journal.identity().deployment;
                 self.standing.begin(partition);
-                let Some(floor) = self.floor(partition, document.is_some(), shutdown).await else { return };
+                let floor = self.floor(partition, document.is_some(), shutdown).await;
+                self.changed_at = Instant::now();
+                let Some(floor) = floor else { return };
                 let taken_up = Sealing::take_up(
                     &self.keys, deployment, partition, generation, bookmark, document, floor,
                 );
@@ -300,6 +323,7 @@ impl Sealer {
     }
 
     fn lose(&mut self, partitions: &[Partition]) {
+        self.changed_at = Instant::now();
         for partition in partitions {
             self.partitions.remove(partition);
             self.untaken.remove(partition);
@@ -330,12 +354,12 @@ impl Sealer {
         }
         tracing::error!(
             partition,
-            again_after = ?AGAIN_AFTER,
+            again_after = ?self.again_after,
             "sealing: partition is not sealed: what was signed can't be read from the log"
         );
         let reason = "what was signed can't be read from the log".to_owned();
         self.standing.note(partition, |standing| standing.not_sealed = Some(reason));
-        self.untaken.insert(partition, Instant::now() + AGAIN_AFTER);
+        self.untaken.insert(partition, Instant::now() + self.again_after);
         None
     }
 

@@ -253,8 +253,7 @@ impl Witnessing {
 
     /// Whether the log has fewer leaves than that; `None` where this machine's archive, which lacks some of them, can't tell.
     async fn has_fewer(&self, partition: Partition, leaves: u64) -> Option<bool> {
-        let bounds = self.journal.bounds(Topic::Records).await.ok()?;
-        let bounds = bounds.into_iter().find(|bounds| bounds.partition == partition)?;
+        let bounds = self.journal.bounds_of(Topic::Records, partition).await.ok()?;
         let reader = self.reader.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let is_level = reader.covers(&[bounds]).ok()?;

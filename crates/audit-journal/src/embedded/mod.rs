@@ -193,6 +193,13 @@ impl Embedded {
         groups.entry(name.to_owned()).or_insert_with(start).clone()
     }
 
+    pub(crate) async fn bounds_of(&self, topic: Topic, partition: Partition) -> Result<Bounds, ReadError> {
+        let all = self.bounds(topic).await?;
+        all.into_iter()
+            .find(|bounds| bounds.partition == partition)
+            .ok_or_else(|| ReadError::Unavailable(format!("{topic:?} has no partition {partition}")))
+    }
+
     pub(crate) async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, ReadError> {
         self.of_every_table(topic, |table, snapshot| table.bounds(snapshot)).await
     }

@@ -222,6 +222,11 @@ impl Kafka {
         Owned { events, committer, leave, _stop: stop.drop_guard() }
     }
 
+    pub(crate) async fn bounds_of(&self, topic: Topic, partition: Partition) -> Result<Bounds, ReadError> {
+        let readers = Arc::clone(&self.readers);
+        blocking(move || readers.bounds_at(topic, partition)).await
+    }
+
     pub(crate) async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, ReadError> {
         let (readers, partitions) = (Arc::clone(&self.readers), self.identity.partitions);
         blocking(move || readers.bounds(topic, partitions)).await

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use audit_archive::{Over, SelectedRow, SqlValue};
 use audit_record::{Period, Timestamp};
+use chrono::Utc;
 
 use super::Entry;
 use crate::cell::Cell;
@@ -53,17 +54,20 @@ const CONTROLS: &[Control] = &[
 /// Most deliveries that are held at a time.
 const DELIVERIES_MAX: usize = 200_000;
 
+/// How long an archive keeps attempts, as the log does: 400 days.
+const KEPT_MS: i64 = 400 * 86_400 * 1_000;
+
 pub(super) fn report() -> Entry {
     Entry {
         definition: Definition {
             name: Cow::Borrowed("failed_deliveries"),
             title: Cow::Borrowed("Failed webhook deliveries"),
-            version: 1,
+            version: 2,
             meaning: Cow::Borrowed(
                 "One row for every record and endpoint of which an attempt failed within the period, with what has become \
                  of it since, from the log of delivery attempts as it is archived. Attempts are kept for 400 days: in \
-                 every archive, and on the log unless set otherwise there. A replay that failed counts like any other \
-                 attempt.",
+                 every archive, and on the log unless set otherwise there. Where this archive may have forgotten some of \
+                 the period, a note says so. A replay that failed counts like any other attempt.",
             ),
             when: When::Period,
             list: None,
@@ -126,6 +130,13 @@ ORDER BY a.seq"
     })?;
     if too_many {
         return Err(ReportError::TooMuch("200,000 deliveries"));
+    }
+    // Asked after they were read: meanwhile some may have been forgotten.
+    if is_of_before(period, kept_from_ms(evidence)?) {
+        evidence.note(
+            "of a part of the period delivery attempts are not kept any more: deliveries that failed then may be missing, \
+             or stand here with fewer attempts than there were",
+        );
     }
     let replays = replays(evidence)?;
     let mut by_state = std::collections::BTreeMap::new();
@@ -206,6 +217,26 @@ impl Delivery {
     }
 }
 
+/// From when on the archive has every attempt that the log took, milliseconds since 1970; `None` where it has forgotten none.
+fn kept_from_ms(evidence: &Evidence<'_>) -> Result<Option<i64>, ReportError> {
+    const SQL: &str = "SELECT (SELECT appended_at_ms FROM attempt ORDER BY seq LIMIT 1) AS oldest_ms
+FROM position WHERE topic = 'deliveries' AND duplicates > 0";
+    let aged_ms = Utc::now().timestamp_millis() - KEPT_MS;
+    let mut kept_from_ms: Option<i64> = None;
+    evidence.aside(SQL, Over::Whole, &mut |row| {
+        // None that is younger was forgotten, however much later the next one came.
+        let oldest_ms = row.values.first().and_then(SqlValue::as_integer).unwrap_or(i64::MAX);
+        kept_from_ms = kept_from_ms.max(Some(oldest_ms.min(aged_ms)));
+    })?;
+    Ok(kept_from_ms)
+}
+
+/// Whether the period begins before what is kept.
+fn is_of_before(period: Period, kept_from_ms: Option<i64>) -> bool {
+    let Some(kept_from_ms) = kept_from_ms else { return false };
+    period.from.is_none_or(|from| from.micros() < kept_from_ms.saturating_mul(1_000))
+}
+
 /// Who asked for deliveries to be repeated, since the period began.
 fn replays(evidence: &mut Evidence<'_>) -> Result<Vec<Replay>, ReportError> {
     const SQL: &str =
@@ -255,4 +286,26 @@ fn row(
         endpoint.into(),
         u64::from(delivery.partition).into(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use audit_record::{Period, Timestamp};
+
+    use super::{KEPT_MS, is_of_before};
+
+    #[test]
+    fn a_period_that_begins_before_what_is_kept_is_told_from_one_that_is_kept_whole() {
+        let from = |text| Period { from: Some(Timestamp::parse(text).unwrap()), to: None };
+        let kept_from_ms = Some(Timestamp::parse("2026-03-01T00:00:00Z").unwrap().micros() / 1_000);
+        assert!(is_of_before(from("2026-02-28T23:59:59.999999Z"), kept_from_ms));
+        assert!(is_of_before(Period::default(), kept_from_ms));
+        assert!(!is_of_before(from("2026-03-01T00:00:00Z"), kept_from_ms));
+        assert!(!is_of_before(Period::default(), None), "nothing was forgotten");
+    }
+
+    #[test]
+    fn attempts_are_kept_as_long_as_the_archive_keeps_them() {
+        assert_eq!(i64::try_from(audit_journal::DETAIL_KEPT.as_millis()).unwrap(), KEPT_MS);
+    }
 }

@@ -60,6 +60,8 @@ async fn what_failed_is_told_with_what_became_of_it_and_what_arrived_at_once_is_
     assert_eq!(column(&report, "replayed_by"), ["", "", "ops", ""]);
     assert_eq!(column(&report, "endpoint")[0], "cache");
     assert_eq!(total(&report, "dead_lettered"), 1);
+    let notes = &report.coverage.notes;
+    assert!(!notes.iter().any(|note| note.contains("not kept any more")), "nothing was forgotten: {notes:?}");
     assert!(!column(&report, "seq")[0].is_empty(), "where the record stands");
 
     let bank = Question { projects: vec!["bank".to_owned()], limited: true, ..question() };

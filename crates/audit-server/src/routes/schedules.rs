@@ -39,8 +39,8 @@ struct ScheduleView {
     /// When an export was due last that is being made or is done.
     last_due: Option<String>,
     /// Up to when the exports that are done hold together everything that happened since it was made, or since the first of them
-    /// begins; what came to the log later is in the next one. Absent while none is done, or none since filter, text, covers or
-    /// destination were changed.
+    /// begins; of a schedule with `covers`, of the times that its exports cover. What came to the log later is in the next one.
+    /// Absent while none is done, or none since filter, text, covers or destination were changed.
     covered_until: Option<String>,
     /// When one is due next, in the schedule's time zone.
     next_due: Option<String>,

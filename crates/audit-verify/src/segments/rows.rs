@@ -4,7 +4,7 @@
 //! is decided here: its `leaf_header` is that of a leaf of the segment, salt and body have the hash that the header keeps, and
 //! the other columns say what the body says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -134,6 +134,13 @@ impl<'c> Rows<'c> {
         let wanted = COLUMNS.iter().map(|(name, _)| *name).chain(OWN);
         for name in wanted.filter(|name| !is_there(name)) {
             self.find(format!("has no column {name}"));
+        }
+        let mut names = BTreeSet::new();
+        for (name, _) in cells {
+            // Readers take names that differ in case alone for the same.
+            if !names.insert(name.to_ascii_lowercase()) {
+                self.find(format!("has two columns {name}: one was added"));
+            }
         }
         let is_unknown = |name: &str| !OWN.contains(&name) && !self.columns.contains_key(name);
         let unknown = cells.iter().map(|(name, _)| *name).filter(|name| is_unknown(name));

@@ -47,7 +47,10 @@ async fn act(context: &Context, journal: &Journal, command: Command) -> Result<(
         }
         Command::NewEpoch { yes: true } => {
             let identity = journal.new_epoch().await.context("the new epoch could not be written")?;
-            print::line(&format!("epoch {} has begun", identity.epoch))
+            print::line(&format!(
+                "epoch {} has begun: every process accepts the log from its next start",
+                identity.epoch
+            ))
         }
     }
 }

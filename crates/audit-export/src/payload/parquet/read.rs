@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as PhysicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::errors::{ParquetError, Result};
@@ -93,7 +94,17 @@ impl Column {
             let problem = format!("column {} is of a kind that no file of records has", column.name());
             ParquetError::General(problem)
         };
-        if column.max_rep_level() > 0 || column.max_def_level() > 1 {
+        // In a group, its name would be that of another column; of another kind, other readers would show another day or number.
+        let is_ours = column.path().parts().len() == 1
+            && match (column.physical_type(), column.logical_type_ref()) {
+                (PhysicalType::BYTE_ARRAY, Some(LogicalType::String | LogicalType::Json)) => true,
+                (PhysicalType::INT64, Some(kind)) => *kind == LogicalType::timestamp(true, TimeUnit::MICROS),
+                (PhysicalType::BYTE_ARRAY | PhysicalType::INT64, None) => {
+                    column.converted_type() == ConvertedType::NONE
+                }
+                _ => false,
+            };
+        if !is_ours || column.max_rep_level() > 0 || column.max_def_level() > 1 {
             return Err(unfit());
         }
         let values = match group.get_column_reader(number)? {

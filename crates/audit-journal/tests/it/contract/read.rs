@@ -112,4 +112,7 @@ pub(crate) async fn bounds_name_every_partition<H: Harness>() {
     assert_eq!(bounds[1].end, 0);
     let single = journal.bounds(Topic::Rejected).await.expect("the bounds are known");
     assert_eq!(single.len(), 1);
+    for one in bounds {
+        assert_eq!(journal.bounds_of(Topic::Records, one.partition).await, Ok(one));
+    }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use audit_export::{ParquetCell, SegmentManifest, read_parquet};
 use audit_verify::{Cell, NamedCell, Report, RowReader, Trust, verify_directory};
-use parquet::basic::Type as PhysicalType;
+use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as PhysicalType};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::TypePtr;
+use parquet::schema::types::{Type, TypePtr};
 
 use super::{Made, alter, rows, sign};
 use crate::evidence::{copied, found, says};
@@ -79,6 +79,8 @@ impl Table {
         }
         let mut group = file.next_row_group().unwrap();
         for (number, field) in self.schema.get_fields().iter().enumerate() {
+            // A group has one column here.
+            let field = if field.is_group() { &field.get_fields()[0] } else { field };
             let mut column = group.next_column().unwrap().unwrap();
             let values: Vec<&Value> = self.rows.iter().map(|row| &row[number]).collect();
             let levels: Vec<i16> = values.iter().map(|value| i16::from(**value != Value::Absent)).collect();
@@ -101,6 +103,28 @@ impl Table {
         &mut self.rows[row][column]
     }
 
+    /// Puts a column before all others, with the same in every row.
+    fn add_first(&mut self, field: Type, value: &Value) {
+        self.names.insert(0, field.name().to_owned());
+        self.rows.iter_mut().for_each(|row| row.insert(0, value.clone()));
+        let fields = std::iter::once(Arc::new(field)).chain(self.schema.get_fields().iter().cloned());
+        self.schema = schema(fields.collect());
+    }
+
+    /// Has a column's numbers mean something else.
+    fn reinterpret(&mut self, name: &str, kind: &LogicalType) {
+        let field = |field: &TypePtr| {
+            if field.name() != name {
+                return Arc::clone(field);
+            }
+            let other = Type::primitive_type_builder(name, PhysicalType::INT64)
+                .with_repetition(field.get_basic_info().repetition())
+                .with_logical_type(Some(kind.clone()));
+            Arc::new(other.build().unwrap())
+        };
+        self.schema = schema(self.schema.get_fields().iter().map(field).collect());
+    }
+
     /// Replaces words in a text.
     fn reword(&mut self, row: usize, name: &str, words: &str, others: &str) {
         let cell = self.cell(row, name);
@@ -108,6 +132,17 @@ impl Table {
         assert!(text.contains(words), "{text}");
         *cell = Value::Bytes(text.replace(words, others).into_bytes());
     }
+}
+
+fn schema(fields: Vec<TypePtr>) -> TypePtr {
+    Arc::new(Type::group_type_builder("schema").with_fields(fields).build().unwrap())
+}
+
+fn json_column(name: &str) -> Type {
+    let column = Type::primitive_type_builder(name, PhysicalType::BYTE_ARRAY)
+        .with_repetition(Repetition::REQUIRED)
+        .with_logical_type(Some(LogicalType::Json));
+    column.build().unwrap()
 }
 
 impl Value {
@@ -224,6 +259,25 @@ async fn a_row_that_was_changed_is_named_by_what_was_changed_in_it() {
         *table.cell(1, "raw") = json;
     });
     bench.found(&hidden, &altered("hides a record in raw"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_says_something_else_to_other_readers_is_named() {
+    let bench = Bench::new().await;
+    let other = Value::Bytes(b"{}".to_vec());
+    for name in ["json", "JSON"] {
+        let doubled = bench.after(|table| table.add_first(json_column(name), &other));
+        bench.found(&doubled, "has two columns json: one was added");
+    }
+    let group = || {
+        let group = Type::group_type_builder("group").with_repetition(Repetition::REQUIRED);
+        group.with_fields(vec![Arc::new(json_column("json"))]).build().unwrap()
+    };
+    let nested = bench.after(|table| table.add_first(group(), &other));
+    bench.found(&nested, "has rows that can't be read");
+    let millis = LogicalType::timestamp(true, TimeUnit::MILLIS);
+    let moved = bench.after(|table| table.reinterpret("occurred_at", &millis));
+    bench.found(&moved, "has rows that can't be read");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
