@@ -435,6 +435,41 @@ async fn a_sealer_whose_memory_was_deleted_goes_on_from_what_it_published() {
     bench.check(&keys()).await;
 }
 
+/// A log that is sealed, with an archive of it, whose checkpoints are brought to witnesses.
+struct Witnessed {
+    bench: Bench,
+    standing: SealStanding,
+    stop: CancellationToken,
+    archiving: JoinHandle<()>,
+    asking: JoinHandle<()>,
+}
+
+impl Witnessed {
+    async fn by(witnesses: Vec<NoteVerifier>, transport: Arc<dyn WitnessTransport>) -> Self {
+        let bench = Bench::new().await;
+        let running = bench.start(&keys());
+        bench.append(0..40).await;
+        bench.sealed(&keys(), 40).await;
+        running.stop().await;
+        let (stop, standing) = (CancellationToken::new(), SealStanding::default());
+        let (reader, archiving) = bench.archive(&stop);
+        let journal = bench.journal.clone();
+        let witnessing = Witnessing::new(journal, reader, witnesses, transport, standing.clone());
+        let asking = tokio::spawn(witnessing.run(stop.clone()));
+        Self { bench, standing, stop, archiving, asking }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.asking.await.unwrap();
+        self.archiving.await.unwrap();
+    }
+}
+
+fn witness(name: &str) -> Cosigner {
+    Cosigner::new(name, &[9; 32]).unwrap()
+}
+
 /// Witnesses that never answer, and about which trees each was asked.
 #[derive(Debug, Default)]
 struct Silent(Mutex<BTreeSet<(usize, String)>>);
@@ -453,26 +488,14 @@ impl WitnessTransport for Silent {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_witness_that_does_not_answer_keeps_no_other_from_being_asked_about_any_partition() {
-    let bench = Bench::new().await;
-    let running = bench.start(&keys());
-    bench.append(0..40).await;
-    bench.sealed(&keys(), 40).await;
-    running.stop().await;
-    let stop = CancellationToken::new();
-    let (reader, archiving) = bench.archive(&stop);
-    let witness = |name| Cosigner::new(name, &[9; 32]).unwrap().verifier().clone();
-    let witnesses = vec![witness("one.example/w"), witness("two.example/w")];
+    let witnesses = ["one.example/w", "two.example/w"].map(|name| witness(name).verifier().clone());
     let silent = Arc::new(Silent::default());
-    let standing = SealStanding::default();
-    let witnessing = Witnessing::new(bench.journal.clone(), reader, witnesses, silent.clone(), standing);
-    let asking = tokio::spawn(witnessing.run(stop.clone()));
+    let witnessed = Witnessed::by(witnesses.to_vec(), silent.clone()).await;
     wait::until(WITHIN, "each is asked about each partition", || async {
         silent.0.lock().unwrap().len() == 2 * PARTITIONS as usize
     })
     .await;
-    stop.cancel();
-    asking.await.unwrap();
-    archiving.await.unwrap();
+    witnessed.end().await;
 }
 
 /// A witness that has cosigned a million leaves of partition 0, and does not know any other.
@@ -492,25 +515,13 @@ impl WitnessTransport for Ahead {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_witness_that_has_cosigned_more_than_the_log_has_is_told() {
-    let bench = Bench::new().await;
-    let running = bench.start(&keys());
-    bench.append(0..40).await;
-    bench.sealed(&keys(), 40).await;
-    running.stop().await;
-    let stop = CancellationToken::new();
-    let (reader, archiving) = bench.archive(&stop);
-    let witness = Cosigner::new("one.example/w", &[9; 32]).unwrap().verifier().clone();
-    let standing = SealStanding::default();
-    let witnessing =
-        Witnessing::new(bench.journal.clone(), reader, vec![witness], Arc::new(Ahead), standing.clone());
-    let asking = tokio::spawn(witnessing.run(stop.clone()));
+    let witnesses = vec![witness("one.example/w").verifier().clone()];
+    let witnessed = Witnessed::by(witnesses, Arc::new(Ahead)).await;
     wait::until(WITHIN, "it is told of that partition alone", || async {
-        standing.witnesses_ahead() == BTreeMap::from([(0, true), (1, false)])
+        witnessed.standing.witnesses_ahead() == BTreeMap::from([(0, true), (1, false)])
     })
     .await;
-    stop.cancel();
-    asking.await.unwrap();
-    archiving.await.unwrap();
+    witnessed.end().await;
 }
 
 /// A witness that cosigns whatever goes on from what it cosigned last.
@@ -544,26 +555,16 @@ impl WitnessTransport for Willing {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_partition_is_cosigned_again_once_the_log_signs_with_a_further_key() {
-    let bench = Bench::new().await;
-    let running = bench.start(&keys());
-    bench.append(0..40).await;
-    bench.sealed(&keys(), 40).await;
-    running.stop().await;
-    let stop = CancellationToken::new();
-    let (reader, archiving) = bench.archive(&stop);
-    let cosigner = Cosigner::new("one.example/w", &[9; 32]).unwrap();
+    let cosigner = witness("one.example/w");
     let witnesses = vec![cosigner.verifier().clone()];
     let willing = Arc::new(Willing { cosigner, cosigned: Mutex::default() });
-    let standing = SealStanding::default();
-    let witnessing = Witnessing::new(bench.journal.clone(), reader, witnesses, willing, standing);
-    let asking = tokio::spawn(witnessing.run(stop.clone()));
+    let witnessed = Witnessed::by(witnesses, willing).await;
+    let bench = &witnessed.bench;
     wait::until(WITHIN, "the witness has cosigned each partition", || bench.is_cosigned_under(1)).await;
     let rotated = bench.start(&keys().rotated().unwrap());
     wait::until(WITHIN, "and again, with both keys of the log", || bench.is_cosigned_under(2)).await;
     rotated.stop().await;
-    stop.cancel();
-    asking.await.unwrap();
-    archiving.await.unwrap();
+    witnessed.end().await;
 }
 
 #[test]
